@@ -1,0 +1,96 @@
+package handlers
+
+import (
+	"net/http"
+	"strconv"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/views/account"
+	"github.com/claviger/claviger/web"
+)
+
+func (h *Handlers) account(c echo.Context) error {
+	return h.renderAccount(c, http.StatusOK, account.Props{})
+}
+
+func (h *Handlers) renderAccount(c echo.Context, status int, p account.Props) error {
+	var err error
+	if p.Page, err = h.page(c, "Account"); err != nil {
+		return err
+	}
+	session, err := h.Sessions.Current(c)
+	if err != nil {
+		return err
+	}
+	sessions, err := h.Store.UserSessions(c.Request().Context(), session.UserID)
+	if err != nil {
+		return err
+	}
+	p.Now, p.Zone = h.Now(), web.TimeZone(c)
+	p.PasswordChangedAt = session.User.PasswordChangedAt
+	for _, s := range sessions {
+		p.Sessions = append(p.Sessions, account.Session{
+			ID: s.ID, Browser: web.DescribeUserAgent(s.UserAgent), UserAgent: s.UserAgent, IP: s.IP,
+			CreatedAt: s.CreatedAt, LastSeenAt: s.LastSeenAt, Current: s.ID == session.ID,
+		})
+	}
+	return web.Render(c, status, account.Show(p))
+}
+
+func (h *Handlers) changePassword(c echo.Context) error {
+	session, err := h.Sessions.Current(c)
+	if err != nil {
+		return err
+	}
+	// A session left open must not be a way to guess the password.
+	who := "password of " + session.User.Email
+	if wait := h.accountThrottle.Attempt(who); wait > 0 {
+		return h.renderAccount(c, http.StatusTooManyRequests, account.Props{Message: tooManyAttempts(c, wait)})
+	}
+	err = h.Store.ChangePassword(c.Request().Context(), session.UserID,
+		c.FormValue("current_password"), c.FormValue("new_password"), h.Sessions.Hash(c))
+	if err != nil {
+		fields, message, other := formProblem(err)
+		if other != nil {
+			return other
+		}
+		return h.renderAccount(c, http.StatusUnprocessableEntity, account.Props{Errors: fields, Message: message})
+	}
+	h.accountThrottle.Succeed(who)
+	// A new session id: whoever learned the old one loses it together with the old password.
+	user, err := h.Store.User(c.Request().Context(), session.UserID)
+	if err != nil {
+		return err
+	}
+	notice := web.Notice{Kind: "success", Text: "The password was changed. All other sessions were signed out."}
+	if err := h.Sessions.SignIn(c, user, notice); err != nil {
+		return err
+	}
+	return web.Redirect(c, "/account")
+}
+
+func (h *Handlers) endSession(c echo.Context) error {
+	id, err := strconv.ParseInt(c.Param("session"), 10, 64)
+	if err != nil {
+		return models.NotFound("session")
+	}
+	if err := h.Store.EndSession(c.Request().Context(), h.userID(c), id); err != nil {
+		return err
+	}
+	if err := h.Sessions.Notify(c, "success", "The session was signed out."); err != nil {
+		return err
+	}
+	return web.Redirect(c, "/account")
+}
+
+func (h *Handlers) endAllSessions(c echo.Context) error {
+	if err := h.Store.EndAllSessions(c.Request().Context(), h.userID(c)); err != nil {
+		return err
+	}
+	if err := h.Sessions.SignOut(c); err != nil {
+		return err
+	}
+	return web.Redirect(c, "/signin")
+}

@@ -1,0 +1,138 @@
+// Package handlers turns HTTP requests into calls of models and gate, and what they give into pages and JSON.
+// routes.go lists every route; the other files hold one resource each.
+package handlers
+
+import (
+	"errors"
+	"log/slog"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/claviger/claviger/gate"
+	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/views/layout"
+	"github.com/claviger/claviger/views/ui"
+	"github.com/claviger/claviger/web"
+)
+
+// Options is what the handlers work with.
+type Options struct {
+	Store          *models.Store
+	Gate           *gate.Gate
+	IDs            *models.RequestIDs
+	Sessions       *web.Sessions
+	Log            *slog.Logger
+	Now            func() time.Time
+	BaseURL        string // scheme://host, no slash at the end
+	TrustedProxies []netip.Prefix
+	Signup         models.SignupMode
+	Version        string
+	Dev            bool
+	Durations      prometheus.Histogram // of validate, in seconds
+}
+
+// Handlers answers requests.
+type Handlers struct {
+	Options
+	addressThrottle, accountThrottle *web.Throttle
+	draining                         atomic.Bool
+}
+
+const (
+	// A wrong password may come from one of many people behind an address, and at an account from anybody who wants to
+	// lock its owner out: so addresses may have to wait long, accounts never.
+	longestAddressWait = 15 * time.Minute
+	longestAccountWait = 15 * time.Second
+)
+
+// New makes the handlers.
+func New(o Options) *Handlers {
+	return &Handlers{
+		Options:         o,
+		addressThrottle: web.NewThrottle(o.Now, longestAddressWait),
+		accountThrottle: web.NewThrottle(o.Now, longestAccountWait),
+	}
+}
+
+// Drain makes /readyz say that no new requests should be sent here.
+func (h *Handlers) Drain() { h.draining.Store(true) }
+
+// page fills what every page of a signed-in user shows around its content.
+func (h *Handlers) page(c echo.Context, title string) (layout.PageProps, error) {
+	p := layout.PageProps{Title: title, Version: h.Version}
+	session, err := h.Sessions.Current(c)
+	if err != nil || session == nil {
+		return p, err
+	}
+	p.User = &layout.User{Email: session.User.Email, Admin: session.User.IsAdmin}
+	projects, err := h.Store.Projects(c.Request().Context(), session.UserID)
+	if err != nil {
+		return p, err
+	}
+	for _, m := range projects {
+		p.Projects = append(p.Projects, layout.ProjectNav{Name: m.Name, Slug: m.Slug})
+	}
+	notices, err := h.Sessions.Notices(c)
+	for _, n := range notices {
+		p.Flash = append(p.Flash, layout.Flash{Kind: ui.Kind(n.Kind), Text: n.Text})
+	}
+	return p, err
+}
+
+// The tabs of a project.
+const (
+	tabOverview = "Overview"
+	tabKeys     = "Keys"
+	tabLogs     = "Logs"
+)
+
+// projectPage is page for a project's route.
+func (h *Handlers) projectPage(c echo.Context, title, tab string) (layout.PageProps, error) {
+	p, err := h.page(c, title)
+	if err != nil {
+		return p, err
+	}
+	project := web.Membership(c).Project
+	fillProject(&p, &project, tab)
+	return p, nil
+}
+
+func fillProject(p *layout.PageProps, project *models.Project, tab string) {
+	p.Title += " · " + project.Name
+	p.Project = &layout.ProjectNav{Name: project.Name, Slug: project.Slug}
+	root := projectPath(project)
+	p.Tabs = []ui.Tab{
+		{Label: tabOverview, Href: root, Icon: "chart", Current: tab == tabOverview},
+		{Label: tabKeys, Href: root + "/keys", Icon: "key", Current: tab == tabKeys},
+		{Label: tabLogs, Href: root + "/logs", Icon: "logs", Current: tab == tabLogs},
+	}
+}
+
+func projectPath(p *models.Project) string { return "/projects/" + p.Slug }
+
+// userID is the signed-in user of a route that requires one.
+func (h *Handlers) userID(c echo.Context) int64 {
+	session, err := h.Sessions.Current(c)
+	if err != nil || session == nil {
+		panic("a route without a user asked for its user")
+	}
+	return session.UserID
+}
+
+// formProblem takes the messages out of an error that a form can show: those of fields, and a message for the whole
+// form where the rest is in order. Other errors come back as they are.
+func formProblem(err error) (fields map[string]string, message string, other error) {
+	var known *models.Error
+	if !errors.As(err, &known) {
+		return nil, "", err
+	}
+	switch known.Code {
+	case models.CodeInvalid, models.CodeConflict, models.CodeUnauthorized, models.CodeTooMany:
+		return known.Fields, known.Message, nil
+	}
+	return nil, "", err
+}

@@ -1,0 +1,162 @@
+package handlers
+
+import (
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/views/keys"
+	"github.com/claviger/claviger/views/ui"
+	"github.com/claviger/claviger/web"
+)
+
+// newCategory is what the category field holds when the label is typed in the field beside it.
+const newCategory = "+new"
+
+func (h *Handlers) newKey(c echo.Context) error {
+	return h.renderKeyForm(c, http.StatusOK, keys.FormProps{Form: keys.Form{
+		Type: string(models.TypeProduction), Category: models.BuiltInCategories[0], Zone: web.TimeZone(c).String(),
+	}})
+}
+
+func (h *Handlers) editKey(c echo.Context) error {
+	key, err := h.keyOf(c)
+	if err != nil {
+		return err
+	}
+	if key.State == models.StateRevoked {
+		return models.Conflict("A revoked key stays as it was and cannot be edited.")
+	}
+	zone := web.TimeZone(c)
+	form := keys.Form{
+		Name: key.Name, Description: key.Description, Type: string(key.Type), Category: key.Category,
+		SelfRotation: key.SelfRotation, Zone: zone.String(),
+	}
+	if key.ExpiresAt != nil {
+		form.ExpiresAt = ui.DateTimeLocal(*key.ExpiresAt, zone)
+	}
+	return h.renderKeyForm(c, http.StatusOK, keys.FormProps{Form: form, KeyID: key.ID, KeyName: key.Name, Default: key.IsDefault})
+}
+
+// renderKeyForm shows the form of a new key, or of an existing one where KeyID is set.
+func (h *Handlers) renderKeyForm(c echo.Context, status int, p keys.FormProps) error {
+	m := web.Membership(c)
+	title := "New key"
+	if p.KeyID != 0 {
+		title = "Edit " + p.KeyName
+	}
+	var err error
+	if p.Page, err = h.projectPage(c, title, tabKeys); err != nil {
+		return err
+	}
+	p.Root, p.KeyPrefix, p.NewCategory = projectPath(&m.Project), m.KeyPrefix, newCategory
+	if p.Categories, err = h.categoryNames(c); err != nil {
+		return err
+	}
+	return web.Render(c, status, keys.Edit(p))
+}
+
+// readKeyForm takes what was typed, and what it means. problems are of shape alone; the rules are in models.
+func readKeyForm(c echo.Context, before *models.Key) (form keys.Form, in models.KeyInput, problems map[string]string) {
+	form = keys.Form{
+		Name: c.FormValue("name"), Description: c.FormValue("description"), Type: c.FormValue("type"),
+		Category: c.FormValue("category"), NewCategory: c.FormValue("new_category"),
+		ExpiresAt: strings.TrimSpace(c.FormValue("expires_at")), Zone: web.ParseTimeZone(c.FormValue("time_zone")).String(),
+		SelfRotation: c.FormValue("self_rotation") == "true",
+	}
+	in = models.KeyInput{
+		Name: form.Name, Description: form.Description, Type: models.KeyType(form.Type), Category: form.Category,
+		SelfRotation: form.SelfRotation,
+	}
+	if form.Category == newCategory {
+		in.Category = form.NewCategory
+	}
+	if form.ExpiresAt != "" {
+		zone := web.ParseTimeZone(form.Zone)
+		at, err := parseLocalTime(form.ExpiresAt, zone)
+		switch {
+		case err != nil:
+			problems = map[string]string{"expires_at": "Enter a date and a time."}
+		case before != nil && before.ExpiresAt != nil && ui.DateTimeLocal(*before.ExpiresAt, zone) == form.ExpiresAt:
+			in.ExpiresAt = before.ExpiresAt // the field shows no seconds; what was not touched stays as it is
+		default:
+			in.ExpiresAt = &at
+		}
+	}
+	return form, in, problems
+}
+
+// parseLocalTime reads the value of a date and time field, which browsers send with or without seconds.
+func parseLocalTime(text string, zone *time.Location) (time.Time, error) {
+	at, err := time.ParseInLocation("2006-01-02T15:04", text, zone)
+	if err != nil {
+		at, err = time.ParseInLocation("2006-01-02T15:04:05", text, zone)
+	}
+	return at, err
+}
+
+// createKey answers with the page that shows the secret, the only response that ever does.
+func (h *Handlers) createKey(c echo.Context) error {
+	m := web.Membership(c)
+	form, in, problems := readKeyForm(c, nil)
+	p := keys.FormProps{Form: form}
+	if problems != nil {
+		p.Errors = problems
+		return h.renderKeyForm(c, http.StatusUnprocessableEntity, p)
+	}
+	key, secret, err := h.Store.CreateKey(c.Request().Context(), m.ID, h.userID(c), in)
+	if err != nil {
+		return h.keyFormProblem(c, p, err)
+	}
+	page, err := h.projectPage(c, key.Name+" created", tabKeys)
+	if err != nil {
+		return err
+	}
+	page.ReplaceURL = keyPath(m, key.ID)
+	return web.Render(c, http.StatusCreated, keys.Created(keys.CreatedProps{
+		Page: page, Name: key.Name, KeyHref: page.ReplaceURL, ListHref: projectPath(&m.Project) + "/keys",
+		Secret: *h.secretPanel(&m.Project, "Secret of "+key.Name, secret),
+	}))
+}
+
+func (h *Handlers) updateKey(c echo.Context) error {
+	m := web.Membership(c)
+	before, err := h.keyOf(c)
+	if err != nil {
+		return err
+	}
+	form, in, problems := readKeyForm(c, &before.Key)
+	form.Type = string(before.Type)
+	p := keys.FormProps{Form: form, KeyID: before.ID, KeyName: before.Name, Default: before.IsDefault}
+	if problems != nil {
+		p.Errors = problems
+		return h.renderKeyForm(c, http.StatusUnprocessableEntity, p)
+	}
+	key, err := h.Store.UpdateKey(c.Request().Context(), m.ID, before.ID, in)
+	if err != nil {
+		return h.keyFormProblem(c, p, err)
+	}
+	h.Gate.ForgetKey(key.ID)
+	if err := h.Sessions.Notify(c, string(ui.KindSuccess), key.Name+" was saved."); err != nil {
+		return err
+	}
+	return web.Redirect(c, keyPath(m, key.ID))
+}
+
+// keyFormProblem shows the form again with what was typed and what is wrong with it.
+func (h *Handlers) keyFormProblem(c echo.Context, p keys.FormProps, err error) error {
+	fields, message, other := formProblem(err)
+	if other != nil {
+		return other
+	}
+	// The label is typed into a field of its own where it is a new one.
+	if text, ok := fields["category"]; ok && p.Form.Category == newCategory {
+		fields["new_category"] = text
+		delete(fields, "category")
+	}
+	p.Errors, p.Message = fields, message
+	return h.renderKeyForm(c, http.StatusUnprocessableEntity, p)
+}

@@ -1,0 +1,190 @@
+package handlers
+
+import (
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/views/keys"
+	"github.com/claviger/claviger/views/ui"
+	"github.com/claviger/claviger/web"
+)
+
+const keysPerPage = 50
+
+func (h *Handlers) keys(c echo.Context) error {
+	ctx, m := c.Request().Context(), web.Membership(c)
+	query := c.QueryParams()
+	before, _ := strconv.ParseInt(query.Get("before"), 10, 64)
+	p := keys.ListProps{
+		Root: projectPath(&m.Project), Now: h.Now(), Zone: web.TimeZone(c), CanWrite: m.Role.May(models.PermitWriteKeys),
+		Search: strings.TrimSpace(query.Get("q")), Type: query.Get("type"), Category: query.Get("category"), Status: query.Get("status"),
+	}
+	var err error
+	if p.Page, err = h.projectPage(c, "Keys", tabKeys); err != nil {
+		return err
+	}
+	p.Page.Wide = true
+	page, err := h.Store.Keys(ctx, m.ID, models.KeyFilter{
+		Search: p.Search, Type: models.KeyType(p.Type), Category: p.Category, Status: models.KeyStatus(p.Status),
+		Before: before, Limit: keysPerPage,
+	})
+	if err != nil {
+		return err
+	}
+	if p.Categories, err = h.categoryNames(c); err != nil {
+		return err
+	}
+	for _, k := range page.Keys {
+		p.Keys = append(p.Keys, h.keyItem(&k))
+	}
+	if before > 0 {
+		p.NewestHref = p.Root + "/keys?" + without(query, "before").Encode()
+	}
+	if page.Next > 0 {
+		older := without(query, "before")
+		older.Set("before", strconv.FormatInt(page.Next, 10))
+		p.OlderHref = p.Root + "/keys?" + older.Encode()
+	}
+	return web.Render(c, http.StatusOK, keys.List(p))
+}
+
+func without(query url.Values, names ...string) url.Values {
+	rest := url.Values{}
+	for name, values := range query {
+		rest[name] = values
+	}
+	for _, name := range names {
+		rest.Del(name)
+	}
+	return rest
+}
+
+func (h *Handlers) keyItem(k *models.KeyDetails) keys.Item {
+	item := keys.Item{
+		ID: k.ID, Name: k.Name, Description: k.Description, Type: string(k.Type), Category: k.Category,
+		Status: string(k.Status(h.Now())), Default: k.IsDefault, SelfRotation: k.SelfRotation,
+		Prefix: k.Prefix + "_" + secretKindOf(k.Type), Last4: k.Last4, Version: k.Version,
+		CreatedBy: k.CreatorEmail, CreatedAt: k.CreatedAt,
+	}
+	if k.ExpiresAt != nil {
+		item.ExpiresAt = *k.ExpiresAt
+	}
+	if k.LastUsedAt != nil {
+		item.LastUsedAt = *k.LastUsedAt
+	}
+	return item
+}
+
+func secretKindOf(t models.KeyType) string {
+	if t == models.TypeTest {
+		return string(models.SecretTest)
+	}
+	return string(models.SecretProduction)
+}
+
+func (h *Handlers) categoryNames(c echo.Context) ([]string, error) {
+	list, err := h.Store.Categories(c.Request().Context(), web.Membership(c).ID)
+	names := make([]string, len(list))
+	for i, category := range list {
+		names[i] = category.Name
+	}
+	return names, err
+}
+
+// keyOf reads the key that the path names.
+func (h *Handlers) keyOf(c echo.Context) (*models.KeyDetails, error) {
+	id, err := keyID(c)
+	if err != nil {
+		return nil, err
+	}
+	return h.Store.Key(c.Request().Context(), web.Membership(c).ID, id)
+}
+
+func keyID(c echo.Context) (int64, error) {
+	id, err := strconv.ParseInt(c.Param("key"), 10, 64)
+	if err != nil {
+		return 0, models.NotFound("key")
+	}
+	return id, nil
+}
+
+func (h *Handlers) key(c echo.Context) error {
+	m := web.Membership(c)
+	key, err := h.keyOf(c)
+	if err != nil {
+		return err
+	}
+	p := keys.ShowProps{
+		Root: projectPath(&m.Project), Now: h.Now(), Zone: web.TimeZone(c), CanWrite: m.Role.May(models.PermitWriteKeys),
+		Key: h.keyItem(key), Curl: h.curl(&m.Project, "$API_KEY"),
+		Activate: key.State != models.StateActive, DeleteObstacle: key.Obstacle(models.ActionDelete),
+	}
+	if p.Activate {
+		p.ToggleObstacle = key.Obstacle(models.ActionActivate)
+	} else {
+		p.ToggleObstacle = key.Obstacle(models.ActionDeactivate)
+	}
+	if p.Page, err = h.projectPage(c, key.Name, tabKeys); err != nil {
+		return err
+	}
+	recent, err := h.Store.RequestLogs(c.Request().Context(), m.ID, models.LogFilter{KeyID: key.ID, Limit: recentRequests})
+	if err != nil {
+		return err
+	}
+	p.Recent = logEntries(recent.Entries)
+	return web.Render(c, http.StatusOK, keys.Show(p))
+}
+
+// changeKeyState activates or deactivates a key.
+func (h *Handlers) changeKeyState(action models.KeyAction) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		m := web.Membership(c)
+		id, err := keyID(c)
+		if err != nil {
+			return err
+		}
+		key, err := h.Store.ChangeKeyState(c.Request().Context(), m.ID, id, action)
+		if err != nil {
+			return err
+		}
+		h.Gate.ForgetKey(key.ID)
+		text := key.Name + " is active again."
+		if action == models.ActionDeactivate {
+			text = key.Name + " is inactive: every request with it is rejected from now on."
+		}
+		if err := h.Sessions.Notify(c, string(ui.KindSuccess), text); err != nil {
+			return err
+		}
+		return web.Redirect(c, keyPath(m, key.ID))
+	}
+}
+
+func (h *Handlers) deleteKey(c echo.Context) error {
+	ctx, m := c.Request().Context(), web.Membership(c)
+	id, err := keyID(c)
+	if err != nil {
+		return err
+	}
+	// A request answered a moment ago may not be in the log yet, and then the key would pass for never used.
+	if err := h.Gate.Flush(ctx); err != nil {
+		return err
+	}
+	key, err := h.Store.DeleteKey(ctx, m.ID, id)
+	if err != nil {
+		return err
+	}
+	h.Gate.ForgetKey(key.ID)
+	if err := h.Sessions.Notify(c, string(ui.KindSuccess), key.Name+" was deleted."); err != nil {
+		return err
+	}
+	return web.Redirect(c, projectPath(&m.Project)+"/keys")
+}
+
+func keyPath(m *models.Membership, id int64) string {
+	return projectPath(&m.Project) + "/keys/" + strconv.FormatInt(id, 10)
+}

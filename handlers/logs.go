@@ -1,0 +1,232 @@
+package handlers
+
+import (
+	"cmp"
+	"encoding/hex"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/views/logs"
+	"github.com/claviger/claviger/web"
+)
+
+const (
+	logsPerPage   = 50
+	suggestedKeys = 50
+	customRange   = "custom"
+	liveOff       = "off"
+)
+
+// logRanges are the stretches of time that the log's filter offers.
+var logRanges = []struct {
+	value, label string
+	length       time.Duration
+}{
+	{"15m", "Last 15 minutes", 15 * time.Minute},
+	{"1h", "Last hour", time.Hour},
+	{"24h", "Last 24 hours", 24 * time.Hour},
+	{"7d", "Last 7 days", 7 * 24 * time.Hour},
+	{"30d", "Last 30 days", 30 * 24 * time.Hour},
+}
+
+// logQuery is the log's filter as the URL holds it.
+type logQuery struct {
+	key, code, span, from, to, zone string
+	before, after                   string
+}
+
+func readLogQuery(c echo.Context) logQuery {
+	q := c.QueryParams()
+	return logQuery{
+		key: q.Get("key"), code: q.Get("code"), span: q.Get("range"), from: q.Get("from"), to: q.Get("to"),
+		zone:   web.ParseTimeZone(cmp.Or(q.Get("time_zone"), web.TimeZone(c).String())).String(),
+		before: q.Get("before"), after: q.Get("after"),
+	}
+}
+
+// values are the filter's parameters without cursors.
+func (q logQuery) values() url.Values {
+	v := url.Values{}
+	set := func(name, value string) {
+		if value != "" {
+			v.Set(name, value)
+		}
+	}
+	set("key", q.key)
+	set("code", q.code)
+	set("range", q.span)
+	if q.span == customRange {
+		set("from", q.from)
+		set("to", q.to)
+		set("time_zone", q.zone)
+	}
+	return v
+}
+
+// filter is what the query means; problems are for what it cannot mean.
+func (h *Handlers) logFilter(c echo.Context, q logQuery) (f models.LogFilter, problems map[string]string, err error) {
+	problems = map[string]string{}
+	f = models.LogFilter{Code: models.Code(q.code), Limit: logsPerPage}
+	if q.key != "" {
+		f.KeyID, err = h.Store.KeyIDByName(c.Request().Context(), web.Membership(c).ID, q.key)
+		if models.IsNotFound(err) {
+			f.KeyID, err = -1, nil // no request can match; the page says why
+			problems["key"] = "No key has or had this name."
+		} else if err != nil {
+			return f, nil, err
+		}
+	}
+	for _, r := range logRanges {
+		if r.value == q.span {
+			f.From = h.Now().Add(-r.length)
+		}
+	}
+	if q.span == customRange {
+		zone := web.ParseTimeZone(q.zone)
+		for _, bound := range []struct {
+			name, text string
+			to         *time.Time
+		}{{"from", q.from, &f.From}, {"to", q.to, &f.To}} {
+			if bound.text == "" {
+				continue
+			}
+			at, err := parseLocalTime(bound.text, zone)
+			if err != nil {
+				problems[bound.name] = "Enter a date and a time."
+				continue
+			}
+			*bound.to = at
+		}
+	}
+	f.Before, _ = models.ParseRequestID(q.before)
+	f.After, _ = models.ParseRequestID(q.after)
+	return f, problems, nil
+}
+
+func (h *Handlers) logs(c echo.Context) error {
+	ctx, m := c.Request().Context(), web.Membership(c)
+	q := readLogQuery(c)
+	filter, problems, err := h.logFilter(c, q)
+	if err != nil {
+		return err
+	}
+	page, err := h.Store.RequestLogs(ctx, m.ID, filter)
+	if err != nil {
+		return err
+	}
+	list := h.logList(c, q, page)
+	if isLive(c) {
+		if c.QueryParam("seen") == list.Seen() {
+			return c.NoContent(http.StatusNoContent)
+		}
+		return web.Render(c, http.StatusOK, logs.Rows(list))
+	}
+
+	p := logs.ListProps{
+		Root: list.Root, List: list, Problems: problems,
+		Key: q.key, Code: q.code, Range: q.span, From: q.from, To: q.to, TimeZone: q.zone, Custom: customRange,
+	}
+	if p.Page, err = h.projectPage(c, "Logs", tabLogs); err != nil {
+		return err
+	}
+	p.Page.Wide = true
+	if p.KeyNames, err = h.Store.RecentKeyNames(ctx, m.ID, suggestedKeys); err != nil {
+		return err
+	}
+	for _, code := range models.LoggedCodes {
+		p.Codes = append(p.Codes, logs.Choice{Value: string(code), Label: codeLabel(code)})
+	}
+	for _, r := range logRanges {
+		p.Ranges = append(p.Ranges, logs.Choice{Value: r.value, Label: r.label})
+	}
+	return web.Render(c, http.StatusOK, logs.List(p))
+}
+
+// logList is the part of the page that lives: it shows new rows while one looks at the newest ones.
+func (h *Handlers) logList(c echo.Context, q logQuery, page models.LogPage) logs.RowsProps {
+	m := web.Membership(c)
+	root := projectPath(&m.Project)
+	here := func(name, value string) string {
+		v := q.values()
+		if name != "" {
+			v.Set(name, value)
+		}
+		if len(v) == 0 {
+			return root + "/logs"
+		}
+		return root + "/logs?" + v.Encode()
+	}
+	list := logs.RowsProps{
+		Root: root, Now: h.Now(), Zone: web.TimeZone(c), Entries: logEntries(page.Entries), Filtered: len(q.values()) > 0,
+		Curl: h.curl(&m.Project, "$API_KEY"),
+	}
+	newest := q.before == "" && q.after == ""
+	list.Live = newest && c.QueryParam("live") != liveOff
+	if newest {
+		if list.Live {
+			list.PauseHref, list.PollHref = here("live", liveOff), here("", "")
+		} else {
+			list.ResumeHref = here("", "")
+		}
+	}
+	if n := len(page.Entries); n > 0 {
+		if page.HasNewer {
+			list.NewerHref = here("after", page.Entries[0].ID.String())
+		}
+		if page.HasOlder {
+			list.OlderHref = here("before", page.Entries[n-1].ID.String())
+		}
+	}
+	if !newest && list.NewerHref == "" {
+		list.NewerHref = here("", "")
+	}
+	return list
+}
+
+func (h *Handlers) log(c echo.Context) error {
+	m := web.Membership(c)
+	id, ok := models.ParseRequestID(c.Param("request"))
+	if !ok {
+		return models.NotFound("request")
+	}
+	entry, err := h.Store.RequestLog(c.Request().Context(), m.ID, id)
+	if err != nil {
+		return err
+	}
+	p := logs.ShowProps{
+		Root: projectPath(&m.Project), Zone: web.TimeZone(c), Now: h.Now(),
+		Entry: logEntry(entry), Session: hex.EncodeToString(entry.SessionHash), Outcome: codeLabel(entry.Code),
+	}
+	if p.Page, err = h.projectPage(c, "Request "+id.String(), tabLogs); err != nil {
+		return err
+	}
+	return web.Render(c, http.StatusOK, logs.Show(p))
+}
+
+func logEntries(entries []models.LogEntry) []logs.Entry {
+	list := make([]logs.Entry, len(entries))
+	for i := range entries {
+		list[i] = logEntry(&entries[i])
+	}
+	return list
+}
+
+func logEntry(e *models.LogEntry) logs.Entry {
+	return logs.Entry{
+		ID: e.ID.String(), At: e.ID.Time(), KeyID: e.KeyID, KeyName: e.KeyName, Version: e.Version, Category: e.Category,
+		Method: e.Method, Path: e.Path, Status: e.Status, Code: string(e.Code), Admitted: e.Code == models.Valid,
+		Duration: time.Duration(e.DurationUs) * time.Microsecond, IP: e.IP, Credits: e.Credits,
+	}
+}
+
+// codeLabel names an outcome for people.
+func codeLabel(code models.Code) string {
+	if code == models.Valid {
+		return "Valid"
+	}
+	return code.Message()
+}

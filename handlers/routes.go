@@ -1,0 +1,123 @@
+package handlers
+
+import (
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/labstack/echo/v4/middleware"
+
+	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/static"
+	"github.com/claviger/claviger/web"
+)
+
+// Access says who may ask for a route.
+type Access struct {
+	SignedIn   bool
+	Permission models.Permission // in the project that the path names; implies SignedIn
+}
+
+var (
+	anyone   = Access{}
+	signedIn = Access{SignedIn: true}
+	read     = Access{SignedIn: true, Permission: models.PermitRead}
+	write    = Access{SignedIn: true, Permission: models.PermitWriteKeys}
+)
+
+// Route is one line of the route table.
+type Route struct {
+	Method, Path string
+	Access       Access
+	handle       echo.HandlerFunc
+}
+
+// Routes is every page and form of the dashboard.
+func (h *Handlers) Routes() []Route {
+	const get, post = http.MethodGet, http.MethodPost
+	routes := []Route{
+		{get, "/", anyone, h.home},
+		{get, "/signup", anyone, h.signUpForm},
+		{post, "/signup", anyone, h.signUp},
+		{get, "/signin", anyone, h.signInForm},
+		{post, "/signin", anyone, h.signIn},
+		{post, "/signout", anyone, h.signOut},
+
+		{get, "/account", signedIn, h.account},
+		{post, "/account/password", signedIn, h.changePassword},
+		{post, "/account/sessions/end", signedIn, h.endAllSessions},
+		{post, "/account/sessions/:session/end", signedIn, h.endSession},
+
+		{get, "/projects", signedIn, h.projects},
+		{get, "/projects/new", signedIn, h.newProject},
+		{post, "/projects", signedIn, h.createProject},
+		{get, "/projects/:project", read, h.overview},
+
+		{get, "/projects/:project/keys", read, h.keys},
+		{get, "/projects/:project/keys/new", write, h.newKey},
+		{post, "/projects/:project/keys", write, h.createKey},
+		{get, "/projects/:project/keys/:key", read, h.key},
+		{get, "/projects/:project/keys/:key/edit", write, h.editKey},
+		{post, "/projects/:project/keys/:key", write, h.updateKey},
+		{post, "/projects/:project/keys/:key/activate", write, h.changeKeyState(models.ActionActivate)},
+		{post, "/projects/:project/keys/:key/deactivate", write, h.changeKeyState(models.ActionDeactivate)},
+		{post, "/projects/:project/keys/:key/delete", write, h.deleteKey},
+
+		{get, "/projects/:project/logs", read, h.logs},
+		{get, "/projects/:project/logs/:request", read, h.log},
+	}
+	if h.Dev {
+		routes = append(routes, Route{get, "/dev/components", anyone, h.components})
+	}
+	return routes
+}
+
+const (
+	maxFormBody = "64K"
+	pageTimeout = 30 * time.Second
+)
+
+// Register puts every route into e, each behind the middleware of its kind.
+func (h *Handlers) Register(e *echo.Echo) error {
+	e.IPExtractor = web.ClientIP(h.TrustedProxies)
+	e.HTTPErrorHandler = web.ErrorHandler(h.errorPage, h.Log)
+	e.Use(web.AssignRequestID(h.IDs), h.recover(), web.SecurityHeaders(h.secure()))
+
+	// Asked on every request of our users' users: no session, no cookies, nothing that writes a page.
+	e.Any("/v1/projects/:project/validate", h.validate)
+	e.GET("/healthz", h.healthy)
+	e.GET("/readyz", h.ready)
+	e.GET("/static/*", echo.WrapHandler(static.Handler()))
+	e.GET("/favicon.ico", func(c echo.Context) error { return c.Redirect(http.StatusMovedPermanently, static.URL("favicon.svg")) })
+
+	sameOrigin, err := web.RefuseCrossOrigin(h.BaseURL)
+	if err != nil {
+		return err
+	}
+	pages := e.Group("", middleware.Gzip(), middleware.ContextTimeout(pageTimeout), sameOrigin, middleware.BodyLimit(maxFormBody))
+	for _, route := range h.Routes() {
+		var guards []echo.MiddlewareFunc
+		switch {
+		case route.Access.Permission != "":
+			guards = append(guards, h.Sessions.RequirePermission(route.Access.Permission))
+		case route.Access.SignedIn:
+			guards = append(guards, h.Sessions.RequireUser)
+		}
+		pages.Add(route.Method, route.Path, route.handle, guards...)
+	}
+	pages.RouteNotFound("/*", func(echo.Context) error { return echo.ErrNotFound })
+	return nil
+}
+
+func (h *Handlers) secure() bool { return strings.HasPrefix(h.BaseURL, "https://") }
+
+// recover turns a panic into an error, so that one request fails and not the process.
+func (h *Handlers) recover() echo.MiddlewareFunc {
+	return middleware.RecoverWithConfig(middleware.RecoverConfig{
+		LogErrorFunc: func(c echo.Context, err error, stack []byte) error {
+			h.Log.Error("panic", "request_id", web.RequestID(c).String(), "error", err, "stack", string(stack))
+			return err
+		},
+	})
+}

@@ -1,0 +1,54 @@
+package handlers
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/a-h/templ"
+	"github.com/labstack/echo/v4"
+
+	"github.com/claviger/claviger/views/dev"
+	"github.com/claviger/claviger/views/problem"
+	"github.com/claviger/claviger/web"
+)
+
+const readyTimeout = 2 * time.Second
+
+// healthy says that the process runs.
+func (h *Handlers) healthy(c echo.Context) error { return c.String(http.StatusOK, "ok\n") }
+
+// ready says whether requests should be sent here: not while the process ends, nor without its database.
+func (h *Handlers) ready(c echo.Context) error {
+	if h.draining.Load() {
+		return c.String(http.StatusServiceUnavailable, "shutting down\n")
+	}
+	ctx, cancel := context.WithTimeout(c.Request().Context(), readyTimeout)
+	defer cancel()
+	if err := h.Store.Ping(ctx); err != nil {
+		h.Log.Error("not ready", "error", err)
+		return c.String(http.StatusServiceUnavailable, "the database does not answer\n")
+	}
+	return c.String(http.StatusOK, "ready\n")
+}
+
+func (h *Handlers) components(c echo.Context) error {
+	return web.Render(c, http.StatusOK, dev.Components(h.Now()))
+}
+
+// errorPage shows a problem. Where even the navigation cannot be read, it goes without.
+func (h *Handlers) errorPage(c echo.Context, p web.Problem, partial bool) templ.Component {
+	props := problem.Props{Status: p.Status, Message: p.Message}
+	if p.Status >= 500 {
+		props.RequestID = p.RequestID
+	}
+	if partial {
+		return problem.Part(props)
+	}
+	page, err := h.page(c, http.StatusText(p.Status))
+	if err != nil {
+		page.User, page.Projects = nil, nil
+	}
+	props.Page = page
+	return problem.Page(props)
+}

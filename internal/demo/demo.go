@@ -1,0 +1,213 @@
+// Package demo fills a database with projects and a month of believable traffic, for trying the program out.
+package demo
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"net/http"
+	"time"
+
+	"github.com/claviger/claviger/models"
+)
+
+// Email and Password sign in to the demo. They protect nothing: the database is thrown away.
+const (
+	Email    = "demo@example.com"
+	Password = "demo demo demo"
+)
+
+const days = 30
+
+// Clock is the time as the filling of the database moves it along.
+type Clock struct{ at time.Time }
+
+// Now is the clock's time.
+func (c *Clock) Now() time.Time { return c.at }
+
+// NewClock starts a little before the month of traffic.
+func NewClock() *Clock { return &Clock{at: time.Now().Add(-(days + 1) * 24 * time.Hour)} }
+
+// Key is a key that traffic can be made with.
+type Key struct {
+	Project string // slug
+	Secret  string
+	profile *profile
+	key     *models.Key
+}
+
+// profile is how a key is used.
+type profile struct {
+	name, description, category string
+	keyType                     models.KeyType
+	perMinute                   float64 // at the busiest time of the day
+	paths                       []string
+	state                       models.KeyAction // what was done to it at the end; empty for nothing
+	expired                     bool
+}
+
+var projects = []struct {
+	in   models.ProjectInput
+	keys []profile
+}{
+	{models.ProjectInput{Name: "Storefront", Slug: "storefront", KeyPrefix: "shop"}, []profile{
+		{name: "server_prod", description: "Checkout servers in Frankfurt.", category: "production", keyType: models.TypeProduction, perMinute: 1.2,
+			paths: []string{"POST /v2/orders", "GET /v2/products", "GET /v2/products", "GET /v2/stock"}},
+		{name: "server_staging", description: "The same servers before a release.", category: "staging", keyType: models.TypeTest, perMinute: .12,
+			paths: []string{"POST /v2/orders", "GET /v2/products"}},
+		{name: "partner_acme", description: "Acme reads our stock every few minutes.", category: "partner", keyType: models.TypeProduction, perMinute: .3,
+			paths: []string{"GET /v2/stock"}},
+		{name: "old_mobile_app", description: "App versions before 3.0.", category: "production", keyType: models.TypeProduction, perMinute: .1,
+			paths: []string{"GET /v1/products"}, state: models.ActionDeactivate},
+	}},
+	{models.ProjectInput{Name: "Billing", Slug: "billing", KeyPrefix: "bill"}, []profile{
+		{name: "invoices_prod", description: "Writes invoices at night and on demand.", category: "production", keyType: models.TypeProduction, perMinute: .4,
+			paths: []string{"POST /invoices", "GET /invoices"}},
+		{name: "http_batch", description: "Scripts of the finance team.", category: "production", keyType: models.TypeProduction, perMinute: .08,
+			paths: []string{"GET /reports/monthly", "GET /reports/open"}},
+		{name: "trial_2026", description: "A trial that has ended.", category: "sandbox", keyType: models.TypeTest, perMinute: .03,
+			paths: []string{"GET /invoices"}, expired: true},
+	}},
+	{models.ProjectInput{Name: "Weather data", Slug: "weather", KeyPrefix: "sky"}, []profile{
+		{name: "public_site", description: "The forecast on our own pages.", category: "production", keyType: models.TypeProduction, perMinute: .5,
+			paths: []string{"GET /forecast/berlin", "GET /forecast/oslo", "GET /radar"}},
+		{name: "ci", description: "Nightly tests.", category: "development", keyType: models.TypeTest, perMinute: .05,
+			paths: []string{"GET /forecast/test"}},
+	}},
+}
+
+// Fill makes the account, the projects, their keys and the traffic. The store must tell the clock's time. It returns the
+// keys that have traffic.
+func Fill(ctx context.Context, store *models.Store, clock *Clock) ([]Key, error) {
+	user, err := store.SignUp(ctx, models.SignupOpen, Email, Password)
+	if err != nil {
+		return nil, err
+	}
+	end := time.Now()
+	var keys []Key
+	for p := range projects {
+		project, _, _, err := store.CreateProject(ctx, user.ID, projects[p].in)
+		if err != nil {
+			return nil, err
+		}
+		for k := range projects[p].keys {
+			profile := &projects[p].keys[k]
+			in := models.KeyInput{Name: profile.name, Description: profile.description, Type: profile.keyType, Category: profile.category}
+			if profile.expired {
+				at := end.Add(-3 * 24 * time.Hour)
+				in.ExpiresAt = &at
+			}
+			key, secret, err := store.CreateKey(ctx, project.ID, user.ID, in)
+			if err != nil {
+				return nil, err
+			}
+			keys = append(keys, Key{Project: project.Slug, Secret: secret.Plain(), profile: profile, key: key})
+		}
+	}
+	if err := traffic(ctx, store, clock, keys, end); err != nil {
+		return nil, err
+	}
+	for _, k := range keys {
+		if k.profile.state != "" {
+			if _, err := store.ChangeKeyState(ctx, k.key.ProjectID, k.key.ID, k.profile.state); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return keys, nil
+}
+
+const batch = 5000
+
+// traffic writes the requests of the month, minute by minute.
+func traffic(ctx context.Context, store *models.Store, clock *Clock, keys []Key, end time.Time) error {
+	ids, err := store.NewRequestIDs(ctx)
+	if err != nil {
+		return err
+	}
+	random := rand.New(rand.NewPCG(1, 2)) // the same month each time
+	var rows []models.RequestLog
+	for at := end.Add(-days * 24 * time.Hour); at.Before(end); at = at.Add(time.Minute) {
+		for _, k := range keys {
+			for range count(random, k.profile.perMinute*load(at)) {
+				clock.at = at.Add(time.Duration(random.IntN(int(time.Minute))))
+				if clock.at.After(end) {
+					clock.at = end
+				}
+				rows = append(rows, request(random, ids.Next(), &k))
+			}
+		}
+		if len(rows) >= batch {
+			if err := store.WriteRequestLogs(ctx, rows); err != nil {
+				return err
+			}
+			rows = nil
+		}
+	}
+	clock.at = end
+	return store.WriteRequestLogs(ctx, rows)
+}
+
+func request(random *rand.Rand, id models.RequestID, k *Key) models.RequestLog {
+	var method, path string
+	fmt.Sscanf(k.profile.paths[random.IntN(len(k.profile.paths))], "%s %s", &method, &path)
+	code := models.Valid
+	switch {
+	case k.profile.expired && id.Time().After(*k.key.ExpiresAt):
+		code = models.KeyExpired
+	case random.IntN(200) == 0:
+		code = models.KeyInactive // somebody switched it off for a moment
+	}
+	credits := int64(0)
+	if code == models.Valid {
+		credits = 1
+	}
+	return models.RequestLog{
+		ID: id, ProjectID: k.key.ProjectID, KeyID: k.key.ID, Version: 1, Category: k.profile.category, Method: method, Path: path,
+		Status: code.Status(), DurationUs: 30 + int64(random.ExpFloat64()*40), IP: fmt.Sprintf("198.51.100.%d", 1+random.IntN(12)),
+		Credits: credits, Code: code,
+	}
+}
+
+// load is the share of the busiest minute: quiet at night, less on weekends.
+func load(at time.Time) float64 {
+	hour := float64(at.Hour()) + float64(at.Minute())/60
+	share := .25 + .75*math.Max(0, math.Sin((hour-6)/24*2*math.Pi))
+	if day := at.Weekday(); day == time.Saturday || day == time.Sunday {
+		share *= .5
+	}
+	return share
+}
+
+// count draws how often something happens that happens mean times on average (Knuth's method, for small means).
+func count(random *rand.Rand, mean float64) int {
+	limit, product := math.Exp(-mean), random.Float64()
+	n := 0
+	for ; product > limit; n++ {
+		product *= random.Float64()
+	}
+	return n
+}
+
+// Keep makes requests with the keys until ctx ends, so that there is something to watch.
+func Keep(ctx context.Context, baseURL string, keys []Key) {
+	client := &http.Client{Timeout: 5 * time.Second}
+	for {
+		pause := time.Duration(200+rand.IntN(2000)) * time.Millisecond
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+		k := keys[rand.IntN(len(keys))]
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, baseURL+"/v1/projects/"+k.Project+"/validate", nil)
+		if err != nil {
+			return
+		}
+		request.Header.Set("X-API-Key", k.Secret)
+		if response, err := client.Do(request); err == nil {
+			response.Body.Close()
+		}
+	}
+}

@@ -1,0 +1,294 @@
+package testkit
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/PuerkitoBio/goquery"
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/claviger/claviger/gate"
+	"github.com/claviger/claviger/handlers"
+	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/web"
+)
+
+// App is the whole service on a local port.
+type App struct {
+	T        testing.TB
+	URL      string
+	Clock    *Clock
+	Store    *models.Store
+	Gate     *gate.Gate
+	Handlers *handlers.Handlers
+	Queries  atomic.Int64 // statements sent to the database so far
+}
+
+// Option changes what an [App] is made with.
+type Option func(*handlers.Options)
+
+// TrustLoopback makes every caller of the test a trusted proxy.
+func TrustLoopback(o *handlers.Options) {
+	o.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+}
+
+// OpenSignup lets everybody make an account.
+func OpenSignup(o *handlers.Options) { o.Signup = models.SignupOpen }
+
+// Dev turns the development mode on.
+func Dev(o *handlers.Options) { o.Dev = true }
+
+// NewApp starts the service on the database at url.
+func NewApp(t testing.TB, url string, options ...Option) *App {
+	t.Helper()
+	app := &App{T: t, Clock: NewClock()}
+	app.Store = Store(t, url, app.Clock, func(string) { app.Queries.Add(1) })
+	ids, err := app.Store.NewRequestIDs(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := slog.New(slog.NewTextHandler(testLog{t}, nil))
+	app.Gate = gate.New(app.Store, Pepper(t), gate.Options{Now: app.Clock.Now, Log: log})
+
+	server := httptest.NewUnstartedServer(nil)
+	app.URL = "http://" + server.Listener.Addr().String()
+	o := handlers.Options{
+		Store: app.Store, Gate: app.Gate, IDs: ids, Sessions: web.NewSessions(app.Store, []byte(strings.Repeat("k", 32)), false),
+		Log: log, Now: app.Clock.Now, BaseURL: app.URL, Version: "test",
+		Durations: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "test"}),
+	}
+	for _, option := range options {
+		option(&o)
+	}
+	app.Handlers = handlers.New(o)
+	e := echo.New()
+	if err := app.Handlers.Register(e); err != nil {
+		t.Fatal(err)
+	}
+	server.Config.Handler = e
+	server.Start()
+	t.Cleanup(func() {
+		server.Close()
+		if err := app.Gate.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return app
+}
+
+// testLog shows the service's own log in the output of a failed test.
+type testLog struct{ t testing.TB }
+
+func (l testLog) Write(line []byte) (int, error) {
+	l.t.Log(strings.TrimSpace(string(line)))
+	return len(line), nil
+}
+
+// Flush waits until every answered request is in the log.
+func (a *App) Flush() {
+	a.T.Helper()
+	if err := a.Gate.Flush(a.T.Context()); err != nil {
+		a.T.Fatal(err)
+	}
+}
+
+// Password is the one of every account that [App.SignUp] makes.
+const Password = "correct horse battery"
+
+// SignUp makes an account directly in the database and signs a browser in to it.
+func (a *App) SignUp(email string) (*models.User, *Browser) {
+	a.T.Helper()
+	user, err := a.Store.SignUp(a.T.Context(), models.SignupOpen, email, Password)
+	if err != nil {
+		a.T.Fatal(err)
+	}
+	b := a.Browser()
+	if page := b.Post("/signin", url.Values{"email": {email}, "password": {Password}}); page.Status != http.StatusOK {
+		a.T.Fatalf("sign-in gave %d: %s", page.Status, page.Text())
+	}
+	return user, b
+}
+
+// Project makes a project of the user, and gives the default key's secret with it.
+func (a *App) Project(user *models.User, slug string) (*models.Project, *models.Key, string) {
+	a.T.Helper()
+	project, key, secret, err := a.Store.CreateProject(a.T.Context(), user.ID, models.ProjectInput{Name: slug, Slug: slug})
+	if err != nil {
+		a.T.Fatal(err)
+	}
+	return project, key, secret.Plain()
+}
+
+// Key makes a key in the project.
+func (a *App) Key(project *models.Project, in models.KeyInput) (*models.Key, string) {
+	a.T.Helper()
+	if in.Type == "" {
+		in.Type = models.TypeProduction
+	}
+	if in.Category == "" {
+		in.Category = "production"
+	}
+	key, secret, err := a.Store.CreateKey(a.T.Context(), project.ID, *project.CreatedBy, in)
+	if err != nil {
+		a.T.Fatal(err)
+	}
+	return key, secret.Plain()
+}
+
+// Reply is an answer of the API.
+type Reply struct {
+	Status int
+	Header http.Header
+	Body   map[string]any
+}
+
+// Call asks the API. headers are name and value by turns; body is JSON, or empty for none.
+func (a *App) Call(method, path, body string, headers ...string) Reply {
+	a.T.Helper()
+	request, err := http.NewRequest(method, a.URL+path, strings.NewReader(body))
+	if err != nil {
+		a.T.Fatal(err)
+	}
+	if body != "" {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		request.Header.Set(headers[i], headers[i+1])
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		a.T.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		a.T.Fatal(err)
+	}
+	reply := Reply{Status: response.StatusCode, Header: response.Header}
+	if len(text) > 0 {
+		if err := json.Unmarshal(text, &reply.Body); err != nil {
+			a.T.Fatalf("%s %s gave no JSON: %s", method, path, text)
+		}
+	}
+	return reply
+}
+
+// Validate asks about a key in X-API-Key.
+func (a *App) Validate(project, key string, headers ...string) Reply {
+	a.T.Helper()
+	return a.Call(http.MethodGet, "/v1/projects/"+project+"/validate", "", append([]string{"X-API-Key", key}, headers...)...)
+}
+
+// Code of the verdict.
+func (r Reply) Code() string {
+	code, _ := r.Body["code"].(string)
+	return code
+}
+
+// Browser keeps cookies, follows redirects, and sends no JavaScript's headers.
+type Browser struct {
+	app    *App
+	client *http.Client
+}
+
+// Browser gives a new one, not signed in.
+func (a *App) Browser() *Browser {
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		a.T.Fatal(err)
+	}
+	return &Browser{app: a, client: &http.Client{Jar: jar}}
+}
+
+// Page is a page as a browser got it.
+type Page struct {
+	*goquery.Document
+	Status int
+	Header http.Header
+	Path   string // after redirects, with the query
+	HTML   string
+}
+
+// Get asks for a page. headers are name and value by turns.
+func (b *Browser) Get(path string, headers ...string) Page {
+	b.app.T.Helper()
+	return b.do(http.MethodGet, path, nil, headers)
+}
+
+// Post sends a form.
+func (b *Browser) Post(path string, form url.Values, headers ...string) Page {
+	b.app.T.Helper()
+	return b.do(http.MethodPost, path, form, headers)
+}
+
+func (b *Browser) do(method, path string, form url.Values, headers []string) Page {
+	t := b.app.T
+	t.Helper()
+	request, err := http.NewRequest(method, b.app.URL+path, strings.NewReader(form.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if method == http.MethodPost {
+		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		request.Header.Set("Sec-Fetch-Site", "same-origin")
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		request.Header.Set(headers[i], headers[i+1])
+	}
+	response, err := b.client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	document, err := goquery.NewDocumentFromReader(strings.NewReader(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Page{
+		Document: document, Status: response.StatusCode, Header: response.Header,
+		Path: response.Request.URL.RequestURI(), HTML: string(text),
+	}
+}
+
+// Text is what is seen of the page, in one line.
+func (p Page) Text() string { return strings.Join(strings.Fields(p.Find("body").Text()), " ") }
+
+// FieldError is the message at a field of a form.
+func (p Page) FieldError(name string) string {
+	return strings.TrimSpace(p.Find("#f-" + name + "-error").Text())
+}
+
+// Cookie of the browser by name, empty where there is none.
+func (b *Browser) Cookie(name string) string {
+	u, err := url.Parse(b.app.URL)
+	if err != nil {
+		b.app.T.Fatal(err)
+	}
+	for _, c := range b.client.Jar.Cookies(u) {
+		if c.Name == name {
+			return c.Value
+		}
+	}
+	return ""
+}
+
+// KeyPath is the address of a key's page.
+func KeyPath(project *models.Project, key *models.Key) string {
+	return "/projects/" + project.Slug + "/keys/" + strconv.FormatInt(key.ID, 10)
+}

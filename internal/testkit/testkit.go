@@ -1,0 +1,125 @@
+// Package testkit gives tests real databases, a clock that they move, and the whole service on a local port.
+package testkit
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"encoding/hex"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	_ "github.com/jackc/pgx/v5/stdlib" // for making schemas
+
+	"github.com/claviger/claviger/models"
+)
+
+// localPostgres is where a Postgres usually listens on the machine of a developer.
+const localPostgres = "postgres://127.0.0.1:5432/test?sslmode=disable"
+
+// EachDatabase runs a test on SQLite and on Postgres, each time with an empty database of its own. Without Postgres that
+// half is skipped and says so; with REQUIRE_SERVICES=1, as in CI, it fails.
+func EachDatabase(t *testing.T, test func(t *testing.T, url string)) {
+	t.Run("sqlite", func(t *testing.T) { test(t, filepath.Join(t.TempDir(), "claviger.db")) })
+	t.Run("postgres", func(t *testing.T) { test(t, Postgres(t)) })
+}
+
+// Postgres makes an empty schema and gives a URL that works in it.
+func Postgres(t testing.TB) string {
+	t.Helper()
+	base := os.Getenv("TEST_POSTGRES_URL")
+	if base == "" {
+		base = localPostgres
+	}
+	admin, err := sql.Open("pgx", base)
+	if err == nil {
+		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+		defer cancel()
+		err = admin.PingContext(ctx)
+	}
+	if err != nil {
+		if os.Getenv("REQUIRE_SERVICES") == "1" {
+			t.Fatalf("Postgres is required and cannot be reached: %v", err)
+		}
+		t.Skipf("Postgres cannot be reached, so this ran on SQLite alone: %v", err)
+	}
+	schema := "test_" + randomHex()
+	if _, err := admin.Exec("CREATE SCHEMA " + schema); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		admin.Exec("DROP SCHEMA " + schema + " CASCADE")
+		admin.Close()
+	})
+	u, err := url.Parse(base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	query := u.Query()
+	query.Set("search_path", schema)
+	u.RawQuery = query.Encode()
+	return u.String()
+}
+
+func randomHex() string {
+	var b [8]byte
+	rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}
+
+// Clock is a time that stands still until a test moves it.
+type Clock struct {
+	mu sync.Mutex
+	at time.Time
+}
+
+// NewClock starts at a moment that is the same in every test.
+func NewClock() *Clock { return &Clock{at: time.Date(2026, 3, 14, 9, 26, 53, 0, time.UTC)} }
+
+// Now is the clock's time.
+func (c *Clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at
+}
+
+// Advance moves the clock on.
+func (c *Clock) Advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at = c.at.Add(d)
+}
+
+// Pepper is the one that tests use.
+func Pepper(t testing.TB) models.Pepper {
+	t.Helper()
+	pepper, err := models.NewPepper([]byte(strings.Repeat("pepper of tests ", 2)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pepper
+}
+
+// CheapPasswords make a hash cost next to nothing.
+var CheapPasswords = models.PasswordCost{MemoryKiB: 64, Iterations: 1, Parallel: 4}
+
+// Store opens the database at url, migrated.
+func Store(t testing.TB, url string, clock *Clock, onQuery func(string)) *models.Store {
+	t.Helper()
+	store, err := models.Open(t.Context(), models.Options{
+		URL: url, Pepper: Pepper(t), Now: clock.Now, PasswordCost: CheapPasswords, OnQuery: onQuery,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(store.Close)
+	if _, err := store.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return store
+}

@@ -1,0 +1,85 @@
+package models
+
+import (
+	"errors"
+
+	"gorm.io/gorm"
+)
+
+// The codes of an [Error]: what kind of failure it is. web decides which HTTP status each becomes.
+const (
+	CodeNotFound     = "not_found"
+	CodeInvalid      = "invalid"
+	CodeConflict     = "conflict"
+	CodeForbidden    = "forbidden"
+	CodeUnauthorized = "unauthorized"
+	CodeTooMany      = "too_many"
+	CodeBadRequest   = "bad_request"
+	CodeTooLarge     = "too_large"
+)
+
+// Error is every failure that a person or a caller may be told about. Message and Fields are safe to show;
+// cause is for the log alone. Any other error is a fault of ours and is shown as a request id only.
+type Error struct {
+	Code    string
+	Message string
+	Fields  map[string]string // messages by the name of the form field or JSON member
+	cause   error
+}
+
+func (e *Error) Error() string {
+	if e.cause != nil {
+		return e.Message + ": " + e.cause.Error()
+	}
+	return e.Message
+}
+
+func (e *Error) Unwrap() error { return e.cause }
+
+// NotFound says that what (a noun such as "key") does not exist, or not for the one who asks.
+func NotFound(what string) *Error {
+	return &Error{Code: CodeNotFound, Message: "There is no such " + what + "."}
+}
+
+// Conflict says that the present state does not allow what was asked, and why.
+func Conflict(message string) *Error { return &Error{Code: CodeConflict, Message: message} }
+
+// Forbidden says that the asker's role does not allow what was asked.
+func Forbidden(message string) *Error { return &Error{Code: CodeForbidden, Message: message} }
+
+// fieldErrors collects messages by field, the first one for each.
+type fieldErrors map[string]string
+
+func (f fieldErrors) add(field, message string) {
+	if _, taken := f[field]; !taken && message != "" {
+		f[field] = message
+	}
+}
+
+// err is nil where no message was added.
+func (f fieldErrors) err() error {
+	if len(f) == 0 {
+		return nil
+	}
+	return &Error{Code: CodeInvalid, Message: "Please correct what is marked.", Fields: f}
+}
+
+func invalidField(field, message string) *Error {
+	return &Error{Code: CodeInvalid, Message: "Please correct what is marked.", Fields: map[string]string{field: message}}
+}
+
+// notFoundAs turns GORM's "no row" into NotFound(what) and leaves other errors as they are.
+func notFoundAs(err error, what string) error {
+	if errors.Is(err, gorm.ErrRecordNotFound) {
+		return NotFound(what)
+	}
+	return err
+}
+
+// IsNotFound tells whether err says that something does not exist.
+func IsNotFound(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Code == CodeNotFound
+}
+
+func isDuplicate(err error) bool { return errors.Is(err, gorm.ErrDuplicatedKey) }

@@ -1,0 +1,60 @@
+package models
+
+import (
+	"context"
+	"embed"
+	"fmt"
+	"hash/crc32"
+	"io/fs"
+
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+)
+
+//go:embed migrations/sqlite/*.sql migrations/postgres/*.sql
+var migrations embed.FS
+
+// Migrate brings the schema to what this binary expects and returns the version it is at then. A database that a newer
+// binary has migrated is left alone and is an error.
+func (s *Store) Migrate(ctx context.Context) (int64, error) {
+	files, err := fs.Sub(migrations, "migrations/"+s.dialect)
+	if err != nil {
+		return 0, err
+	}
+	pool, err := s.write.DB()
+	if err != nil {
+		return 0, err
+	}
+	dialect, options := goose.DialectSQLite3, []goose.ProviderOption{}
+	if s.dialect == "postgres" {
+		// Several processes may start at once: one migrates, the others wait for it. Instances in other schemas do not.
+		var schema string
+		if err := s.write.WithContext(ctx).Raw("SELECT current_schema()").Row().Scan(&schema); err != nil {
+			return 0, err
+		}
+		locker, err := lock.NewPostgresSessionLocker(lock.WithLockID(int64(crc32.ChecksumIEEE([]byte("claviger " + schema)))),
+			lock.WithLockTimeout(1, 120)) // asks every second, for two minutes
+		if err != nil {
+			return 0, err
+		}
+		dialect, options = goose.DialectPostgres, append(options, goose.WithSessionLocker(locker))
+	}
+	provider, err := goose.NewProvider(dialect, pool, files, options...)
+	if err != nil {
+		return 0, err
+	}
+	sources := provider.ListSources()
+	newest := sources[len(sources)-1].Version
+	current, err := provider.GetDBVersion(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("cannot read the schema version: %w", err)
+	}
+	if current > newest {
+		return current, fmt.Errorf("the database is newer than this program: its schema is version %d, this program knows %d. "+
+			"Start the newer program; nothing was changed", current, newest)
+	}
+	if _, err := provider.Up(ctx); err != nil {
+		return current, fmt.Errorf("cannot migrate the database: %w", err)
+	}
+	return newest, nil
+}

@@ -1,0 +1,188 @@
+package models
+
+import (
+	"context"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"gorm.io/gorm"
+)
+
+// Project is the tenant: it owns keys, members, categories, service tokens and logs.
+type Project struct {
+	ID        int64
+	Name      string
+	Slug      string // starts with a letter, so that it is never taken for an id
+	KeyPrefix string
+	CreatedBy *int64
+	CreatedAt time.Time
+}
+
+// Member is a user's seat in a project.
+type Member struct {
+	ProjectID int64 `gorm:"primaryKey"`
+	UserID    int64 `gorm:"primaryKey"`
+	Role      Role
+	CreatedAt time.Time
+}
+
+// Membership is a project with the role that one user has in it.
+type Membership struct {
+	Project
+	Role Role
+}
+
+const (
+	maxProjectName = 80
+	maxSlug        = 40
+)
+
+var (
+	slugPattern   = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
+	notInSlug     = regexp.MustCompile(`[^a-z0-9]+`)
+	reservedSlugs = map[string]bool{"new": true}
+)
+
+// ProjectInput is what a person chooses of a project. Slug and KeyPrefix may be empty.
+type ProjectInput struct {
+	Name      string
+	Slug      string // default: from the name
+	KeyPrefix string // default: [DefaultKeyPrefix]
+}
+
+// normalize fills the defaults and checks each field.
+func (in *ProjectInput) normalize() error {
+	problems := fieldErrors{}
+	name, printable := oneLine(in.Name)
+	in.Name = name
+	switch {
+	case name == "":
+		problems.add("name", "Enter a name.")
+	case !printable:
+		problems.add("name", "Use printable characters only.")
+	case utf8.RuneCountInString(name) > maxProjectName:
+		problems.add("name", "Use at most 80 characters.")
+	}
+
+	in.Slug = strings.TrimSpace(in.Slug)
+	if in.Slug == "" && problems["name"] == "" {
+		in.Slug = Slugify(name)
+		if in.Slug == "" {
+			problems.add("slug", "Enter a slug: none can be made from this name.")
+		}
+	} else if in.Slug != "" {
+		problems.add("slug", slugProblem(in.Slug))
+	}
+
+	in.KeyPrefix = strings.TrimSpace(in.KeyPrefix)
+	if in.KeyPrefix == "" {
+		in.KeyPrefix = DefaultKeyPrefix
+	}
+	if !isPrefix(in.KeyPrefix) {
+		problems.add("key_prefix", "Use 2 to 12 characters of a to z and 0 to 9.")
+	}
+	return problems.err()
+}
+
+func slugProblem(slug string) string {
+	switch {
+	case len(slug) < 2 || len(slug) > maxSlug:
+		return "Use 2 to 40 characters."
+	case !slugPattern.MatchString(slug):
+		return "Start with a letter; use a to z, 0 to 9 and single hyphens between them."
+	case reservedSlugs[slug]:
+		return "This slug is reserved. Choose another."
+	}
+	return ""
+}
+
+// Slugify makes a slug of a name; empty where the name has too little to make one of.
+func Slugify(name string) string {
+	slug := strings.Trim(notInSlug.ReplaceAllString(strings.ToLower(name), "-"), "-")
+	slug = strings.TrimLeft(slug, "0123456789-")
+	slug = strings.TrimRight(cut(slug, maxSlug), "-")
+	if slugProblem(slug) != "" {
+		return ""
+	}
+	return slug
+}
+
+// CreateProject makes a project with userID as its owner, the built-in categories and the default key, whose secret is
+// returned: this is the one chance to show it. Errors: fields name, slug, key_prefix.
+func (s *Store) CreateProject(ctx context.Context, userID int64, in ProjectInput) (*Project, *Key, Secret, error) {
+	if err := in.normalize(); err != nil {
+		return nil, nil, Secret{}, err
+	}
+	var (
+		project *Project
+		key     *Key
+		secret  Secret
+	)
+	err := s.tx(ctx, func(tx *gorm.DB) (err error) {
+		project, key, secret, err = s.createProject(tx, userID, in)
+		return err
+	})
+	if err != nil {
+		return nil, nil, Secret{}, err
+	}
+	return project, key, secret, nil
+}
+
+func (s *Store) createProject(tx *gorm.DB, userID int64, in ProjectInput) (*Project, *Key, Secret, error) {
+	now := s.Now()
+	project := &Project{Name: in.Name, Slug: in.Slug, KeyPrefix: in.KeyPrefix, CreatedBy: &userID, CreatedAt: now}
+	if err := tx.Create(project).Error; err != nil {
+		if isDuplicate(err) {
+			err = invalidField("slug", "This slug is taken. Choose another.")
+		}
+		return nil, nil, Secret{}, err
+	}
+	if err := tx.Create(&Member{ProjectID: project.ID, UserID: userID, Role: RoleOwner, CreatedAt: now}).Error; err != nil {
+		return nil, nil, Secret{}, err
+	}
+	if err := createBuiltInCategories(tx, project.ID, now); err != nil {
+		return nil, nil, Secret{}, err
+	}
+	key, secret, err := s.createDefaultKey(tx, project, userID)
+	return project, key, secret, err
+}
+
+// Projects lists the projects that the user is a member of, by name.
+func (s *Store) Projects(ctx context.Context, userID int64) ([]Membership, error) {
+	var list []Membership
+	err := s.memberships(ctx, userID).Order("lower(projects.name), projects.id").Find(&list).Error
+	return list, err
+}
+
+// Membership finds a project by slug or id, for a member. Anybody else gets [CodeNotFound]: for them it does not exist.
+func (s *Store) Membership(ctx context.Context, userID int64, ref string) (*Membership, error) {
+	var m Membership
+	if err := whereRef(s.memberships(ctx, userID), ref).Take(&m).Error; err != nil {
+		return nil, notFoundAs(err, "project")
+	}
+	return &m, nil
+}
+
+func (s *Store) memberships(ctx context.Context, userID int64) *gorm.DB {
+	return s.read.WithContext(ctx).Table("projects").Select("projects.*, members.role").
+		Joins("JOIN members ON members.project_id = projects.id AND members.user_id = ?", userID)
+}
+
+// Project finds a project by slug or id, for the gate, which asks for no member.
+func (s *Store) Project(ctx context.Context, ref string) (*Project, error) {
+	var p Project
+	if err := whereRef(s.read.WithContext(ctx), ref).Take(&p).Error; err != nil {
+		return nil, notFoundAs(err, "project")
+	}
+	return &p, nil
+}
+
+func whereRef(db *gorm.DB, ref string) *gorm.DB {
+	if id, err := strconv.ParseInt(ref, 10, 64); err == nil {
+		return db.Where("projects.id = ?", id)
+	}
+	return db.Where("projects.slug = ?", ref)
+}

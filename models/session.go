@@ -1,0 +1,111 @@
+package models
+
+import (
+	"context"
+	"crypto/sha256"
+	"time"
+
+	"gorm.io/gorm"
+)
+
+const (
+	// SessionIdle ends a session that nobody used for so long.
+	SessionIdle = 7 * 24 * time.Hour
+	// SessionLifetime ends every session, used or not.
+	SessionLifetime = 30 * 24 * time.Hour
+	// sessionTouch is how stale last_seen_at may be: a page costs a write only this often.
+	sessionTouch = time.Minute
+	maxUserAgent = 255
+)
+
+// SessionHash is the SHA-256 of the secret in a session cookie. The secret itself is random, so no salt is needed.
+type SessionHash [sha256.Size]byte
+
+// HashSession gives what is stored of a session's secret.
+func HashSession(secret []byte) SessionHash { return sha256.Sum256(secret) }
+
+// Session is a signed-in browser.
+type Session struct {
+	ID         int64
+	SecretHash []byte
+	UserID     int64
+	Data       []byte // what the browser session carries besides, such as notices; encoded by web
+	IP         string
+	UserAgent  string
+	CreatedAt  time.Time
+	LastSeenAt time.Time
+	ExpiresAt  time.Time
+
+	User User
+}
+
+// CreateSession starts a session of userID.
+func (s *Store) CreateSession(ctx context.Context, hash SessionHash, userID int64, data []byte, ip, userAgent string) (*Session, error) {
+	now := s.Now()
+	session := &Session{
+		SecretHash: hash[:], UserID: userID, Data: data, IP: ip, UserAgent: LogText(userAgent, maxUserAgent),
+		CreatedAt: now, LastSeenAt: now, ExpiresAt: now.Add(SessionLifetime),
+	}
+	err := s.tx(ctx, func(tx *gorm.DB) error {
+		// The ended sessions of the same account go along, so that the table does not grow with time.
+		if err := tx.Where("user_id = ? AND (expires_at <= ? OR last_seen_at <= ?)", userID, now, now.Add(-SessionIdle)).
+			Delete(&Session{}).Error; err != nil {
+			return err
+		}
+		return tx.Omit("User").Create(session).Error
+	})
+	if err != nil {
+		return nil, err
+	}
+	return session, nil
+}
+
+// FindSession gives the living session with its account, or [CodeNotFound].
+func (s *Store) FindSession(ctx context.Context, hash SessionHash) (*Session, error) {
+	now := s.Now()
+	var session Session
+	err := s.read.WithContext(ctx).Joins("User").
+		Where("sessions.secret_hash = ? AND sessions.expires_at > ? AND sessions.last_seen_at > ?", hash[:], now, now.Add(-SessionIdle)).
+		Take(&session).Error
+	if err != nil {
+		return nil, notFoundAs(err, "session")
+	}
+	if now.Sub(session.LastSeenAt) >= sessionTouch {
+		err = s.write.WithContext(ctx).Model(&Session{}).Where("id = ?", session.ID).Update("last_seen_at", now).Error
+	}
+	return &session, err
+}
+
+// SaveSessionData replaces what the session carries.
+func (s *Store) SaveSessionData(ctx context.Context, hash SessionHash, data []byte) error {
+	return s.write.WithContext(ctx).Model(&Session{}).Where("secret_hash = ?", hash[:]).Update("data", data).Error
+}
+
+// UserSessions lists the living sessions of an account, the one last used first.
+func (s *Store) UserSessions(ctx context.Context, userID int64) ([]Session, error) {
+	now := s.Now()
+	var sessions []Session
+	err := s.read.WithContext(ctx).
+		Where("user_id = ? AND expires_at > ? AND last_seen_at > ?", userID, now, now.Add(-SessionIdle)).
+		Order("last_seen_at DESC, id DESC").Limit(100).Find(&sessions).Error
+	return sessions, err
+}
+
+// DeleteSession ends the session of a cookie. Ending one that is gone is no error.
+func (s *Store) DeleteSession(ctx context.Context, hash SessionHash) error {
+	return s.write.WithContext(ctx).Where("secret_hash = ?", hash[:]).Delete(&Session{}).Error
+}
+
+// EndSession ends one session of the account, or [CodeNotFound].
+func (s *Store) EndSession(ctx context.Context, userID, sessionID int64) error {
+	result := s.write.WithContext(ctx).Where("user_id = ? AND id = ?", userID, sessionID).Delete(&Session{})
+	if result.Error == nil && result.RowsAffected == 0 {
+		return NotFound("session")
+	}
+	return result.Error
+}
+
+// EndAllSessions signs an account out everywhere.
+func (s *Store) EndAllSessions(ctx context.Context, userID int64) error {
+	return s.write.WithContext(ctx).Where("user_id = ?", userID).Delete(&Session{}).Error
+}

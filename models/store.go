@@ -1,0 +1,138 @@
+// Package models holds what Claviger knows: the rows, the rules about them, every query and every transaction.
+// Rules that need no database are pure functions, so that the dashboard and the gate give the same answer.
+package models
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"gorm.io/gorm"
+)
+
+// Options is what a [Store] is opened with. Zero values are the defaults given.
+type Options struct {
+	// URL is postgres://… or the path of a SQLite file.
+	URL string
+	// Pepper keys every stored digest. The database remembers which one it was made with.
+	Pepper Pepper
+	// Now gives the time; time.Now if nil.
+	Now func() time.Time
+	// Random gives the bytes of secrets; crypto/rand if nil.
+	Random io.Reader
+	// PasswordCost is how much work a password hash takes; [DefaultPasswordCost] if zero.
+	PasswordCost PasswordCost
+	// OnQuery is told of every statement, for counting. May be nil; called from many goroutines.
+	OnQuery func(sql string)
+}
+
+// Store is the database with the rules that guard it. It is safe for use by many goroutines.
+type Store struct {
+	// read and write are the same pool on Postgres. SQLite has one writing connection and several readers.
+	read, write *gorm.DB
+	dialect     string
+	pepper      Pepper
+	now         func() time.Time
+	random      io.Reader
+	passwords   *passwords
+}
+
+// Open connects to the database. It neither migrates nor checks the pepper: see [Store.Migrate] and [Store.CheckPepper].
+func Open(ctx context.Context, o Options) (*Store, error) {
+	s := &Store{pepper: o.Pepper, now: o.Now, random: o.Random}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	if s.random == nil {
+		s.random = rand.Reader
+	}
+	s.passwords = newPasswords(o.PasswordCost)
+
+	config := &gorm.Config{
+		TranslateError:         true,
+		SkipDefaultTransaction: true,
+		Logger:                 queryLogger{onQuery: o.OnQuery},
+		NowFunc:                s.Now,
+	}
+	var err error
+	if IsPostgresURL(o.URL) {
+		s.dialect = "postgres"
+		err = s.openPostgres(o.URL, config)
+	} else {
+		s.dialect = "sqlite"
+		err = s.openSQLite(o.URL, config)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Ping(ctx); err != nil {
+		s.Close()
+		return nil, fmt.Errorf("cannot reach the database: %w", err)
+	}
+	return s, nil
+}
+
+// IsPostgresURL tells whether a database URL names Postgres; everything else is a SQLite file.
+func IsPostgresURL(url string) bool {
+	return strings.HasPrefix(url, "postgres://") || strings.HasPrefix(url, "postgresql://")
+}
+
+// Now is the present in UTC, cut to milliseconds: what both databases keep.
+func (s *Store) Now() time.Time { return s.now().UTC().Truncate(time.Millisecond) }
+
+// Dialect is "sqlite" or "postgres".
+func (s *Store) Dialect() string { return s.dialect }
+
+// Ping asks the database for an answer.
+func (s *Store) Ping(ctx context.Context) error {
+	for _, db := range []*gorm.DB{s.read, s.write} {
+		pool, err := db.DB()
+		if err != nil {
+			return err
+		}
+		if err := pool.PingContext(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Close ends all connections.
+func (s *Store) Close() {
+	for _, db := range []*gorm.DB{s.read, s.write} {
+		if db == nil {
+			continue
+		}
+		if pool, err := db.DB(); err == nil {
+			pool.Close()
+		}
+	}
+}
+
+// tx runs fn in one transaction on the writing side.
+func (s *Store) tx(ctx context.Context, fn func(tx *gorm.DB) error) error {
+	return s.write.WithContext(ctx).Transaction(fn)
+}
+
+// CheckPepper compares the pepper with the one that the database's digests were made with, and remembers it if it is
+// the first. A wrong pepper would make every key unknown, so the caller must not serve then.
+func (s *Store) CheckPepper(ctx context.Context) error {
+	fingerprint := s.pepper.fingerprint()
+	result := s.write.WithContext(ctx).Exec(
+		"UPDATE instance SET pepper_fingerprint = ? WHERE id = 1 AND pepper_fingerprint IS NULL", fingerprint)
+	if result.Error != nil {
+		return result.Error
+	}
+	var known []byte
+	if err := s.read.WithContext(ctx).Raw("SELECT pepper_fingerprint FROM instance WHERE id = 1").Row().Scan(&known); err != nil {
+		return err
+	}
+	if string(known) != string(fingerprint) {
+		return fmt.Errorf("this database was made with another pepper: its keys would all be unknown. " +
+			"Give the pepper file (or CLAVIGER_PEPPER) that belongs to it")
+	}
+	return nil
+}

@@ -1,0 +1,36 @@
+package models
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// cut shortens s to at most n bytes without breaking a character.
+func cut(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
+}
+
+// oneLine trims s and tells whether it is valid text without control characters.
+func oneLine(s string) (trimmed string, ok bool) {
+	s = strings.TrimSpace(s)
+	return s, utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
+}
+
+// LogText makes of what a caller sent what every database takes as text: valid UTF-8 without control characters, of at
+// most limit bytes.
+func LogText(s string, limit int) string {
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(s, "\uFFFD"))
+	return cut(s, limit)
+}

@@ -1,0 +1,191 @@
+package models
+
+import (
+	"context"
+	"net/mail"
+	"strings"
+	"time"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+)
+
+// User is an account. The first one of an instance is its admin.
+type User struct {
+	ID                int64
+	Email             string // lower case
+	PasswordHash      string
+	IsAdmin           bool
+	CreatedAt         time.Time
+	PasswordChangedAt time.Time
+}
+
+// SignupMode says who may make an account.
+type SignupMode string
+
+const (
+	SignupOpen   SignupMode = "open"
+	SignupInvite SignupMode = "invite"
+	SignupClosed SignupMode = "closed"
+	// SignupDefault is open until the first account exists, then by invitation.
+	SignupDefault SignupMode = ""
+)
+
+const maxEmail = 254 // RFC 5321, 4.5.3.1.3, less the angle brackets
+
+// NormalizeEmail gives the form in which an address is stored and compared; ok is false where it is no address.
+func NormalizeEmail(email string) (normal string, ok bool) {
+	email = strings.ToLower(strings.TrimSpace(email))
+	parsed, err := mail.ParseAddress(email)
+	if err != nil || parsed.Address != email || len(email) > maxEmail || !strings.Contains(email, ".") && !strings.HasSuffix(email, "@localhost") {
+		return email, false
+	}
+	return email, true
+}
+
+// MaySignUp tells whether a stranger may make an account now.
+func (s *Store) MaySignUp(ctx context.Context, mode SignupMode) (bool, error) {
+	switch mode {
+	case SignupOpen:
+		return true, nil
+	case SignupDefault:
+		some, err := s.HasUsers(ctx)
+		return !some, err
+	}
+	return false, nil
+}
+
+// HasUsers tells whether the instance has any account.
+func (s *Store) HasUsers(ctx context.Context) (bool, error) { return hasUsers(s.read.WithContext(ctx)) }
+
+func hasUsers(db *gorm.DB) (some bool, err error) {
+	return some, db.Raw("SELECT EXISTS (SELECT 1 FROM users)").Scan(&some).Error
+}
+
+// SignUp makes an account, the first one as instance admin. Errors: fields email and password; [CodeForbidden] where
+// mode does not let strangers in.
+func (s *Store) SignUp(ctx context.Context, mode SignupMode, email, password string) (*User, error) {
+	user, err := s.newUser(ctx, email, password)
+	if err != nil {
+		return nil, err
+	}
+	err = s.tx(ctx, func(tx *gorm.DB) error {
+		if err := lockInstance(tx); err != nil {
+			return err
+		}
+		some, err := hasUsers(tx)
+		if err != nil {
+			return err
+		}
+		if mode != SignupOpen && (mode != SignupDefault || some) {
+			return Forbidden("Sign-up is by invitation. Ask a member of your team to invite you.")
+		}
+		user.IsAdmin = !some
+		return createUser(tx, user)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return user, nil
+}
+
+// newUser checks the fields and hashes the password, outside of any transaction because hashing is slow.
+func (s *Store) newUser(ctx context.Context, email, password string) (*User, error) {
+	problems := fieldErrors{}
+	email, ok := NormalizeEmail(email)
+	if !ok {
+		problems.add("email", "Enter an e-mail address, such as you@example.com.")
+	}
+	problems.add("password", passwordProblem(password, email))
+	if err := problems.err(); err != nil {
+		return nil, err
+	}
+	hash, err := s.passwords.hash(ctx, password)
+	if err != nil {
+		return nil, err
+	}
+	now := s.Now()
+	return &User{Email: email, PasswordHash: hash, CreatedAt: now, PasswordChangedAt: now}, nil
+}
+
+func createUser(tx *gorm.DB, user *User) error {
+	err := tx.Create(user).Error
+	if isDuplicate(err) {
+		return invalidField("email", "There is already an account with this address. Sign in instead.")
+	}
+	return err
+}
+
+// lockInstance lets one transaction at a time decide what concerns the whole instance.
+func lockInstance(tx *gorm.DB) error {
+	var id int64
+	return tx.Table("instance").Clauses(clause.Locking{Strength: "UPDATE"}).Where("id = 1").Pluck("id", &id).Error
+}
+
+// SignIn finds the account of an address and password. An unknown address gets the same answer as a wrong password,
+// after the same time.
+func (s *Store) SignIn(ctx context.Context, email, password string) (*User, error) {
+	email, _ = NormalizeEmail(email)
+	var user User
+	err := s.read.WithContext(ctx).Where("email = ?", email).Limit(1).Find(&user).Error
+	if err != nil {
+		return nil, err
+	}
+	matches, err := s.passwords.matches(ctx, password, user.PasswordHash)
+	if err != nil {
+		return nil, err
+	}
+	if !matches {
+		return nil, &Error{Code: CodeUnauthorized, Message: "The e-mail address or the password is wrong."}
+	}
+	return &user, nil
+}
+
+// ChangePassword sets a new password after checking the present one, and ends all sessions of the account but keep.
+// Errors: fields current_password and new_password.
+func (s *Store) ChangePassword(ctx context.Context, userID int64, current, next string, keep SessionHash) error {
+	user, err := s.User(ctx, userID)
+	if err != nil {
+		return err
+	}
+	matches, err := s.passwords.matches(ctx, current, user.PasswordHash)
+	if err != nil {
+		return err
+	}
+	problems := fieldErrors{}
+	if !matches {
+		problems.add("current_password", "This is not your present password.")
+	}
+	problems.add("new_password", passwordProblem(next, user.Email))
+	if matches && next == current {
+		problems.add("new_password", "Choose a password other than the present one.")
+	}
+	if err := problems.err(); err != nil {
+		return err
+	}
+	hash, err := s.passwords.hash(ctx, next)
+	if err != nil {
+		return err
+	}
+	return s.tx(ctx, func(tx *gorm.DB) error {
+		// The old hash in the condition: of two changes at the same moment, one wins.
+		result := tx.Model(&User{}).Where("id = ? AND password_hash = ?", userID, user.PasswordHash).
+			Updates(map[string]any{"password_hash": hash, "password_changed_at": s.Now()})
+		if result.Error != nil {
+			return result.Error
+		}
+		if result.RowsAffected == 0 {
+			return Conflict("The password was changed at the same moment from elsewhere. Sign in again.")
+		}
+		return tx.Where("user_id = ? AND secret_hash <> ?", userID, keep[:]).Delete(&Session{}).Error
+	})
+}
+
+// User reads one account.
+func (s *Store) User(ctx context.Context, id int64) (*User, error) {
+	var user User
+	if err := s.read.WithContext(ctx).Take(&user, id).Error; err != nil {
+		return nil, notFoundAs(err, "account")
+	}
+	return &user, nil
+}

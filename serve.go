@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/gofrs/flock"
+	"github.com/labstack/echo/v4"
+	"github.com/labstack/echo/v4/middleware"
+
+	"github.com/claviger/claviger/gate"
+	"github.com/claviger/claviger/handlers"
+	"github.com/claviger/claviger/internal/config"
+	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/web"
+)
+
+const (
+	// drainTime is how long requests and rows may take to end after a signal.
+	drainTime = 30 * time.Second
+	// otherProcesses is how soon a process sees what another one on the same Postgres changed: half of the second that
+	// is promised, so that a look-up still fits in.
+	otherProcesses = 500 * time.Millisecond
+)
+
+// serve runs the service until ctx ends. whenReady, if any, runs once requests are answered.
+func serve(ctx context.Context, c config.Config, log *slog.Logger, out io.Writer, whenReady func()) error {
+	// The address first: where another server has it, nothing must be touched, least of all its database.
+	listener, err := listen(c.Addr, "CLAVIGER_ADDR")
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	var metricsListener net.Listener
+	if c.MetricsAddr != "" {
+		if metricsListener, err = listen(c.MetricsAddr, "CLAVIGER_METRICS_ADDR"); err != nil {
+			return err
+		}
+		defer metricsListener.Close()
+	}
+
+	unlock, err := lockData(c)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	var queries atomic.Uint64
+	store, secrets, err := openStore(ctx, c, models.Options{OnQuery: func(string) { queries.Add(1) }})
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+
+	ids, err := store.NewRequestIDs(ctx)
+	if err != nil {
+		return err
+	}
+	options := gate.Options{Log: log}
+	if store.Dialect() == "postgres" {
+		options.MaxAge = otherProcesses
+	}
+	g := gate.New(store, secrets.Pepper, options)
+	h := handlers.New(handlers.Options{
+		Store: store, Gate: g, IDs: ids, Sessions: web.NewSessions(store, secrets.CookieKey, c.Secure()), Log: log, Now: time.Now,
+		BaseURL: c.BaseURL, TrustedProxies: c.TrustedProxies, Signup: c.Signup, Version: version(), Dev: c.Dev,
+		Durations: newDurations(),
+	})
+	e := echo.New()
+	e.HideBanner, e.HidePort = true, true
+	if c.Dev {
+		e.Use(logRequests(log))
+	}
+	if err := h.Register(e); err != nil {
+		return err
+	}
+	server := &http.Server{
+		Handler: e, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+	ended := make(chan error, 2)
+	go func() { ended <- server.Serve(listener) }()
+	if metricsListener != nil {
+		metrics := &http.Server{Handler: metricsHandler(g, h.Durations, &queries), ReadHeaderTimeout: 10 * time.Second}
+		defer metrics.Close()
+		go func() { ended <- metrics.Serve(metricsListener) }()
+	}
+	fmt.Fprintf(out, "Claviger %s is ready: open %s\n", version(), c.BaseURL)
+	if whenReady != nil {
+		whenReady()
+	}
+
+	var serveErr error
+	select {
+	case <-ctx.Done():
+		log.Info("shutting down")
+	case serveErr = <-ended:
+	}
+	return errors.Join(serveErr, drain(h, server, g))
+}
+
+// drain lets every request that has come in be answered, and every row be written.
+func drain(h *handlers.Handlers, server *http.Server, g *gate.Gate) error {
+	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+	defer cancel()
+	h.Drain()
+	err := server.Shutdown(ctx)
+	// The recorder goes last: requests add to it until the server has stopped.
+	return errors.Join(err, g.Close(ctx))
+}
+
+func listen(addr, variable string) (net.Listener, error) {
+	listener, err := net.Listen("tcp", addr)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("the address %s is in use already. Stop what listens there, or set %s to another one", addr, variable)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen on %s (set by %s): %w", addr, variable, err)
+	}
+	return listener, nil
+}
+
+// lockData keeps a second server off the same SQLite file: it would not learn what this one changes. On Postgres there
+// may be many.
+func lockData(c config.Config) (unlock func() error, err error) {
+	if c.DatabaseURL != "" {
+		return func() error { return nil }, nil
+	}
+	if err := os.MkdirAll(c.Data, 0o700); err != nil {
+		return nil, fmt.Errorf("cannot make the data folder: %w", err)
+	}
+	lock := flock.New(filepath.Join(c.Data, "lock"), flock.SetPermissions(0o600))
+	held, err := lock.TryLock()
+	if err != nil {
+		return nil, fmt.Errorf("cannot lock the data folder: %w", err)
+	}
+	if !held {
+		return nil, fmt.Errorf("another server works with the data folder %s. Set CLAVIGER_DATA to another one", c.Data)
+	}
+	return lock.Unlock, nil
+}
+
+func logRequests(log *slog.Logger) echo.MiddlewareFunc {
+	return middleware.RequestLoggerWithConfig(middleware.RequestLoggerConfig{
+		LogMethod: true, LogURIPath: true, LogStatus: true, LogLatency: true, HandleError: true,
+		LogValuesFunc: func(_ echo.Context, v middleware.RequestLoggerValues) error {
+			log.Info("request", "method", v.Method, "path", v.URIPath, "status", v.Status, "latency", v.Latency)
+			return nil
+		},
+	})
+}

@@ -1,0 +1,62 @@
+// Package web is the toolkit between HTTP and the rest: sessions, middleware, rendering, errors.
+package web
+
+import (
+	"net/url"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/claviger/claviger/models"
+)
+
+// What middleware puts into echo's context for handlers.
+const (
+	requestIDKey  = "request_id"
+	membershipKey = "membership"
+)
+
+// RequestID of the present request.
+func RequestID(c echo.Context) models.RequestID {
+	id, _ := c.Get(requestIDKey).(models.RequestID)
+	return id
+}
+
+// Membership is the project of the present route with the user's role in it. It panics on routes without a project.
+func Membership(c echo.Context) *models.Membership {
+	return c.Get(membershipKey).(*models.Membership)
+}
+
+// AssignRequestID gives each request its id and says it in X-Request-ID.
+func AssignRequestID(ids *models.RequestIDs) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			id := ids.Next()
+			c.Set(requestIDKey, id)
+			c.Response().Header().Set(echo.HeaderXRequestID, id.String())
+			return next(c)
+		}
+	}
+}
+
+// TimeZone is the viewer's, as its browser told by the cookie tz; UTC where it did not or the name is unknown.
+func TimeZone(c echo.Context) *time.Location {
+	cookie, err := c.Cookie("tz")
+	if err != nil {
+		return time.UTC
+	}
+	name, err := url.QueryUnescape(cookie.Value)
+	if err != nil {
+		return time.UTC
+	}
+	return ParseTimeZone(name)
+}
+
+// ParseTimeZone finds a zone by its IANA name; UTC where there is none of that name.
+func ParseTimeZone(name string) *time.Location {
+	// "Local" would be the server's zone, which is nobody's business.
+	if loc, err := time.LoadLocation(name); err == nil && name != "Local" && len(name) <= 64 {
+		return loc
+	}
+	return time.UTC
+}

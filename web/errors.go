@@ -1,0 +1,108 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"github.com/a-h/templ"
+	"github.com/labstack/echo/v4"
+
+	"github.com/claviger/claviger/models"
+)
+
+// Problem is an error as its reader sees it.
+type Problem struct {
+	Status    int
+	Code      string
+	Message   string // safe to show
+	Fields    map[string]string
+	RequestID string
+}
+
+// Explain turns an error into what may be shown of it. This is the one place that decides that: what it does not know
+// is a fault of ours and says nothing but the request id.
+func Explain(c echo.Context, err error) Problem {
+	p := Problem{Status: http.StatusInternalServerError, Code: "internal", RequestID: RequestID(c).String()}
+	var known *models.Error
+	var fromEcho *echo.HTTPError
+	switch {
+	case errors.As(err, &known):
+		p.Status, p.Code, p.Message, p.Fields = statusOf[known.Code], known.Code, known.Message, known.Fields
+	case errors.As(err, &fromEcho):
+		p.Status, p.Code = fromEcho.Code, strings.ReplaceAll(strings.ToLower(http.StatusText(fromEcho.Code)), " ", "_")
+	case errors.Is(err, context.DeadlineExceeded):
+		p.Status, p.Code = http.StatusServiceUnavailable, "unavailable"
+	}
+	if p.Message == "" {
+		p.Message = plainMessage(p.Status)
+	}
+	return p
+}
+
+var statusOf = map[string]int{
+	models.CodeNotFound:     http.StatusNotFound,
+	models.CodeInvalid:      http.StatusUnprocessableEntity,
+	models.CodeConflict:     http.StatusConflict,
+	models.CodeForbidden:    http.StatusForbidden,
+	models.CodeUnauthorized: http.StatusUnauthorized,
+	models.CodeTooMany:      http.StatusTooManyRequests,
+	models.CodeBadRequest:   http.StatusBadRequest,
+	models.CodeTooLarge:     http.StatusRequestEntityTooLarge,
+}
+
+func plainMessage(status int) string {
+	switch status {
+	case http.StatusNotFound:
+		return "There is nothing at this address."
+	case http.StatusMethodNotAllowed:
+		return "This address does not take such requests."
+	case http.StatusRequestEntityTooLarge:
+		return "The request is too large."
+	case http.StatusServiceUnavailable:
+		return "The service cannot answer at the moment. Try again shortly."
+	}
+	if status < 500 {
+		return "The request could not be understood."
+	}
+	return "Something went wrong on our side. Nothing you entered is at fault."
+}
+
+// ErrorPages renders a problem for a browser: as a whole page, or as a part for htmx.
+type ErrorPages func(c echo.Context, p Problem, partial bool) templ.Component
+
+// ErrorHandler answers requests whose handler failed: JSON under /v1, HTML elsewhere. Faults of ours are logged with
+// their cause and the request id.
+func ErrorHandler(pages ErrorPages, log *slog.Logger) echo.HTTPErrorHandler {
+	return func(err error, c echo.Context) {
+		if c.Response().Committed || errors.Is(err, context.Canceled) && c.Request().Context().Err() != nil {
+			return
+		}
+		p := Explain(c, err)
+		if p.Status >= 500 {
+			log.Error("request failed", "request_id", p.RequestID, "method", c.Request().Method, "path", c.Path(), "error", err)
+		}
+		var sendErr error
+		switch {
+		case c.Request().Method == http.MethodHead:
+			sendErr = c.NoContent(p.Status)
+		case strings.HasPrefix(c.Request().URL.Path, "/v1/"):
+			sendErr = c.JSON(p.Status, ErrorBody{Error: p.Message, Code: p.Code, Fields: p.Fields, RequestID: p.RequestID})
+		default:
+			sendErr = Render(c, p.Status, pages(c, p, IsPartial(c)))
+		}
+		if sendErr != nil {
+			log.Error("the answer to a failed request failed", "request_id", p.RequestID, "error", sendErr)
+		}
+	}
+}
+
+// ErrorBody is the one form of an error in JSON.
+type ErrorBody struct {
+	Error     string            `json:"error"`
+	Code      string            `json:"code"`
+	Fields    map[string]string `json:"fields,omitempty"`
+	RequestID string            `json:"request_id"`
+}
