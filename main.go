@@ -10,10 +10,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -58,18 +60,19 @@ func run(ctx context.Context, args, environ []string, out io.Writer) error {
 		command, args = args[0], args[1:]
 	}
 	switch command {
-	case "version":
-		_, err := fmt.Fprintln(out, version())
-		return err
 	case "help", "-h", "--help":
 		_, err := io.WriteString(out, usage)
 		return err
-	case "serve", "setup", "demo", "migrate", "healthcheck":
+	case "serve", "setup", "demo", "migrate", "healthcheck", "version":
 	default:
 		return fmt.Errorf("there is no command %q\n\n%s", command, usage)
 	}
 	if command != "setup" && len(args) > 0 {
 		return fmt.Errorf("%s takes no arguments, but got %q", command, args)
+	}
+	if command == "version" {
+		_, err := fmt.Fprintln(out, version())
+		return err
 	}
 	c, err := config.Load(environ)
 	if err != nil {
@@ -94,8 +97,8 @@ func explain(err error) string {
 	text := err.Error()
 	var known *models.Error
 	if errors.As(err, &known) {
-		for field, message := range known.Fields {
-			text += "\n  " + field + ": " + message
+		for _, field := range slices.Sorted(maps.Keys(known.Fields)) {
+			text += "\n  " + field + ": " + known.Fields[field]
 		}
 	}
 	return text
@@ -124,10 +127,13 @@ func openStore(ctx context.Context, c config.Config, o models.Options) (*models.
 	}
 	o.URL, o.Pepper = c.Database(), secrets.Pepper
 	store, err := models.Open(ctx, o)
+	if err != nil && c.DatabaseURL != "" {
+		err = fmt.Errorf("cannot open the database of CLAVIGER_DATABASE_URL: %w", err)
+	}
 	if err != nil {
 		return nil, secrets, err
 	}
-	if _, err = store.Migrate(ctx); err == nil {
+	if err = migrateAlone(ctx, c, store); err == nil {
 		err = store.CheckPepper(ctx)
 	}
 	if err != nil {
@@ -150,11 +156,16 @@ func migrate(ctx context.Context, c config.Config, out io.Writer) error {
 // setup prints one JSON object for a script to go on with. It is safe beside a running server.
 func setup(ctx context.Context, c config.Config, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("setup", flag.ContinueOnError)
+	flags.SetOutput(io.Discard) // what is wrong is said once, by main
 	email := flags.String("email", "", "the account's e-mail address")
 	slug := flags.String("project", "", "the new project's slug")
 	passwordFile := flags.String("password-file", "", "a file with the account's password; generated where it is not given")
-	if err := flags.Parse(args); err != nil {
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		_, err := io.WriteString(out, usage)
 		return err
+	case err != nil:
+		return fmt.Errorf("setup: %w", err)
 	}
 	if *email == "" || *slug == "" || flags.NArg() > 0 {
 		return errors.New("setup needs --email E --project SLUG, and takes --password-file F")

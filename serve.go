@@ -26,8 +26,9 @@ import (
 )
 
 const (
-	// drainTime is how long requests and rows may take to end after a signal.
-	drainTime = 30 * time.Second
+	// drainTime is how long requests may take to end after a signal, and writeTime how long rows may after them.
+	drainTime = 20 * time.Second
+	writeTime = 10 * time.Second
 	// otherProcesses is how soon a process sees what another one on the same Postgres changed: half of the second that
 	// is promised, so that a look-up still fits in.
 	otherProcesses = 500 * time.Millisecond
@@ -110,12 +111,21 @@ func serve(ctx context.Context, c config.Config, log *slog.Logger, out io.Writer
 
 // drain lets every request that has come in be answered, and every row be written.
 func drain(h *handlers.Handlers, server *http.Server, g *gate.Gate) error {
-	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
-	defer cancel()
 	h.Drain()
-	err := server.Shutdown(ctx)
-	// The recorder goes last: requests add to it until the server has stopped.
-	return errors.Join(err, g.Close(ctx))
+	err := within(drainTime, server.Shutdown)
+	if err != nil {
+		server.Close()
+		err = fmt.Errorf("some requests did not end within %s and were cut off", drainTime)
+	}
+	// The recorder goes last: requests add to it until the server has stopped. Its time is its own, so that a client
+	// that stalls costs no rows.
+	return errors.Join(err, within(writeTime, g.Close))
+}
+
+func within(limit time.Duration, f func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	return f(ctx)
 }
 
 func listen(addr, variable string) (net.Listener, error) {
@@ -147,6 +157,20 @@ func lockData(c config.Config) (unlock func() error, err error) {
 		return nil, fmt.Errorf("another server works with the data folder %s. Set CLAVIGER_DATA to another one", c.Data)
 	}
 	return lock.Unlock, nil
+}
+
+// migrateAlone brings the database up to date while no other process does: of a server and a setup that start at the
+// same moment, one waits. On Postgres Migrate sees to that itself.
+func migrateAlone(ctx context.Context, c config.Config, store *models.Store) error {
+	if c.DatabaseURL == "" {
+		lock := flock.New(filepath.Join(c.Data, "migrate.lock"), flock.SetPermissions(0o600))
+		if _, err := lock.TryLockContext(ctx, 10*time.Millisecond); err != nil {
+			return fmt.Errorf("cannot lock the data folder: %w", err)
+		}
+		defer lock.Unlock()
+	}
+	_, err := store.Migrate(ctx)
+	return err
 }
 
 func logRequests(log *slog.Logger) echo.MiddlewareFunc {

@@ -28,7 +28,6 @@ func (h *Handlers) keys(c echo.Context) error {
 	if p.Page, err = h.projectPage(c, "Keys", tabKeys); err != nil {
 		return err
 	}
-	p.Page.Wide = true
 	page, err := h.Store.Keys(ctx, m.ID, models.KeyFilter{
 		Search: p.Search, Type: models.KeyType(p.Type), Category: p.Category, Status: models.KeyStatus(p.Status),
 		Before: before, Limit: keysPerPage,

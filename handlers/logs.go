@@ -133,7 +133,6 @@ func (h *Handlers) logs(c echo.Context) error {
 	if p.Page, err = h.projectPage(c, "Logs", tabLogs); err != nil {
 		return err
 	}
-	p.Page.Wide = true
 	if p.KeyNames, err = h.Store.RecentKeyNames(ctx, m.ID, suggestedKeys); err != nil {
 		return err
 	}

@@ -15,21 +15,25 @@ import (
 
 const readyTimeout = 2 * time.Second
 
-// healthy says that the process runs.
-func (h *Handlers) healthy(c echo.Context) error { return c.String(http.StatusOK, "ok\n") }
+type status struct {
+	Status string `json:"status"`
+}
+
+// healthy says that the process runs. It is the plainest JSON route there is: what validate is measured against.
+func (h *Handlers) healthy(c echo.Context) error { return c.JSON(http.StatusOK, status{"ok"}) }
 
 // ready says whether requests should be sent here: not while the process ends, nor without its database.
 func (h *Handlers) ready(c echo.Context) error {
 	if h.draining.Load() {
-		return c.String(http.StatusServiceUnavailable, "shutting down\n")
+		return c.JSON(http.StatusServiceUnavailable, status{"shutting down"})
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), readyTimeout)
 	defer cancel()
 	if err := h.Store.Ping(ctx); err != nil {
 		h.Log.Error("not ready", "error", err)
-		return c.String(http.StatusServiceUnavailable, "the database does not answer\n")
+		return c.JSON(http.StatusServiceUnavailable, status{"the database does not answer"})
 	}
-	return c.String(http.StatusOK, "ready\n")
+	return c.JSON(http.StatusOK, status{"ready"})
 }
 
 func (h *Handlers) components(c echo.Context) error {

@@ -32,7 +32,7 @@ func (s *Store) Migrate(ctx context.Context) (int64, error) {
 		if err := s.write.WithContext(ctx).Raw("SELECT current_schema()").Row().Scan(&schema); err != nil {
 			return 0, err
 		}
-		locker, err := lock.NewPostgresSessionLocker(lock.WithLockID(int64(crc32.ChecksumIEEE([]byte("claviger " + schema)))),
+		locker, err := lock.NewPostgresSessionLocker(lock.WithLockID(int64(crc32.ChecksumIEEE([]byte("claviger "+schema)))),
 			lock.WithLockTimeout(1, 120)) // asks every second, for two minutes
 		if err != nil {
 			return 0, err

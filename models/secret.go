@@ -148,7 +148,11 @@ func checksum(body string) string {
 }
 
 func putChecksum(sum *[secretChecksumBytes]byte, body string) {
-	n := crc32.ChecksumIEEE([]byte(body))
+	n := ^uint32(0) // as crc32.ChecksumIEEE does, without the copy that its []byte would need
+	for i := range len(body) {
+		n = crc32.IEEETable[byte(n)^body[i]] ^ n>>8
+	}
+	n = ^n
 	for i := secretChecksumBytes - 1; i >= 0; i-- {
 		sum[i] = base62Alphabet[n%62]
 		n /= 62

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/a-h/templ"
 	"github.com/labstack/echo/v4"
@@ -70,6 +71,8 @@ func plainMessage(status int) string {
 	return "Something went wrong on our side. Nothing you entered is at fault."
 }
 
+const errorPageTimeout = 5 * time.Second
+
 // ErrorPages renders a problem for a browser: as a whole page, or as a part for htmx.
 type ErrorPages func(c echo.Context, p Problem, partial bool) templ.Component
 
@@ -77,9 +80,13 @@ type ErrorPages func(c echo.Context, p Problem, partial bool) templ.Component
 // their cause and the request id.
 func ErrorHandler(pages ErrorPages, log *slog.Logger) echo.HTTPErrorHandler {
 	return func(err error, c echo.Context) {
-		if c.Response().Committed || errors.Is(err, context.Canceled) && c.Request().Context().Err() != nil {
+		if c.Response().Committed || errors.Is(err, context.Canceled) { // by the client, which is gone
 			return
 		}
+		// The request's own time may be over, and the page of the error still has to be made.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Request().Context()), errorPageTimeout)
+		defer cancel()
+		c.SetRequest(c.Request().WithContext(ctx))
 		p := Explain(c, err)
 		if p.Status >= 500 {
 			log.Error("request failed", "request_id", p.RequestID, "method", c.Request().Method, "path", c.Path(), "error", err)

@@ -9,7 +9,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/claviger/claviger/models"
 )
@@ -148,10 +150,8 @@ func (r *reader) readFiles() {
 
 func (r *reader) checkAddr(name, addr string) {
 	_, port, err := net.SplitHostPort(addr)
-	if err == nil {
-		_, err = net.LookupPort("tcp", port)
-	}
-	if err != nil {
+	// The number itself: it stands in the address to open, where 0 or a name would lead nowhere.
+	if n, parseErr := strconv.ParseUint(port, 10, 16); err != nil || parseErr != nil || n == 0 {
 		r.problem(name, "must be host:port, such as 127.0.0.1:8080")
 	}
 }
@@ -163,7 +163,7 @@ func (r *reader) baseURL(addr string) string {
 		return "http://" + browsable(addr)
 	}
 	u, err := url.Parse(strings.TrimSuffix(text, "/"))
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.User != nil {
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.String() != u.Scheme+"://"+u.Host {
 		r.problem(name, "must be like https://keys.example.com, without a path")
 		return ""
 	}
@@ -183,7 +183,7 @@ func browsable(addr string) string {
 }
 
 func (r *reader) prefixes(name string) (list []netip.Prefix) {
-	for _, text := range strings.FieldsFunc(r.get(name, ""), func(c rune) bool { return c == ',' || c == ' ' || c == '\n' }) {
+	for _, text := range strings.FieldsFunc(r.get(name, ""), func(c rune) bool { return c == ',' || unicode.IsSpace(c) }) {
 		prefix, err := netip.ParsePrefix(text)
 		if err != nil {
 			ip, ipErr := netip.ParseAddr(text)

@@ -23,10 +23,12 @@ type Secrets struct {
 
 // LoadSecrets makes the data folder and reads the instance's secrets from it, making those that are missing, readable by
 // the owner alone. Where the pepper comes from the environment, as it does with several machines, the cookie key is
-// derived from it, so that every machine has the same one.
+// derived from it, so that every machine has the same one; with Postgres, no folder is needed then.
 func (c Config) LoadSecrets() (Secrets, error) {
-	if err := os.MkdirAll(c.Data, 0o700); err != nil {
-		return Secrets{}, fmt.Errorf("cannot make the data folder: %w", err)
+	if c.Pepper == "" || c.DatabaseURL == "" {
+		if err := os.MkdirAll(c.Data, 0o700); err != nil {
+			return Secrets{}, fmt.Errorf("cannot make the data folder: %w", err)
+		}
 	}
 	var s Secrets
 	pepper, err := []byte(c.Pepper), error(nil)

@@ -27,13 +27,14 @@ import (
 
 // App is the whole service on a local port.
 type App struct {
-	T        testing.TB
-	URL      string
-	Clock    *Clock
-	Store    *models.Store
-	Gate     *gate.Gate
-	Handlers *handlers.Handlers
-	Queries  atomic.Int64 // statements sent to the database so far
+	T           testing.TB
+	URL         string
+	DatabaseURL string
+	Clock       *Clock
+	Store       *models.Store
+	Gate        *gate.Gate
+	Handlers    *handlers.Handlers
+	Queries     atomic.Int64 // statements sent to the database so far
 }
 
 // Option changes what an [App] is made with.
@@ -53,7 +54,7 @@ func Dev(o *handlers.Options) { o.Dev = true }
 // NewApp starts the service on the database at url.
 func NewApp(t testing.TB, url string, options ...Option) *App {
 	t.Helper()
-	app := &App{T: t, Clock: NewClock()}
+	app := &App{T: t, DatabaseURL: url, Clock: NewClock()}
 	app.Store = Store(t, url, app.Clock, func(string) { app.Queries.Add(1) })
 	ids, err := app.Store.NewRequestIDs(t.Context())
 	if err != nil {

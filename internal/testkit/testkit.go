@@ -74,8 +74,9 @@ func randomHex() string {
 
 // Clock is a time that stands still until a test moves it.
 type Clock struct {
-	mu sync.Mutex
-	at time.Time
+	mu   sync.Mutex
+	at   time.Time
+	real bool
 }
 
 // NewClock starts at a moment that is the same in every test.
@@ -85,7 +86,17 @@ func NewClock() *Clock { return &Clock{at: time.Date(2026, 3, 14, 9, 26, 53, 0, 
 func (c *Clock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.real {
+		return time.Now()
+	}
 	return c.at
+}
+
+// Follow makes the clock show the real time from now on, for tests with a browser, which has a clock of its own.
+func (c *Clock) Follow() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.real = true
 }
 
 // Advance moves the clock on.

@@ -175,8 +175,15 @@
     delete form.dataset.busy;
     form.querySelectorAll("[aria-busy]").forEach((button) => button.removeAttribute("aria-busy"));
   };
+  // An address says only what was chosen: empty fields, and those that are not shown, stay out of it.
+  const leaveOut = (form) => {
+    for (const field of form.elements) {
+      if (!field.value || field.parentElement.offsetParent === null) field.disabled = true;
+    }
+  };
   document.addEventListener("submit", (event) => {
     const form = event.target;
+    if (form.matches("[data-autosubmit]")) leaveOut(form);
     if (form.method !== "post") return;
     if (form.dataset.busy !== undefined) {
       event.preventDefault();
@@ -187,7 +194,10 @@
     event.submitter?.setAttribute("aria-busy", "true");
     // A handler that keeps the form from being sent, such as htmx, ends the wait itself; see below.
   }, true);
-  addEventListener("pageshow", () => document.querySelectorAll("form[data-busy]").forEach(release));
+  addEventListener("pageshow", () => {
+    document.querySelectorAll("form[data-busy]").forEach(release);
+    document.querySelectorAll("form[data-autosubmit] :disabled").forEach((field) => (field.disabled = false));
+  });
   document.addEventListener("htmx:finally:request", (event) => {
     const form = (event.detail?.ctx?.sourceElement ?? event.target).closest?.("form");
     if (form) release(form);

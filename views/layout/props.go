@@ -30,7 +30,6 @@ type PageProps struct {
 	Tabs     []ui.Tab     // of the current project or of the account
 	Flash    []Flash
 	Version  string
-	Wide     bool // uses the whole window, for tables with many columns
 
 	// ReplaceURL, when not empty, becomes the page's address once it is shown. A page that answers a POST with a secret
 	// sets it, so that reloading asks for that address and posts nothing again.

@@ -484,7 +484,7 @@ func CursorPager(newerHref, olderHref string) templ.Component {
 		}
 		ctx = templ.ClearChildren(ctx)
 		if newerHref != "" || olderHref != "" {
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 28, "<nav class=\"flex justify-end gap-2\" aria-label=\"Pages\">")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 28, "<nav class=\"mt-4 flex justify-end gap-2\" aria-label=\"Pages\">")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

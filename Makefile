@@ -1,0 +1,31 @@
+# The development loop. CONTRIBUTING.md says what each is for.
+.PHONY: build generate dev test fuzz check
+
+build: generate
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o claviger .
+
+# Everything that is generated and committed: templates, style sheet, htmx.
+generate: node_modules
+	go tool templ generate -path views
+	npm run --silent assets
+
+node_modules: package.json package-lock.json
+	npm ci --no-audit --no-fund
+	@touch node_modules
+
+# Serves on http://127.0.0.1:7331, reloads the page when a template, the style sheet or Go code changes.
+dev: node_modules
+	npm run --silent css:watch & \
+	CLAVIGER_DEV=1 go tool templ generate -path . -watch -proxy http://127.0.0.1:8080 -cmd "go run ."; \
+	kill %1
+
+test:
+	go test ./...
+
+fuzz:
+	go test -run '^$$' -fuzz FuzzParseSecret -fuzztime 30s ./models
+	go test -run '^$$' -fuzz FuzzValidateBody -fuzztime 30s ./handlers
+
+# What CI runs.
+check:
+	bash .ci/run

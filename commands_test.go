@@ -1,0 +1,73 @@
+package main_test
+
+import (
+	"regexp"
+	"testing"
+
+	"github.com/claviger/claviger/internal/testkit"
+)
+
+func TestHealthcheckTellsWhetherAServerIsReady(t *testing.T) {
+	t.Parallel()
+	i := newInstance(t, "")
+	i.refuses([]string{"healthcheck"}, i.Addr)
+	i.wantNoDataFolder()
+	p := i.serve()
+	// An address for all interfaces is asked on this machine.
+	for _, addr := range []string{i.Addr, "0.0.0.0" + i.Addr[len("127.0.0.1"):]} {
+		if check, code := i.with("CLAVIGER_ADDR=" + addr).run("healthcheck"); code != 0 || check.Stdout.String()+check.Stderr.String() != "" {
+			t.Errorf("beside a server on %s the check gave %d: %s", addr, code, check.Stderr.String())
+		}
+	}
+	p.stop()
+	i.refuses([]string{"healthcheck"}, i.Addr)
+}
+
+func TestVersionPrintsTheVersionAlone(t *testing.T) {
+	t.Parallel()
+	// Wrong settings must not keep anybody from learning the version.
+	p, code := newInstance(t, "").with("CLAVIGER_TYPO=1").run("version")
+	if !regexp.MustCompile(`^\d+\.\d+\.\d+(\+[0-9a-f]{12}(-modified)?)?\n$`).MatchString(p.Stdout.String()) || code != 0 {
+		t.Errorf("version gave %d: %q", code, p.Stdout.String())
+	}
+}
+
+func TestMigrateMayBeRepeated(t *testing.T) {
+	t.Parallel()
+	testkit.EachDatabase(t, func(t *testing.T, url string) {
+		i := newInstance(t, url)
+		schema := ""
+		for n := range 2 {
+			p, code := i.run("migrate")
+			if code != 0 || p.Stdout.String() != "The database is up to date.\n" {
+				t.Errorf("migrate gave %d: %q, %q", code, p.Stdout.String(), p.Stderr.String())
+			}
+			if n == 0 {
+				schema = i.dump()
+			}
+		}
+		if after := i.dump(); schema == "" || after != schema {
+			t.Errorf("the schema was\n%s\nand is now\n%s", schema, after)
+		}
+		i.with("CLAVIGER_SIGNUP=open").serve() // and the server takes what is there
+	})
+}
+
+func TestHelpListsEveryCommand(t *testing.T) {
+	t.Parallel()
+	i := newInstance(t, "").with("CLAVIGER_TYPO=1")
+	for _, args := range [][]string{{"help"}, {"-h"}, {"--help"}} {
+		p, code := i.run(args...)
+		if code != 0 || p.Stderr.String() != "" {
+			t.Errorf("%v gave %d: %s", args, code, p.Stderr.String())
+		}
+		for _, command := range []string{`\[serve\]`, "setup", "demo", "migrate", "healthcheck", "version"} {
+			if !regexp.MustCompile(`(?m)^  claviger ` + command + `  +\S`).MatchString(p.Stdout.String()) {
+				t.Errorf("%v does not tell of %s: %s", args, command, p.Stdout.String())
+			}
+		}
+	}
+	if p, code := newInstance(t, "").run("setup", "--help"); code != 0 || p.Stderr.String() != "" {
+		t.Errorf("setup --help gave %d: %s", code, p.Stderr.String())
+	}
+}

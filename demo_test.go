@@ -1,0 +1,67 @@
+package main_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// newDemo is an instance whose own database cannot be reached, so that a demo that touched it would fail.
+func newDemo(t *testing.T) (i instance, temp string) {
+	t.Helper()
+	i, temp = newInstance(t, ""), t.TempDir()
+	return i.with("TMPDIR="+temp, "CLAVIGER_DATABASE_URL=postgres://"+freeAddr(t)+"/keys", "CLAVIGER_PEPPER="+strings.Repeat("p", 32)), temp
+}
+
+// wantEmpty fails the test where a demo left something behind.
+func wantEmpty(t *testing.T, temp string) {
+	t.Helper()
+	if left, err := os.ReadDir(temp); err != nil || len(left) > 0 {
+		t.Errorf("the demo left %v (%v)", left, err)
+	}
+}
+
+func TestDemoShowsThreeProjectsAndLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
+	i, temp := newDemo(t)
+	p := i.start("demo")
+	p.waitFor("Sign in as")
+	said := regexp.MustCompile(`Sign in as (\S+) with the password "(.+)"\.`).FindStringSubmatch(p.Stdout.String())
+	if said == nil {
+		t.Fatalf("the demo wrote %q", p.Stdout.String())
+	}
+	page := p.get("/projects", "Cookie", p.signIn(said[1], said[2]))
+	for _, slug := range []string{"storefront", "billing", "weather"} {
+		if !strings.Contains(page.Body, `href="/projects/`+slug+`"`) {
+			t.Errorf("the page of projects (%d) does not lead to %s", page.Status, slug)
+		}
+	}
+	if folders, _ := filepath.Glob(filepath.Join(temp, "claviger-demo-*")); len(folders) != 1 {
+		t.Errorf("the demo works in %v", folders)
+	}
+	i.wantNoDataFolder()
+
+	p.stop()
+	wantEmpty(t, temp)
+}
+
+func TestDemoThatIsInterruptedOrRefusedLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
+	i, temp := newDemo(t)
+	p := i.start("demo")
+	p.waitFor("Making three projects")
+	p.signal(syscall.SIGTERM)
+	p.wait()
+	wantEmpty(t, temp)
+
+	taken := i.atAnotherAddr()
+	newInstance(t, "").with("CLAVIGER_ADDR=" + taken.Addr).serve()
+	p, code := taken.run("demo")
+	if code != 1 || !strings.Contains(p.Stderr.String(), "in use") {
+		t.Errorf("on an address in use the demo gave %d: %s", code, p.Stderr.String())
+	}
+	wantEmpty(t, temp)
+}

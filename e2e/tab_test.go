@@ -1,0 +1,198 @@
+package e2e
+
+import (
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/chromedp"
+)
+
+// Open goes to a path of the app.
+func (tab *Tab) Open(path string) {
+	tab.Helper()
+	if err := tab.do(chromedp.Navigate(tab.App.URL + path)); err != nil {
+		tab.fail("opening %s: %v", path, err)
+	}
+}
+
+// Reload loads the page again, as F5 does.
+func (tab *Tab) Reload() {
+	tab.Helper()
+	if err := tab.do(chromedp.Reload()); err != nil {
+		tab.fail("reloading: %v", err)
+	}
+}
+
+// pressable finds the visible link or button that says text, for people or for screen readers.
+func pressable(text string) chromedp.JSPath {
+	return chromedp.JSPath(fmt.Sprintf(`[...document.querySelectorAll("a, button, summary")].find((e) =>
+		[e.innerText.trim(), e.getAttribute("aria-label")].includes(%s) && e.checkVisibility({visibilityProperty: true}))`, strconv.Quote(text)))
+}
+
+// Press clicks the link or button that says text, with the mouse.
+func (tab *Tab) Press(text string) {
+	tab.Helper()
+	if err := tab.do(chromedp.Click(pressable(text), chromedp.NodeVisible)); err != nil {
+		tab.fail("pressing %q: %v", text, err)
+	}
+}
+
+// click clicks in the middle of what css selects.
+func (tab *Tab) click(css string) {
+	tab.Helper()
+	if err := tab.do(chromedp.Click(chromedp.CSS(css), chromedp.NodeVisible)); err != nil {
+		tab.fail("clicking %s: %v", css, err)
+	}
+}
+
+// labelled finds the field with a label.
+func labelled(label string) chromedp.JSPath {
+	return chromedp.JSPath(fmt.Sprintf(`[...document.querySelectorAll("label")].find((l) =>
+		l.innerText.replace("(optional)", "").trim().split("\n")[0] === %s && l.checkVisibility())?.control`, strconv.Quote(label)))
+}
+
+// Fill types text into the field with that label, in place of what it holds. Of a list it chooses the entry; a moment is
+// given as the field's value.
+func (tab *Tab) Fill(label, text string) {
+	tab.Helper()
+	field := labelled(label)
+	kind, err := chromedp.Run(tab.ctx, chromedp.JavascriptAttribute[string](field, "type", chromedp.NodeVisible))
+	switch {
+	case err != nil:
+	case kind == "datetime-local": // its parts and their order are those of the browser's language
+		err = tab.do(chromedp.SetValue(field, text))
+	case kind == "select-one":
+		err = tab.do(chromedp.SendKeys(field, text))
+	default:
+		evaluate[any](tab, string(field)+".select()")
+		err = tab.do(chromedp.SendKeys(field, text))
+	}
+	if err != nil {
+		tab.fail("filling %q: %v", label, err)
+	}
+}
+
+// Choose clicks the box or the button of a choice with that label.
+func (tab *Tab) Choose(label string) {
+	tab.Helper()
+	if err := tab.do(chromedp.Click(labelled(label))); err != nil {
+		tab.fail("choosing %q: %v", label, err)
+	}
+}
+
+// Value is what the field with that label holds.
+func (tab *Tab) Value(label string) string {
+	tab.Helper()
+	return evaluate[string](tab, string(labelled(label))+".value")
+}
+
+// Text is what is seen of the first element that css selects, and empty where there is none.
+func (tab *Tab) Text(css string) string {
+	tab.Helper()
+	return strings.TrimSpace(evaluate[string](tab, `document.querySelector(`+strconv.Quote(css)+`)?.innerText ?? ""`))
+}
+
+// Until waits until the JavaScript condition holds.
+func (tab *Tab) Until(what, condition string) {
+	tab.Helper()
+	var err error
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		var holds bool
+		// While one page gives way to the next there is nothing to ask; that is no failure.
+		if holds, err = chromedp.Run(tab.ctx, chromedp.Evaluate[bool](`!!(`+condition+`)`)); err == nil && holds {
+			return
+		}
+	}
+	tab.fail("%s did not happen (%v)", what, err)
+}
+
+// See waits until the page shows text.
+func (tab *Tab) See(text string) {
+	tab.Helper()
+	tab.Until("showing "+strconv.Quote(text), `document.body.innerText.includes(`+strconv.Quote(text)+`)`)
+}
+
+// SeeNot fails where the page shows text.
+func (tab *Tab) SeeNot(text string) {
+	tab.Helper()
+	if strings.Contains(tab.Text("body"), text) {
+		tab.fail("the page shows %q", text)
+	}
+}
+
+// At waits until a page at that path, with its query, is there in full.
+func (tab *Tab) At(path string) {
+	tab.Helper()
+	tab.Until("arriving at "+path, `location.pathname + location.search === `+strconv.Quote(path)+` && document.readyState === "complete"`)
+}
+
+// Path is where the tab is, with its query.
+func (tab *Tab) Path() string {
+	tab.Helper()
+	return evaluate[string](tab, "location.pathname + location.search")
+}
+
+// Mark leaves a mark in the page that a reload would wipe away; see Marked.
+func (tab *Tab) Mark() { evaluate[bool](tab, "window.claviger_mark = true") }
+
+// Marked fails where the page was loaded anew since Mark.
+func (tab *Tab) Marked() {
+	tab.Helper()
+	if !evaluate[bool](tab, "!!window.claviger_mark") {
+		tab.fail("the page was loaded anew")
+	}
+}
+
+// SignIn takes over a session that a test browser without a window has.
+func (tab *Tab) SignIn(session string) {
+	tab.Helper()
+	command(tab, network.SetCookie, network.SetCookieParams{Name: sessionCookie, Value: session, URL: tab.App.URL})
+}
+
+const sessionCookie = "claviger_session"
+
+// Resize makes the window that wide, and as high as such a window usually is.
+func (tab *Tab) Resize(width int64) {
+	tab.Helper()
+	window := emulation.SetDeviceMetricsOverrideParams{Width: width, Height: 900, DeviceScaleFactor: 1}
+	if width < 600 { // a phone, whose scroll bars take no room
+		window.Height, window.ScrollbarType = 844, emulation.SetDeviceMetricsOverrideScrollbarTypeOverlay
+	}
+	command(tab, emulation.SetDeviceMetricsOverride, window)
+	tab.Until("the new width", `innerWidth === `+strconv.FormatInt(width, 10))
+}
+
+// Prefer sets the colour scheme that the person prefers. Motion is off, so that nothing is looked at half-way.
+func (tab *Tab) Prefer(scheme string) {
+	tab.Helper()
+	command(tab, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
+		{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"},
+	}})
+	// Motion is off already; what still fades is not what this is about.
+	tab.Until("the colour scheme", `matchMedia("(prefers-color-scheme: `+scheme+`)").matches &&
+		document.getAnimations().every((a) => !(a instanceof CSSTransition) || a.finish() || true)`)
+}
+
+// fail ends the test and shows what the person saw.
+func (tab *Tab) fail(format string, arguments ...any) {
+	tab.Helper()
+	where, _ := chromedp.Run(tab.ctx, chromedp.Location())
+	body, _ := chromedp.Run(tab.ctx, chromedp.Evaluate[string](`document.body.innerText`))
+	if u, err := url.Parse(where); err == nil {
+		where = u.RequestURI()
+	}
+	tab.Fatalf("%s\nat %s, which shows:\n%s", fmt.Sprintf(format, arguments...), where, body)
+}
+
+// screenshot is the whole page as a picture.
+func (tab *Tab) screenshot() []byte {
+	tab.Helper()
+	beyond := true
+	return command(tab, page.CaptureScreenshot, page.CaptureScreenshotParams{CaptureBeyondViewport: &beyond}).Data
+}

@@ -1,0 +1,228 @@
+package gate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// table is a little database that counts its look-ups and can be held up.
+type table struct {
+	mu     sync.Mutex
+	values map[int]string
+	loads  atomic.Int64
+	before func() // runs in each look-up before it reads
+	after  func() // and after it has read
+}
+
+func (t *table) load(_ context.Context, k int) (*string, error) {
+	t.loads.Add(1)
+	if t.before != nil {
+		t.before()
+	}
+	t.mu.Lock()
+	v, ok := t.values[k]
+	t.mu.Unlock()
+	if t.after != nil {
+		t.after()
+	}
+	if !ok {
+		return nil, nil
+	}
+	return &v, nil
+}
+
+func (t *table) set(k int, v string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.values[k] = v
+}
+
+func newTable() *table { return &table{values: map[int]string{}} }
+
+type moment struct{ at time.Time }
+
+func (m *moment) now() time.Time { return m.at }
+
+func get(t *testing.T, c *cache[int, string], k int) string {
+	t.Helper()
+	v, err := c.get(t.Context(), k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v == nil {
+		return ""
+	}
+	return *v
+}
+
+func all(*string) bool { return true }
+
+func TestAHitAsksNoDatabase(t *testing.T) {
+	table := newTable()
+	table.set(1, "one")
+	c := newCache(1000, 0, time.Now, strconv.Itoa, table.load)
+	for range 10 {
+		if got := get(t, c, 1); got != "one" {
+			t.Fatalf("got %q", got)
+		}
+	}
+	if n := table.loads.Load(); n != 1 {
+		t.Errorf("%d look-ups", n)
+	}
+}
+
+func TestAnUnknownNameIsRememberedBriefly(t *testing.T) {
+	table, clock := newTable(), &moment{at: time.Unix(0, 0)}
+	c := newCache(1000, 0, clock.now, strconv.Itoa, table.load)
+	get(t, c, 1)
+	get(t, c, 1)
+	if n := table.loads.Load(); n != 1 {
+		t.Errorf("%d look-ups for one unknown name", n)
+	}
+	table.set(1, "one")
+	clock.at = clock.at.Add(unknownFor)
+	if got := get(t, c, 1); got != "one" {
+		t.Errorf("still unknown: %q", got)
+	}
+}
+
+func TestManyAtOnceCauseOneLookUp(t *testing.T) {
+	table := newTable()
+	table.set(1, "one")
+	c := newCache(1000, 0, time.Now, strconv.Itoa, table.load)
+	entered, hold := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	table.before = func() { once.Do(func() { close(entered) }); <-hold }
+	var group sync.WaitGroup
+	for range 50 {
+		group.Go(func() {
+			if got := get(t, c, 1); got != "one" {
+				t.Errorf("got %q", got)
+			}
+		})
+	}
+	<-entered
+	close(hold)
+	group.Wait()
+	// Who came after the value was kept is a hit; nobody else may have asked.
+	if n := table.loads.Load(); n != 1 {
+		t.Errorf("%d look-ups", n)
+	}
+}
+
+func TestAfterForgetNobodyGetsWhatWasBefore(t *testing.T) {
+	table := newTable()
+	table.set(1, "old")
+	c := newCache(1000, 0, time.Now, strconv.Itoa, table.load)
+
+	// A look-up reads the old value and is held up; meanwhile the value changes and is forgotten.
+	read, hold := make(chan struct{}), make(chan struct{})
+	table.after = func() { close(read); <-hold }
+	slow := make(chan string)
+	go func() { slow <- get(t, c, 1) }()
+	<-read
+	table.after = nil
+	table.set(1, "new")
+	c.forget(all)
+
+	if got := get(t, c, 1); got != "new" {
+		t.Errorf("who asked after the change waited for the look-up before it, and got %q", got)
+	}
+	close(hold)
+	<-slow
+	if got := get(t, c, 1); got != "new" {
+		t.Errorf("the look-up before the change was kept: %q", got)
+	}
+}
+
+func TestForgetDropsWhatMatchesAndAllUnknown(t *testing.T) {
+	table := newTable()
+	table.set(1, "one")
+	table.set(2, "two")
+	c := newCache(1000, 0, time.Now, strconv.Itoa, table.load)
+	get(t, c, 1)
+	get(t, c, 2)
+	get(t, c, 3)
+	table.loads.Store(0)
+	c.forget(func(v *string) bool { return *v == "one" })
+	get(t, c, 2)
+	if n := table.loads.Load(); n != 0 {
+		t.Error("a value that did not change was forgotten")
+	}
+	get(t, c, 1)
+	get(t, c, 3)
+	if n := table.loads.Load(); n != 2 {
+		t.Errorf("%d look-ups, want 2", n)
+	}
+}
+
+func TestAKnownValueIsReadAgainAtItsMaxAge(t *testing.T) {
+	table, clock := newTable(), &moment{at: time.Unix(0, 0)}
+	table.set(1, "old")
+	c := newCache(1000, time.Second, clock.now, strconv.Itoa, table.load)
+	get(t, c, 1)
+	table.set(1, "new") // by another process: nobody calls forget
+	clock.at = clock.at.Add(time.Second - 1)
+	if got := get(t, c, 1); got != "old" {
+		t.Errorf("got %q", got)
+	}
+	clock.at = clock.at.Add(1)
+	if got := get(t, c, 1); got != "new" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestTheCacheIsBounded(t *testing.T) {
+	table := newTable()
+	c := newCache(640, 0, time.Now, strconv.Itoa, table.load)
+	for i := range 10_000 {
+		if i%2 == 0 {
+			table.set(i, "x")
+		}
+		get(t, c, i)
+	}
+	known, unknown := 0, 0
+	for i := range c.shard {
+		known += len(c.shard[i].known)
+		unknown += len(c.shard[i].unknown)
+	}
+	if known > 640 || unknown > 640 || known < 320 {
+		t.Errorf("%d known and %d unknown are kept of at most 640 each", known, unknown)
+	}
+}
+
+func TestAFailedLookUpIsNotRemembered(t *testing.T) {
+	fail := errors.New("away")
+	c := newCache(1000, 0, time.Now, strconv.Itoa, func(_ context.Context, k int) (*string, error) {
+		if err := fail; err != nil {
+			return nil, err
+		}
+		v := fmt.Sprint(k)
+		return &v, nil
+	})
+	if _, err := c.get(t.Context(), 1); !errors.Is(err, fail) {
+		t.Errorf("got %v", err)
+	}
+	fail = nil
+	if got := get(t, c, 1); got != "1" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestOneCallersCancellationFailsNobodyElse(t *testing.T) {
+	c := newCache(1000, 0, time.Now, strconv.Itoa, func(ctx context.Context, k int) (*string, error) {
+		v := "v"
+		return &v, ctx.Err()
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := c.get(ctx, 1); err != nil {
+		t.Errorf("the shared look-up ended with its first caller: %v", err)
+	}
+}

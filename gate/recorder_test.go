@@ -1,0 +1,143 @@
+package gate
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/claviger/claviger/models"
+)
+
+// sink takes rows as the database would, once each, and can refuse.
+type sink struct {
+	mu      sync.Mutex
+	rows    []models.RequestID
+	refuse  int // so many attempts fail
+	entered chan struct{}
+	hold    chan struct{}
+}
+
+func (s *sink) write(_ context.Context, rows []models.RequestLog) error {
+	if s.hold != nil {
+		s.entered <- struct{}{}
+		<-s.hold
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.refuse > 0 {
+		s.refuse--
+		return errors.New("the database is away")
+	}
+	for _, r := range rows {
+		s.rows = append(s.rows, r.ID)
+	}
+	return nil
+}
+
+func (s *sink) ids() []models.RequestID {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.rows)
+}
+
+func numbered(n int) []models.RequestID {
+	ids := make([]models.RequestID, n)
+	for i := range ids {
+		ids[i] = models.RequestID(i + 1)
+	}
+	return ids
+}
+
+func TestEveryRowIsWrittenOnceAndInOrder(t *testing.T) {
+	sink := &sink{}
+	r := NewRecorder(sink.write, slog.New(slog.DiscardHandler))
+	const rows = 3*maxBatch + 17
+	for _, id := range numbered(rows) {
+		r.Add(models.RequestLog{ID: id})
+	}
+	if err := r.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(sink.ids(), numbered(rows)) {
+		t.Errorf("%d rows written of %d", len(sink.ids()), rows)
+	}
+}
+
+func TestABatchThatFailsIsKeptAndWrittenLater(t *testing.T) {
+	sink := &sink{refuse: 3}
+	r := NewRecorder(sink.write, slog.New(slog.DiscardHandler))
+	r.Add(models.RequestLog{ID: 1})
+	r.Add(models.RequestLog{ID: 2})
+	if err := r.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(sink.ids(), numbered(2)) {
+		t.Errorf("written: %v", sink.ids())
+	}
+	if stats := r.Stats(); stats.Retries != 3 || stats.Stored != 2 || stats.Waiting != 0 {
+		t.Errorf("%+v", stats)
+	}
+	r.Close(t.Context())
+}
+
+func TestAddNeverWaitsAndMemoryIsBounded(t *testing.T) {
+	sink := &sink{entered: make(chan struct{}, 1000), hold: make(chan struct{})}
+	r := NewRecorder(sink.write, slog.New(slog.DiscardHandler))
+	r.Add(models.RequestLog{ID: 1})
+	<-sink.entered // the writer is stuck from now on
+	for i := range maxPending + 10 {
+		r.Add(models.RequestLog{ID: models.RequestID(i + 2)})
+	}
+	if stats := r.Stats(); stats.Dropped != 10 || stats.Waiting != maxPending+1 {
+		t.Errorf("%+v", stats)
+	}
+	close(sink.hold)
+	if err := r.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(sink.ids(), numbered(maxPending+1)) {
+		t.Errorf("%d rows written", len(sink.ids()))
+	}
+}
+
+func TestFlushWaitsForRowsThatAreBeingWritten(t *testing.T) {
+	sink := &sink{entered: make(chan struct{}, 10), hold: make(chan struct{})}
+	r := NewRecorder(sink.write, slog.New(slog.DiscardHandler))
+	r.Add(models.RequestLog{ID: 1})
+	<-sink.entered
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := r.Flush(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("flush returned %v before the row was written", err)
+	}
+	close(sink.hold)
+	if err := r.Flush(t.Context()); err != nil || len(sink.ids()) != 1 {
+		t.Errorf("%v %v", err, sink.ids())
+	}
+	r.Close(t.Context())
+}
+
+func TestManyGoroutinesLoseNothing(t *testing.T) {
+	sink := &sink{refuse: 2}
+	r := NewRecorder(sink.write, slog.New(slog.DiscardHandler))
+	var group sync.WaitGroup
+	for g := range 8 {
+		group.Go(func() {
+			for i := range 1000 {
+				r.Add(models.RequestLog{ID: models.RequestID(g*1000 + i + 1)})
+			}
+		})
+	}
+	group.Wait()
+	if err := r.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	got := sink.ids()
+	slices.Sort(got)
+	if !slices.Equal(got, numbered(8000)) {
+		t.Errorf("%d different rows of 8000", len(slices.Compact(got)))
+	}
+}

@@ -1,0 +1,55 @@
+package testkit
+
+import (
+	"database/sql"
+	"fmt"
+	"hash/crc32"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/claviger/claviger/models"
+)
+
+// Exec changes rows behind the program's back, for states that no page leads to yet. The query has ? for each argument.
+func (a *App) Exec(query string, args ...any) {
+	a.T.Helper()
+	driver := "sqlite"
+	if models.IsPostgresURL(a.DatabaseURL) {
+		driver = "pgx"
+		for i := range args {
+			query = strings.Replace(query, "?", fmt.Sprintf("$%d", i+1), 1)
+		}
+	} else {
+		for i := range args {
+			if at, ok := args[i].(time.Time); ok {
+				args[i] = at.UnixMilli()
+			}
+		}
+	}
+	db, err := sql.Open(driver, a.DatabaseURL)
+	if err != nil {
+		a.T.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec(query, args...); err != nil {
+		a.T.Fatal(err)
+	}
+}
+
+// UnknownSecret is well formed, and of no key. Each number gives another one.
+func UnknownSecret(t testing.TB, number int) string {
+	t.Helper()
+	const digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	body := fmt.Sprintf("clv_prod_%043d", number)
+	n, sum := crc32.ChecksumIEEE([]byte(body)), []byte("000000")
+	for i := 5; n > 0; i-- {
+		sum[i] = digits[n%62]
+		n /= 62
+	}
+	secret := body + string(sum)
+	if _, ok := models.ParseSecret(secret); !ok {
+		t.Fatalf("%s is not well formed", secret)
+	}
+	return secret
+}

@@ -1,0 +1,55 @@
+package main_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/claviger/claviger/internal/testkit"
+)
+
+func TestMetricsCountVerdictsOnTheirOwnAddress(t *testing.T) {
+	t.Parallel()
+	testkit.EachDatabase(t, func(t *testing.T, url string) {
+		metricsAddr := freeAddr(t)
+		i := newInstance(t, url).with("CLAVIGER_METRICS_ADDR=" + metricsAddr)
+		s := i.setup("--email", "ada@example.com", "--project", "first")
+		p := i.serve()
+		p.validate(s.Project, s.Key, "")
+		p.validate(s.Project, "clv_prod_typo", "")
+
+		metrics := func() string {
+			r := ask(t, http.MethodGet, "http://"+metricsAddr+"/metrics", "")
+			if r.Status != http.StatusOK {
+				t.Fatalf("the metrics gave %d: %s", r.Status, r.Body)
+			}
+			return r.Body
+		}
+		for _, line := range []string{
+			`claviger_verdicts_total{code="valid"} 1`,
+			`claviger_verdicts_total{code="key_invalid"} 1`,
+			`claviger_verdicts_total{code="key_missing"} 0`,
+			`claviger_validate_duration_seconds_count 2`,
+			`claviger_directory_lookups_total{from="database"} 1`,
+		} {
+			if text := metrics(); !strings.Contains(text, line+"\n") {
+				t.Errorf("the metrics do not say %s:\n%s", line, text)
+			}
+		}
+		eventually(t, "the row to be counted as written", func() bool {
+			return strings.Contains(metrics(), `claviger_recorder_rows_total{outcome="written"} 1`+"\n")
+		})
+		if strings.Contains(metrics(), s.Key) {
+			t.Error("the key is in the metrics")
+		}
+
+		for _, address := range []string{p.URL + "/metrics", "http://" + metricsAddr + "/readyz", "http://" + metricsAddr + "/"} {
+			if r := ask(t, http.MethodGet, address, ""); r.Status != http.StatusNotFound {
+				t.Errorf("%s gave %d, not 404", address, r.Status)
+			}
+		}
+		if strings.Contains(p.get("/").Body, "claviger_") {
+			t.Error("metrics are on the main address")
+		}
+	})
+}

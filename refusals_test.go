@@ -1,0 +1,236 @@
+package main_test
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/claviger/claviger/internal/testkit"
+	"github.com/claviger/claviger/models"
+)
+
+// refuses runs a command that must end with exit code 1 and one message on standard error that has all of words.
+func (i instance) refuses(args []string, words ...string) (message string) {
+	i.t.Helper()
+	p, code := i.run(args...)
+	message = p.Stderr.String()
+	if code != 1 {
+		i.t.Errorf("%v: the exit code is %d, not 1", args, code)
+	}
+	if p.Stdout.String() != "" {
+		i.t.Errorf("%v: standard output is %q", args, p.Stdout.String())
+	}
+	if !strings.HasPrefix(message, "claviger: ") || strings.Count(message, "claviger: ") != 1 || strings.Contains(message, "level=") {
+		i.t.Errorf("%v: standard error is not one message: %q", args, message)
+	}
+	for _, word := range words {
+		if !strings.Contains(message, word) {
+			i.t.Errorf("%v: the message does not say %q: %s", args, word, message)
+		}
+	}
+	return message
+}
+
+// dump is the schema and the goose versions: what a migration changes.
+func (i instance) dump() string {
+	i.t.Helper()
+	query := "SELECT type, name, COALESCE(sql, '') FROM sqlite_master ORDER BY 1, 2"
+	if models.IsPostgresURL(i.database) {
+		query = `SELECT table_name, column_name, data_type FROM information_schema.columns
+			WHERE table_schema = current_schema() ORDER BY table_name, ordinal_position`
+	}
+	rows, err := i.openDatabase().Query(query)
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	defer rows.Close()
+	var text strings.Builder
+	for rows.Next() {
+		var a, b, c string
+		if err := rows.Scan(&a, &b, &c); err != nil {
+			i.t.Fatal(err)
+		}
+		fmt.Fprintln(&text, a, b, c)
+	}
+	if err := rows.Err(); err != nil {
+		i.t.Fatal(err)
+	}
+	return text.String()
+}
+
+func (i instance) wantNoDataFolder() {
+	i.t.Helper()
+	if _, err := os.Stat(i.Data); !os.IsNotExist(err) {
+		i.t.Errorf("the data folder was made all the same: %v", modesIn(i.t, i.Data))
+	}
+}
+
+func TestWrongSettingsAreRefusedInOneMessageThatListsThemAll(t *testing.T) {
+	t.Parallel()
+	i := newInstance(t, "").with("CLAVIGER_ADDR=nowhere", "CLAVIGER_SIGNUP=maybe", "CLAVIGER_BASE_URL=ftp://x",
+		"CLAVIGER_TRUSTED_PROXIES=10.0.0.0/99", "CLAVIGER_TYPO=1")
+	for _, command := range []string{"serve", "setup", "demo", "migrate", "healthcheck"} {
+		i.refuses([]string{command}, "5 problem(s)", "CLAVIGER_ADDR must", "CLAVIGER_SIGNUP must", "CLAVIGER_BASE_URL must",
+			`CLAVIGER_TRUSTED_PROXIES has "10.0.0.0/99"`, "CLAVIGER_TYPO is no setting")
+	}
+	i.wantNoDataFolder()
+}
+
+func TestASettingMayComeFromAFileButNotFromBoth(t *testing.T) {
+	t.Parallel()
+	i := newInstance(t, "")
+	file := filepath.Join(t.TempDir(), "base-url")
+	if err := os.WriteFile(file, []byte("https://keys.example.com\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	i = i.with("CLAVIGER_BASE_URL_FILE=" + file)
+	i.with("CLAVIGER_BASE_URL=https://other.example.com").
+		refuses(nil, "CLAVIGER_BASE_URL_FILE and CLAVIGER_BASE_URL are both set")
+	i.wantNoDataFolder()
+
+	p := i.start()
+	p.waitFor("is ready: open https://keys.example.com\n")
+}
+
+func TestAnAddressInUseIsRefusedBeforeTheDatabaseIsTouched(t *testing.T) {
+	t.Parallel()
+	testkit.EachDatabase(t, func(t *testing.T, url string) {
+		i := newInstance(t, url)
+		listener, err := net.Listen("tcp", i.Addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer listener.Close()
+		i.refuses(nil, "the address "+i.Addr+" is in use", "CLAVIGER_ADDR")
+		i.wantNoDataFolder()
+
+		free := i.atAnotherAddr()
+		free.with("CLAVIGER_METRICS_ADDR="+i.Addr).refuses(nil, "the address "+i.Addr+" is in use", "CLAVIGER_METRICS_ADDR")
+		i.wantNoDataFolder()
+		if models.IsPostgresURL(url) && i.dump() != "" {
+			t.Errorf("the database was migrated:\n%s", i.dump())
+		}
+	})
+}
+
+func TestAnUnreachablePostgresIsRefusedWithoutThePassword(t *testing.T) {
+	t.Parallel()
+	closed := freeAddr(t)
+	for _, test := range []struct{ url, says string }{
+		{"postgres://clv:s3same-open@" + closed + "/keys", closed},
+		{"postgres://" + closed + "/keys?user=clv&password=s3same-open", closed},
+		{"postgres://clv:s3same-open@" + closed + "/keys?sslmode=bogus", "sslmode is invalid"},
+		{"postgres://clv:s3same-open@[::1/keys", "cannot parse"},
+		{"postgres://clv:s3same-open@127.0.0.1:port/keys", "cannot parse"},
+		{"postgres://clv:s3same-open%zz@" + closed + "/keys", "cannot parse"},
+	} {
+		i := newInstance(t, "").with("CLAVIGER_DATABASE_URL=" + test.url)
+		if message := i.refuses(nil, "CLAVIGER_DATABASE_URL", test.says); strings.Contains(message, "s3same") {
+			t.Errorf("%s: the password is in the message: %s", test.url, message)
+		}
+	}
+}
+
+func TestADatabaseOfANewerProgramIsRefusedAndLeftAlone(t *testing.T) {
+	t.Parallel()
+	testkit.EachDatabase(t, func(t *testing.T, url string) {
+		i := newInstance(t, url)
+		if p, code := i.run("migrate"); code != 0 {
+			t.Fatal(p.Stderr.String())
+		}
+		db := i.openDatabase()
+		if _, err := db.Exec("INSERT INTO goose_db_version (version_id, is_applied) VALUES (4711, TRUE)"); err != nil {
+			t.Fatal(err)
+		}
+		// What the newer program may have made differently, an older migration would put back.
+		if _, err := db.Exec("DROP TABLE usage_minutes"); err != nil {
+			t.Fatal(err)
+		}
+		before := i.dump()
+		for _, args := range [][]string{{"serve"}, {"migrate"}, {"setup", "--email", "ada@example.com", "--project", "first"}} {
+			i.refuses(args, "newer than this program", "4711")
+		}
+		if after := i.dump(); after != before {
+			t.Errorf("the schema was\n%s\nand is now\n%s", before, after)
+		}
+		if n := number(t, db, "SELECT COUNT(*) FROM goose_db_version"); n != 3 { // goose's own 0, ours, and the inserted one
+			t.Errorf("goose_db_version has %d rows", n)
+		}
+	})
+}
+
+func TestAnotherPepperThanTheDatabaseWasMadeWithIsRefused(t *testing.T) {
+	t.Parallel()
+	testkit.EachDatabase(t, func(t *testing.T, url string) {
+		i := newInstance(t, url)
+		s := i.setup("--email", "ada@example.com", "--project", "first")
+		file := filepath.Join(i.Data, "pepper")
+		right, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		other := strings.Repeat("another pepper ", 3)
+		i.with("CLAVIGER_PEPPER="+other).refuses(nil, "another pepper")
+		if err := os.WriteFile(file, []byte(other), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for _, args := range [][]string{{"serve"}, {"migrate"}, {"setup", "--email", "ada@example.com", "--project", "second"}} {
+			i.refuses(args, "another pepper")
+		}
+		if content, err := os.ReadFile(file); err != nil || !bytes.Equal(content, []byte(other)) {
+			t.Errorf("the pepper file was changed to %q (%v)", content, err)
+		}
+
+		// With the right one back, everything is as it was.
+		if err := os.WriteFile(file, right, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if v := i.serve().validate(s.Project, s.Key, ""); v.Code != "valid" {
+			t.Errorf("with the right pepper the key is %s", v.Code)
+		}
+	})
+}
+
+func TestASecondServerOnADataFolderIsRefusedAndTheFirstGoesOn(t *testing.T) {
+	t.Parallel()
+	i := newInstance(t, "")
+	first := i.serve()
+	i.atAnotherAddr().refuses(nil, "another server", i.Data, "CLAVIGER_DATA")
+	if r := first.get("/readyz"); r.Status != 200 {
+		t.Errorf("the first server answers %d", r.Status)
+	}
+	// A lock that outlived its process would keep the next one out for good.
+	first.command.Process.Kill()
+	first.wait()
+	i.serve()
+}
+
+func TestCommandsThatAreNotUnderstoodAreRefused(t *testing.T) {
+	t.Parallel()
+	i := newInstance(t, "")
+	for _, test := range []struct {
+		args []string
+		says string
+	}{
+		{[]string{"sevre"}, `no command "sevre"`},
+		{[]string{"--port", "80"}, `no command "--port"`},
+		{[]string{"serve", "now"}, `serve takes no arguments, but got ["now"]`},
+		{[]string{"demo", "now"}, "demo takes no arguments"},
+		{[]string{"migrate", "--force"}, "migrate takes no arguments"},
+		{[]string{"healthcheck", "twice"}, "healthcheck takes no arguments"},
+		{[]string{"version", "2"}, "version takes no arguments"},
+		{[]string{"setup"}, "setup needs --email E --project SLUG"},
+		{[]string{"setup", "--email", "ada@example.com"}, "setup needs"},
+		{[]string{"setup", "--email", "ada@example.com", "--project", "first", "second"}, "setup needs"},
+		{[]string{"setup", "--mail", "ada@example.com"}, "not defined: -mail"},
+		{[]string{"setup", "--email", "ada@example.com", "--project", "first", "--password-file", "/nowhere"}, "/nowhere"},
+	} {
+		i.refuses(test.args, test.says)
+	}
+	i.wantNoDataFolder()
+}

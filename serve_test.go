@@ -1,0 +1,129 @@
+package main_test
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"testing"
+
+	"github.com/claviger/claviger/internal/testkit"
+	"github.com/claviger/claviger/models"
+)
+
+func TestServeOnAnEmptyFolderMakesWhatItNeedsAndSaysWhereToGo(t *testing.T) {
+	t.Parallel()
+	testkit.EachDatabase(t, func(t *testing.T, url string) {
+		i := newInstance(t, url)
+		p := i.serve()
+
+		if line := regexp.MustCompile(`^Claviger \S+ is ready: open http://` + regexp.QuoteMeta(i.Addr) + "\n$"); !line.MatchString(p.Stdout.String()) {
+			t.Errorf("standard output is %q", p.Stdout.String())
+		}
+		for _, path := range []string{"/healthz", "/readyz"} {
+			if r := p.get(path); r.Status != 200 {
+				t.Errorf("%s gave %d: %s", path, r.Status, r.Body)
+			}
+		}
+		if r := p.get("/"); r.Header.Get("Location") != "/signup" {
+			t.Errorf("the first visitor is led to %q, not to the sign-up", r.Header.Get("Location"))
+		}
+
+		want := []string{"cookie.key", "pepper"}
+		if !models.IsPostgresURL(url) {
+			want = append(want, "claviger.db", "claviger.db-shm", "claviger.db-wal", "lock")
+		}
+		modes := modesIn(t, i.Data)
+		for _, name := range want {
+			if _, ok := modes[name]; !ok {
+				t.Errorf("there is no file %s", name)
+			}
+		}
+		for name, mode := range modes {
+			wantMode := fs.FileMode(0o600)
+			if name == "." {
+				wantMode = 0o700 | fs.ModeDir
+			}
+			if mode != wantMode {
+				t.Errorf("%s has mode %v, not %v", name, mode, wantMode)
+			}
+		}
+	})
+}
+
+// modesIn lists the modes of everything in a folder, itself as ".".
+func modesIn(t *testing.T, folder string) map[string]fs.FileMode {
+	t.Helper()
+	modes := map[string]fs.FileMode{}
+	err := filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(folder, path)
+		modes[name] = info.Mode()
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return modes
+}
+
+func TestARestartKeepsKeysAndSessions(t *testing.T) {
+	t.Parallel()
+	testkit.EachDatabase(t, func(t *testing.T, url string) {
+		i := newInstance(t, url)
+		s := i.setup("--email", "ada@example.com", "--project", "first")
+		p := i.serve()
+		cookie := p.signIn(s.Email, s.Password)
+		p.stop()
+
+		p = i.serve()
+		if v := p.validate(s.Project, s.Key, ""); v.Code != "valid" {
+			t.Errorf("the key is %s after a restart", v.Code)
+		}
+		if r := p.get("/projects", "Cookie", cookie); r.Status != 200 {
+			t.Errorf("a signed-in browser gets %d after a restart", r.Status)
+		}
+	})
+}
+
+func TestAnInterruptEndsAnIdleServerCleanly(t *testing.T) {
+	t.Parallel()
+	i := newInstance(t, "")
+	p := i.serve()
+	p.signal(os.Interrupt)
+	if code := p.wait(); code != 0 {
+		t.Errorf("the exit code is %d", code)
+	}
+	if _, left := modesIn(t, i.Data)["claviger.db-wal"]; left {
+		t.Error("the database was not closed: its write-ahead log is left")
+	}
+}
+
+// Scripts start the server in the background and run setup right after it.
+func TestProcessesThatStartAtTheSameMomentShareAnEmptyInstance(t *testing.T) {
+	t.Parallel()
+	testkit.EachDatabase(t, func(t *testing.T, url string) {
+		i := newInstance(t, url)
+		server := i.start()
+		var others []*process
+		for range 3 {
+			others = append(others, i.start("migrate"))
+		}
+		s := i.setup("--email", "ada@example.com", "--project", "first")
+		for _, p := range others {
+			if code := p.wait(); code != 0 {
+				t.Errorf("migrate beside the others gave %d: %s", code, p.Stderr.String())
+			}
+		}
+		server.waitFor("is ready")
+		if v := server.validate(s.Project, s.Key, ""); v.Code != "valid" {
+			t.Errorf("the key is %s", v.Code)
+		}
+	})
+}

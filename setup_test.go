@@ -1,0 +1,162 @@
+package main_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/claviger/claviger/internal/testkit"
+	"github.com/claviger/claviger/models"
+)
+
+// setupReply is what setup prints.
+type setupReply struct {
+	URL          string `json:"url"`
+	Email        string `json:"email"`
+	Password     string `json:"password"`
+	Project      string `json:"project"`
+	ProjectID    int64  `json:"project_id"`
+	Key          string `json:"key"`
+	ServiceToken string `json:"service_token"`
+}
+
+// setup runs the command, which must succeed and print one JSON object with the seven members and nothing else.
+func (i instance) setup(args ...string) (s setupReply) {
+	i.t.Helper()
+	p, code := i.run(append([]string{"setup"}, args...)...)
+	if code != 0 || p.Stderr.String() != "" {
+		i.t.Fatalf("setup gave %d: %s", code, p.Stderr.String())
+	}
+	text := []byte(p.Stdout.String())
+	var members map[string]any
+	if err := json.Unmarshal(text, &members); err != nil {
+		i.t.Fatalf("setup printed %q: %v", text, err)
+	}
+	want := []string{"email", "key", "password", "project", "project_id", "service_token", "url"}
+	if names := slices.Sorted(maps.Keys(members)); !slices.Equal(names, want) {
+		i.t.Errorf("setup printed the members %q, not %q", names, want)
+	}
+	if !bytes.HasSuffix(text, []byte("}\n")) || bytes.Count(text, []byte("\n")) != 1 {
+		i.t.Errorf("setup printed more than one line: %q", text)
+	}
+	if err := json.Unmarshal(text, &s); err != nil {
+		i.t.Fatal(err)
+	}
+	return s
+}
+
+func TestSetupBesideARunningServerGivesWhatWorksAtOnce(t *testing.T) {
+	t.Parallel()
+	testkit.EachDatabase(t, func(t *testing.T, url string) {
+		i := newInstance(t, url)
+		p := i.serve()
+		s := i.setup("--email", "Ada@Example.com", "--project", "first")
+		if s.URL != p.URL || s.Email != "ada@example.com" || s.Project != "first" || len(s.Password) < 20 {
+			t.Errorf("setup printed %+v", s)
+		}
+
+		for _, project := range []string{s.Project, fmt.Sprint(s.ProjectID)} {
+			if v := p.validate(project, s.Key, ""); v.Status != 200 || v.Code != "valid" {
+				t.Errorf("in project %s the key gets %+v", project, v)
+			}
+		}
+		v := p.validate(s.Project, s.Key, `{"ip":"203.0.113.7","method":"PATCH","path":"/v2/orders/17"}`, "Authorization", "Bearer "+s.ServiceToken)
+		if v.Code != "valid" {
+			t.Fatalf("with the service token the key gets %+v", v)
+		}
+		if row, want := i.requestLog(v.RequestID), "203.0.113.7 PATCH /v2/orders/17"; row != want {
+			t.Errorf("the log says %q, not %q", row, want)
+		}
+		p.signIn(s.Email, s.Password)
+	})
+}
+
+// requestLog gives address, method and path of a request's row, as soon as it is written.
+func (i instance) requestLog(requestID string) string {
+	i.t.Helper()
+	id, ok := models.ParseRequestID(requestID)
+	if !ok {
+		i.t.Fatalf("%q is no request id", requestID)
+	}
+	db := i.openDatabase()
+	var ip, method, path string
+	eventually(i.t, "the row of "+requestID, func() bool {
+		return db.QueryRow(fmt.Sprintf("SELECT ip, method, path FROM request_logs WHERE id = %d", id)).Scan(&ip, &method, &path) == nil
+	})
+	return ip + " " + method + " " + path
+}
+
+func TestSetupAddsAProjectToAnAccountThatIsThere(t *testing.T) {
+	t.Parallel()
+	testkit.EachDatabase(t, func(t *testing.T, url string) {
+		i := newInstance(t, url)
+		p := i.serve()
+		first := i.setup("--email", "ada@example.com", "--project", "first")
+		second := i.setup("--email", "ADA@example.com", "--project", "second")
+		if second.Password != "" || second.Email != first.Email || second.ProjectID == first.ProjectID {
+			t.Errorf("the second setup printed %+v", second)
+		}
+		if v := p.validate("second", second.Key, "{}", "Authorization", "Bearer "+second.ServiceToken); v.Code != "valid" {
+			t.Errorf("the second project's key gets %+v", v)
+		}
+		if v := p.validate("second", first.Key, ""); v.Code != "key_invalid" {
+			t.Errorf("in the second project the first one's key gets %+v", v)
+		}
+		p.signIn(first.Email, first.Password) // it is still the account's
+	})
+}
+
+func TestSetupThatIsRefusedSaysWhyAndChangesNothing(t *testing.T) {
+	t.Parallel()
+	testkit.EachDatabase(t, func(t *testing.T, url string) {
+		i := newInstance(t, url)
+		short := filepath.Join(t.TempDir(), "password")
+		if err := os.WriteFile(short, []byte("short\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		i.refuses([]string{"setup", "--email", "ada", "--project", "first", "--password-file", short},
+			"email: Enter an e-mail address", "password: Use at least 10 characters")
+		db := i.openDatabase()
+		if n := number(t, db, "SELECT COUNT(*) FROM users"); n != 0 {
+			t.Errorf("there are %d accounts after a setup that was refused", n)
+		}
+
+		s := i.setup("--email", "ada@example.com", "--project", "first")
+		before := i.counts()
+		i.refuses([]string{"setup", "--email", s.Email, "--project", s.Project}, "slug: This slug is taken")
+		i.refuses([]string{"setup", "--email", s.Email, "--project", "Not A Slug"}, "slug: Start with a letter")
+		i.refuses([]string{"setup", "--email", "eve@example.com", "--project", "second"}, "email: This instance has accounts, but none with this address")
+		if after := i.counts(); !maps.Equal(after, before) {
+			t.Errorf("there were %v and are now %v", before, after)
+		}
+	})
+}
+
+// counts the rows of what setup makes.
+func (i instance) counts() map[string]int64 {
+	db, counts := i.openDatabase(), map[string]int64{}
+	for _, table := range []string{"users", "projects", "members", "categories", "keys", "key_names", "key_versions", "service_tokens"} {
+		counts[table] = number(i.t, db, "SELECT COUNT(*) FROM "+table)
+	}
+	return counts
+}
+
+func TestSetupTakesThePasswordFromAFile(t *testing.T) {
+	t.Parallel()
+	i := newInstance(t, "")
+	const password = " a pass phrase with spaces around it "
+	file := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(file, []byte(password+"\r\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := i.setup("--email", "ada@example.com", "--project", "first", "--password-file", file)
+	if s.Password != password {
+		t.Errorf("setup printed the password %q", s.Password)
+	}
+	i.serve().signIn(s.Email, password)
+}
