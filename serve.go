@@ -56,7 +56,7 @@ func serve(ctx context.Context, c config.Config, log *slog.Logger, out io.Writer
 	}
 	defer unlock()
 	var queries atomic.Uint64
-	store, secrets, err := openStore(ctx, c, models.Options{OnQuery: func(string) { queries.Add(1) }})
+	store, secrets, err := openStore(ctx, c, models.Options{OnQuery: func() { queries.Add(1) }})
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/chromedp/cdproto/page"
 )
 
 // TestEveryPage looks at each page in each state: with a screen reader's eyes, in both colour schemes, on a screen and on
@@ -14,16 +16,16 @@ import (
 func TestEveryPage(t *testing.T) {
 	axe, err := axeSource()
 	needs(t, "axe-core (npm ci)", err)
-	for _, page := range newWorld(t, ordinary).pages() {
-		t.Run(page.name, func(t *testing.T) {
+	for _, shown := range newWorld(t, ordinary).pages() {
+		t.Run(shown.name, func(t *testing.T) {
 			t.Parallel()
-			tab := page.show(t)
+			tab := shown.show(t)
 			evaluate[any](tab, axe)
 			for _, scheme := range []string{"light", "dark"} {
 				tab.Prefer(scheme)
 				for _, width := range []int64{1440, 390} {
 					tab.Resize(width)
-					tab.picture(fmt.Sprintf("%s-%d-%s", page.name, width, scheme))
+					tab.picture(shown.name+" "+scheme, width)
 					t.Run(fmt.Sprintf("is accessible at %d in %s", width, scheme), func(t *testing.T) {
 						for _, v := range evaluate[[]violation](tab, runAxe) {
 							t.Errorf("%s: %s\n%s", v.ID, v.Help, strings.Join(v.Nodes, "\n"))
@@ -32,7 +34,7 @@ func TestEveryPage(t *testing.T) {
 				}
 			}
 			t.Run("asks its own server alone and complains about nothing", func(t *testing.T) {
-				tab.events.check(t, page.app.URL)
+				tab.events.check(t, shown.app.URL)
 			})
 		})
 	}
@@ -40,13 +42,13 @@ func TestEveryPage(t *testing.T) {
 
 // TestNoPageScrollsSideways fills every page with the longest that is taken.
 func TestNoPageScrollsSideways(t *testing.T) {
-	for _, page := range newWorld(t, extreme).pages() {
-		t.Run(page.name, func(t *testing.T) {
+	for _, shown := range newWorld(t, extreme).pages() {
+		t.Run(shown.name, func(t *testing.T) {
 			t.Parallel()
-			tab := page.show(t)
+			tab := shown.show(t)
 			for _, width := range []int64{360, 390, 768, 1440, 1920} {
 				tab.Resize(width)
-				tab.picture(fmt.Sprintf("long %s-%d", page.name, width))
+				tab.picture("long "+shown.name, width)
 				if wide := evaluate[string](tab, sticksOut); wide != "" {
 					t.Errorf("at %d the page is wider than its window:\n%s", width, wide)
 				}
@@ -89,22 +91,26 @@ const sticksOut = `(() => {
 	const room = document.documentElement.clientWidth;
 	if (document.documentElement.scrollWidth <= room) return "";
 	return document.documentElement.scrollWidth + " pixels: " + [...document.querySelectorAll("body *")]
-		.filter((e) => e.getBoundingClientRect().right > room + 0.5)
+		.filter((e) => e.getBoundingClientRect().right > room + 0.5 && e.checkVisibility())
 		.map((e) => e.cloneNode(false).outerHTML.slice(0, 200)).join("\n");
 })()`
 
-// picture leaves a picture of the page where E2E_SCREENSHOTS names a folder.
-func (tab *Tab) picture(name string) {
+// picture leaves a picture of the whole page where E2E_SCREENSHOTS names a folder. The window is made as high as the page
+// for it: what Chromium takes beyond the window may be drawn with styles of another width.
+func (tab *Tab) picture(name string, width int64) {
 	tab.Helper()
 	folder := os.Getenv("E2E_SCREENSHOTS")
 	if folder == "" {
 		return
 	}
+	tab.window(width, evaluate[int64](tab, `document.documentElement.scrollHeight`))
+	picture := command(tab, page.CaptureScreenshot, page.CaptureScreenshotParams{}).Data
+	tab.Resize(width)
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		tab.Fatal(err)
 	}
-	file := filepath.Join(folder, strings.ReplaceAll(name, " ", "-")+".png")
-	if err := os.WriteFile(file, tab.screenshot(), 0o644); err != nil {
+	file := filepath.Join(folder, fmt.Sprintf("%s-%d.png", strings.ReplaceAll(name, " ", "-"), width))
+	if err := os.WriteFile(file, picture, 0o644); err != nil {
 		tab.Fatal(err)
 	}
 }

@@ -9,7 +9,6 @@ import (
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/network"
-	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 )
 
@@ -160,12 +159,23 @@ const sessionCookie = "claviger_session"
 // Resize makes the window that wide, and as high as such a window usually is.
 func (tab *Tab) Resize(width int64) {
 	tab.Helper()
-	window := emulation.SetDeviceMetricsOverrideParams{Width: width, Height: 900, DeviceScaleFactor: 1}
-	if width < 600 { // a phone, whose scroll bars take no room
-		window.Height, window.ScrollbarType = 844, emulation.SetDeviceMetricsOverrideScrollbarTypeOverlay
+	if width < phone {
+		tab.window(width, 844)
+	} else {
+		tab.window(width, 900)
+	}
+}
+
+const phone = 600 // windows narrower than that are a phone's
+
+func (tab *Tab) window(width, height int64) {
+	tab.Helper()
+	window := emulation.SetDeviceMetricsOverrideParams{Width: width, Height: height, DeviceScaleFactor: 1}
+	if width < phone { // there, scroll bars take no room
+		window.ScrollbarType = emulation.SetDeviceMetricsOverrideScrollbarTypeOverlay
 	}
 	command(tab, emulation.SetDeviceMetricsOverride, window)
-	tab.Until("the new width", `innerWidth === `+strconv.FormatInt(width, 10))
+	tab.Until("the new size", fmt.Sprintf("innerWidth === %d && innerHeight === %d", width, height))
 }
 
 // Prefer sets the colour scheme that the person prefers. Motion is off, so that nothing is looked at half-way.
@@ -188,11 +198,4 @@ func (tab *Tab) fail(format string, arguments ...any) {
 		where = u.RequestURI()
 	}
 	tab.Fatalf("%s\nat %s, which shows:\n%s", fmt.Sprintf(format, arguments...), where, body)
-}
-
-// screenshot is the whole page as a picture.
-func (tab *Tab) screenshot() []byte {
-	tab.Helper()
-	beyond := true
-	return command(tab, page.CaptureScreenshot, page.CaptureScreenshotParams{CaptureBeyondViewport: &beyond}).Data
 }

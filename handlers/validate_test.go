@@ -117,6 +117,9 @@ func TestWhatComesBeforeTheChecks(t *testing.T) {
 		weak := setup(t, app, "weak")
 		app.Exec("UPDATE service_tokens SET scopes = 'keys:read report' WHERE project_id = ?", weak.Project.ID)
 
+		gone := setup(t, app, "gone")
+		app.Exec("UPDATE service_tokens SET revoked_at = ? WHERE project_id = ?", app.Clock.Now(), gone.Project.ID)
+
 		for _, c := range []struct {
 			name, path, body string
 			headers          []string
@@ -141,6 +144,7 @@ func TestWhatComesBeforeTheChecks(t *testing.T) {
 			{"a token with a typo", path, "", []string{"Authorization", "Bearer clv_svc_x"}, 401, "token_invalid", ""},
 			{"a token of another project", path, "", []string{"Authorization", "Bearer " + other.ServiceToken.Plain()}, 401, "token_invalid", ""},
 			{"a token without the scope", "/v1/projects/weak/validate", "", []string{"Authorization", "Bearer " + weak.ServiceToken.Plain()}, 403, "token_scope", ""},
+			{"a revoked token", "/v1/projects/gone/validate", "", []string{"Authorization", "Bearer " + gone.ServiceToken.Plain()}, 401, "token_invalid", ""},
 			{"a good token and no key", path, "", []string{"Authorization", "Bearer " + result.ServiceToken.Plain()}, 401, "key_missing", ""},
 		} {
 			t.Run(c.name, func(t *testing.T) {

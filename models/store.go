@@ -26,7 +26,7 @@ type Options struct {
 	// PasswordCost is how much work a password hash takes; [DefaultPasswordCost] if zero.
 	PasswordCost PasswordCost
 	// OnQuery is told of every statement, for counting. May be nil; called from many goroutines.
-	OnQuery func(sql string)
+	OnQuery func()
 }
 
 // Store is the database with the rules that guard it. It is safe for use by many goroutines.

@@ -52,27 +52,27 @@ var projects = []struct {
 	keys []profile
 }{
 	{models.ProjectInput{Name: "Storefront", Slug: "storefront", KeyPrefix: "shop"}, []profile{
-		{name: "server_prod", description: "Checkout servers in Frankfurt.", category: "production", keyType: models.TypeProduction, perMinute: 1.2,
+		{name: "server_prod", description: "Checkout servers in Frankfurt.", category: "production", keyType: models.TypeProduction, perMinute: 4.8,
 			paths: []string{"POST /v2/orders", "GET /v2/products", "GET /v2/products", "GET /v2/stock"}},
-		{name: "server_staging", description: "The same servers before a release.", category: "staging", keyType: models.TypeTest, perMinute: .12,
+		{name: "server_staging", description: "The same servers before a release.", category: "staging", keyType: models.TypeTest, perMinute: 0.48,
 			paths: []string{"POST /v2/orders", "GET /v2/products"}},
-		{name: "partner_acme", description: "Acme reads our stock every few minutes.", category: "partner", keyType: models.TypeProduction, perMinute: .3,
+		{name: "partner_acme", description: "Acme reads our stock every few minutes.", category: "partner", keyType: models.TypeProduction, perMinute: 1.2,
 			paths: []string{"GET /v2/stock"}},
-		{name: "old_mobile_app", description: "App versions before 3.0.", category: "production", keyType: models.TypeProduction, perMinute: .1,
+		{name: "old_mobile_app", description: "App versions before 3.0.", category: "production", keyType: models.TypeProduction, perMinute: 0.4,
 			paths: []string{"GET /v1/products"}, state: models.ActionDeactivate},
 	}},
 	{models.ProjectInput{Name: "Billing", Slug: "billing", KeyPrefix: "bill"}, []profile{
-		{name: "invoices_prod", description: "Writes invoices at night and on demand.", category: "production", keyType: models.TypeProduction, perMinute: .4,
+		{name: "invoices_prod", description: "Writes invoices at night and on demand.", category: "production", keyType: models.TypeProduction, perMinute: 1.6,
 			paths: []string{"POST /invoices", "GET /invoices"}},
-		{name: "http_batch", description: "Scripts of the finance team.", category: "production", keyType: models.TypeProduction, perMinute: .08,
+		{name: "http_batch", description: "Scripts of the finance team.", category: "production", keyType: models.TypeProduction, perMinute: 0.32,
 			paths: []string{"GET /reports/monthly", "GET /reports/open"}},
-		{name: "trial_2026", description: "A trial that has ended.", category: "sandbox", keyType: models.TypeTest, perMinute: .03,
+		{name: "trial_2026", description: "A trial that has ended.", category: "sandbox", keyType: models.TypeTest, perMinute: 0.12,
 			paths: []string{"GET /invoices"}, expired: true},
 	}},
 	{models.ProjectInput{Name: "Weather data", Slug: "weather", KeyPrefix: "sky"}, []profile{
-		{name: "public_site", description: "The forecast on our own pages.", category: "production", keyType: models.TypeProduction, perMinute: .5,
+		{name: "public_site", description: "The forecast on our own pages.", category: "production", keyType: models.TypeProduction, perMinute: 2,
 			paths: []string{"GET /forecast/berlin", "GET /forecast/oslo", "GET /radar"}},
-		{name: "ci", description: "Nightly tests.", category: "development", keyType: models.TypeTest, perMinute: .05,
+		{name: "ci", description: "Nightly tests.", category: "development", keyType: models.TypeTest, perMinute: 0.2,
 			paths: []string{"GET /forecast/test"}},
 	}},
 }

@@ -35,6 +35,7 @@ type App struct {
 	Gate        *gate.Gate
 	Handlers    *handlers.Handlers
 	Queries     atomic.Int64 // statements sent to the database so far
+	Server      *httptest.Server
 }
 
 // Option changes what an [App] is made with.
@@ -55,7 +56,7 @@ func Dev(o *handlers.Options) { o.Dev = true }
 func NewApp(t testing.TB, url string, options ...Option) *App {
 	t.Helper()
 	app := &App{T: t, DatabaseURL: url, Clock: NewClock()}
-	app.Store = Store(t, url, app.Clock, func(string) { app.Queries.Add(1) })
+	app.Store = Store(t, url, app.Clock, func() { app.Queries.Add(1) })
 	ids, err := app.Store.NewRequestIDs(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -79,6 +80,7 @@ func NewApp(t testing.TB, url string, options ...Option) *App {
 		t.Fatal(err)
 	}
 	server.Config.Handler = e
+	app.Server = server
 	server.Start()
 	t.Cleanup(func() {
 		server.Close()

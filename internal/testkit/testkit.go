@@ -120,7 +120,7 @@ func Pepper(t testing.TB) models.Pepper {
 var CheapPasswords = models.PasswordCost{MemoryKiB: 64, Iterations: 1, Parallel: 4}
 
 // Store opens the database at url, migrated.
-func Store(t testing.TB, url string, clock *Clock, onQuery func(string)) *models.Store {
+func Store(t testing.TB, url string, clock *Clock, onQuery func()) *models.Store {
 	t.Helper()
 	store, err := models.Open(t.Context(), models.Options{
 		URL: url, Pepper: Pepper(t), Now: clock.Now, PasswordCost: CheapPasswords, OnQuery: onQuery,
