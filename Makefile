@@ -15,9 +15,9 @@ node_modules: package.json package-lock.json
 
 # Serves on http://127.0.0.1:7331, reloads the page when a template, the style sheet or Go code changes.
 dev: node_modules
-	npm run --silent css:watch & \
+	@npm run --silent css:watch & css=$$!; trap : INT; \
 	CLAVIGER_DEV=1 go tool templ generate -path . -watch -proxy http://127.0.0.1:8080 -cmd "go run ."; \
-	kill %1
+	kill $$css; go tool templ generate -path views
 
 test:
 	go test ./...

@@ -164,7 +164,7 @@ func TestSessionsEndWhenIdleAndAfterTheirLifetime(t *testing.T) {
 		if !alive() {
 			t.Error("ended before it was idle long enough")
 		}
-		clock.Advance(models.SessionIdle)
+		clock.Advance(models.SessionIdle + time.Second)
 		if alive() {
 			t.Error("an idle session goes on")
 		}

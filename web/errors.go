@@ -102,6 +102,9 @@ func ErrorHandler(pages ErrorPages, log *slog.Logger) echo.HTTPErrorHandler {
 		}
 		if sendErr != nil {
 			log.Error("the answer to a failed request failed", "request_id", p.RequestID, "error", sendErr)
+			if !c.Response().Committed {
+				c.String(p.Status, p.Message+"\nRequest "+p.RequestID+"\n") // in words at least, and never as a success
+			}
 		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/PuerkitoBio/goquery"
 	"github.com/labstack/echo/v4"
@@ -84,7 +85,9 @@ func NewApp(t testing.TB, url string, options ...Option) *App {
 	server.Start()
 	t.Cleanup(func() {
 		server.Close()
-		if err := app.Gate.Close(context.Background()); err != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), writeTime)
+		defer cancel()
+		if err := app.Gate.Close(ctx); err != nil {
 			t.Error(err)
 		}
 	})
@@ -99,11 +102,16 @@ func (l testLog) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
+// writeTime is far more than writing the rows of a test takes; only rows that cannot be written reach it.
+const writeTime = 20 * time.Second
+
 // Flush waits until every answered request is in the log.
 func (a *App) Flush() {
 	a.T.Helper()
-	if err := a.Gate.Flush(a.T.Context()); err != nil {
-		a.T.Fatal(err)
+	ctx, cancel := context.WithTimeout(a.T.Context(), writeTime)
+	defer cancel()
+	if err := a.Gate.Flush(ctx); err != nil {
+		a.T.Fatalf("the request log was not written: %v", err)
 	}
 }
 

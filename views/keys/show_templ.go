@@ -381,7 +381,7 @@ func Show(p ShowProps) templ.Component {
 				}
 				ctx = templ.InitializeContext(ctx)
 				if len(p.Recent) > 0 {
-					templ_7745c5c3_Err = logs.Table(logs.TableProps{Root: p.Root, Now: p.Now, Zone: p.Zone, Label: "Last requests", Entries: p.Recent}).Render(ctx, templ_7745c5c3_Buffer)
+					templ_7745c5c3_Err = logs.Table(logs.TableProps{Root: p.Root, Now: p.Now, Zone: p.Zone, Label: "Requests, newest first", Entries: p.Recent}).Render(ctx, templ_7745c5c3_Buffer)
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}

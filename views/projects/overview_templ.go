@@ -308,7 +308,7 @@ func Live(p LiveProps) templ.Component {
 					}()
 				}
 				ctx = templ.InitializeContext(ctx)
-				templ_7745c5c3_Err = logs.Table(logs.TableProps{Root: p.Root, Now: p.Now, Zone: p.Zone, Label: "Last requests", Entries: p.Recent, WithKey: true}).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = logs.Table(logs.TableProps{Root: p.Root, Now: p.Now, Zone: p.Zone, Label: "Requests, newest first", Entries: p.Recent, WithKey: true}).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
