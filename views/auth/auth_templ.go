@@ -114,6 +114,8 @@ func signUpTitle(p SignUpProps) string {
 
 func signUpDescription(p SignUpProps) string {
 	switch {
+	case !p.Open && p.First:
+		return "Sign-up is not open on this instance. The person who runs it makes the first account with “claviger setup”."
 	case !p.Open:
 		return "Sign-up is not open on this instance. Ask the person who runs it for an account."
 	case p.First:
@@ -180,7 +182,7 @@ func SignIn(p SignInProps) templ.Component {
 			var templ_7745c5c3_Var5 string
 			templ_7745c5c3_Var5, templ_7745c5c3_Err = templ.JoinStringErrs(p.Next)
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `auth/auth.templ`, Line: 71, Col: 50}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `auth/auth.templ`, Line: 73, Col: 50}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var5))
 			if templ_7745c5c3_Err != nil {

@@ -1,0 +1,139 @@
+package web
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/claviger/claviger/models"
+)
+
+func TestNetworkIsTheAddressOrThe64(t *testing.T) {
+	for ip, want := range map[string]string{
+		"192.0.2.7": "192.0.2.7", "2001:db8:1:2:3:4:5:6": "2001:db8:1:2::/64", "::1": "::/64", "fe80::1%eth0": "fe80::/64", "nonsense": "nonsense",
+	} {
+		if got := Network(ip); got != want {
+			t.Errorf("%s: %s, want %s", ip, got, want)
+		}
+	}
+}
+
+func TestForwardedForIsReadFromTrustedProxiesOnly(t *testing.T) {
+	proxies := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}
+	for _, c := range []struct{ name, peer, forwarded, want string }{
+		{"a stranger's claim", "203.0.113.5:1000", "198.51.100.1", "203.0.113.5"},
+		{"a proxy's", "10.1.2.3:1000", "198.51.100.1", "198.51.100.1"},
+		{"what the client put in front is not believed", "10.1.2.3:1000", "1.1.1.1, 198.51.100.1, 10.9.9.9", "198.51.100.1"},
+		{"a proxy that says nothing", "10.1.2.3:1000", "", "10.1.2.3"},
+		{"private is not trusted by itself", "192.168.1.1:1000", "198.51.100.1", "192.168.1.1"},
+		{"loopback is not trusted by itself", "127.0.0.1:1000", "198.51.100.1", "127.0.0.1"},
+		{"IPv6", "[fd00::1]:1000", "2001:db8::1", "2001:db8::1"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := httptest.NewRequest(http.MethodGet, "/", nil)
+			r.RemoteAddr = c.peer
+			if c.forwarded != "" {
+				r.Header.Set("X-Forwarded-For", c.forwarded)
+			}
+			if got := ClientIP(proxies)(r); got != c.want {
+				t.Errorf("%s, want %s", got, c.want)
+			}
+			r.Header.Set("X-Real-IP", "1.2.3.4") // never read
+			if got := ClientIP(nil)(r); got != strings.Trim(c.peer[:strings.LastIndex(c.peer, ":")], "[]") {
+				t.Errorf("without proxies %s is taken for %s", c.peer, got)
+			}
+		})
+	}
+	for peer, want := range map[string]bool{"10.0.0.1:1": true, "[::ffff:10.0.0.1]:1": true, "11.0.0.1:1": false, "nonsense": false} {
+		if got := FromProxy(peer, proxies); got != want {
+			t.Errorf("%s is a proxy: %v", peer, got)
+		}
+	}
+}
+
+func TestLastForwardedFor(t *testing.T) {
+	for _, c := range []struct {
+		headers []string
+		want    string
+	}{
+		{nil, ""}, {[]string{""}, ""}, {[]string{"1.1.1.1"}, "1.1.1.1"}, {[]string{"1.1.1.1, 2.2.2.2"}, "2.2.2.2"},
+		{[]string{"1.1.1.1", "2.2.2.2 , 3.3.3.3 "}, "3.3.3.3"}, {[]string{"1.1.1.1, unknown"}, ""}, {[]string{"::ffff:1.1.1.1"}, "1.1.1.1"},
+	} {
+		if got := LastForwardedFor(c.headers); got != c.want {
+			t.Errorf("%q: %q, want %q", c.headers, got, c.want)
+		}
+	}
+}
+
+func TestWaitsDoubleUpToTheLongest(t *testing.T) {
+	now := time.Unix(0, 0)
+	throttle := NewThrottle(func() time.Time { return now }, 10*time.Second)
+	for range freeFailures {
+		if wait := throttle.Attempt("a"); wait != 0 {
+			t.Fatalf("a free attempt waits %v", wait)
+		}
+	}
+	for _, want := range []time.Duration{1, 2, 4, 8, 10, 10} {
+		if wait := throttle.Attempt("a"); wait != want*time.Second {
+			t.Errorf("wait %v, want %v", wait, want*time.Second)
+		}
+		if wait := throttle.Attempt("b"); wait != 0 {
+			t.Errorf("somebody else waits %v", wait)
+		}
+		throttle.Succeed("b")
+		now = now.Add(want * time.Second)
+		if wait := throttle.Attempt("a"); wait != 0 {
+			t.Errorf("after the wait: %v", wait)
+		}
+	}
+	now = now.Add(failuresForgive)
+	if wait := throttle.Attempt("a"); wait != 0 {
+		t.Errorf("old failures are held against it: %v", wait)
+	}
+}
+
+func TestThrottleMemoryIsBounded(t *testing.T) {
+	throttle := NewThrottle(time.Now, time.Second)
+	for i := range 2 * throttleSize {
+		throttle.Attempt(strings.Repeat("x", i%100) + time.Duration(i).String())
+	}
+	if n := throttle.seen.Len(); n > throttleSize {
+		t.Errorf("%d are remembered", n)
+	}
+}
+
+func TestDecodeJSONBoundsTheBody(t *testing.T) {
+	decode := func(body string) error {
+		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
+		r.Header.Set("Content-Type", "application/json; charset=utf-8")
+		var target struct{ A string }
+		return DecodeJSON(httptest.NewRecorder(), r, 100, &target)
+	}
+	for body, code := range map[string]string{
+		`{"A":"x"}`: "", ``: "", `{"A":"` + strings.Repeat("x", 100) + `"}`: models.CodeTooLarge,
+		`{"A":"x"}` + strings.Repeat(" ", 200): models.CodeTooLarge, `{"A":"x"} x`: models.CodeBadRequest, `nul`: models.CodeBadRequest,
+	} {
+		got := ""
+		if err := decode(body); err != nil {
+			got = err.(*models.Error).Code
+		}
+		if got != code {
+			t.Errorf("%.20q: %q, want %q", body, got, code)
+		}
+	}
+}
+
+func TestTimeZoneOfTheCookie(t *testing.T) {
+	for cookie, want := range map[string]string{"Europe%2FBerlin": "Europe/Berlin", "UTC": "UTC", "Local": "UTC", "..%2F..%2Fetc%2Fpasswd": "UTC", "": "UTC", "%zz": "UTC"} {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.AddCookie(&http.Cookie{Name: "tz", Value: cookie})
+		if got := TimeZone(echo.New().NewContext(r, httptest.NewRecorder())).String(); got != want {
+			t.Errorf("%s: %s, want %s", cookie, got, want)
+		}
+	}
+}
