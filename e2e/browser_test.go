@@ -8,6 +8,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -73,6 +74,9 @@ func needs(t testing.TB, what string, err error) {
 		t.Skipf("%s is not there, so this was not tested: %v", what, err)
 	}
 }
+
+// sqliteURL is an empty database.
+func sqliteURL(t *testing.T) string { return filepath.Join(t.TempDir(), "claviger.db") }
 
 // patience bounds every wait. It is long because other tests may take the processor meanwhile; nothing waits for it
 // unless it fails.

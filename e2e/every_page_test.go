@@ -49,8 +49,8 @@ func TestNoPageScrollsSideways(t *testing.T) {
 			for _, width := range []int64{360, 390, 768, 1440, 1920} {
 				tab.Resize(width)
 				tab.picture("long "+shown.name, width)
-				if wide := evaluate[string](tab, sticksOut); wide != "" {
-					t.Errorf("at %d the page is wider than its window:\n%s", width, wide)
+				for _, defect := range evaluate[[]string](tab, crowded) {
+					t.Errorf("at %d %s", width, defect)
 				}
 			}
 		})
@@ -86,13 +86,26 @@ const runAxe = `axe.run({resultTypes: ["violations"]}).then((r) => r.violations.
 	id: v.id, help: v.help, nodes: v.nodes.map((n) => n.html + "\n    " + n.failureSummary),
 })))`
 
-// sticksOut tells which elements make the page wider than its window; empty where none does.
-const sticksOut = `(() => {
-	const room = document.documentElement.clientWidth;
-	if (document.documentElement.scrollWidth <= room) return "";
-	return document.documentElement.scrollWidth + " pixels: " + [...document.querySelectorAll("body *")]
-		.filter((e) => e.getBoundingClientRect().right > room + 0.5 && e.checkVisibility())
-		.map((e) => e.cloneNode(false).outerHTML.slice(0, 200)).join("\n");
+// crowded tells what makes the page, or a dialog, wider than it is, and which controls lie on one another.
+const crowded = `(() => {
+	const defects = [], name = (e) => e.cloneNode(false).outerHTML.slice(0, 160);
+	const page = document.documentElement, overlay = document.querySelector(":popover-open, details[data-menu][open], .tip-anchor:focus-within");
+	for (const box of [page, ...document.querySelectorAll(":popover-open, .menu-list")]) {
+		if (!box.checkVisibility() || box.scrollWidth <= box.clientWidth) continue;
+		const edge = box === page ? box.clientWidth : box.getBoundingClientRect().right;
+		const far = [...box.querySelectorAll("*")].filter((e) => e.checkVisibility() && e.getBoundingClientRect().right > edge + 0.5);
+		defects.push("it is " + box.scrollWidth + " wide and has room for " + box.clientWidth + ": " + far.slice(0, 3).map(name).join(" "));
+	}
+	const controls = overlay ? [] : [...document.querySelectorAll("a, button, input, select, textarea, summary")].filter((e) => e.checkVisibility());
+	controls.forEach((one, i) => {
+		const a = one.getBoundingClientRect();
+		for (const other of controls.slice(i + 1)) {
+			const b = other.getBoundingClientRect();
+			const x = Math.min(a.right, b.right) - Math.max(a.left, b.left), y = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
+			if (x > 1 && y > 1 && !one.contains(other)) defects.push(name(one) + " lies on " + name(other));
+		}
+	});
+	return defects;
 })()`
 
 // picture leaves a picture of the whole page where E2E_SCREENSHOTS names a folder. The window is made as high as the page

@@ -50,6 +50,14 @@ func (tab *Tab) click(css string) {
 	}
 }
 
+// keys presses keys of the keyboard, one after the other.
+func (tab *Tab) keys(keys string) {
+	tab.Helper()
+	if err := tab.do(chromedp.KeyEvent(keys)); err != nil {
+		tab.fail("pressing keys: %v", err)
+	}
+}
+
 // labelled finds the field with a label.
 func labelled(label string) chromedp.JSPath {
 	return chromedp.JSPath(fmt.Sprintf(`[...document.querySelectorAll("label")].find((l) =>
@@ -176,6 +184,8 @@ func (tab *Tab) window(width, height int64) {
 	}
 	command(tab, emulation.SetDeviceMetricsOverride, window)
 	tab.Until("the new size", fmt.Sprintf("innerWidth === %d && innerHeight === %d", width, height))
+	// Styles that go by the window follow with the next frame.
+	evaluate[any](tab, `new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done())))`)
 }
 
 // Prefer sets the colour scheme that the person prefers. Motion is off, so that nothing is looked at half-way.
