@@ -113,7 +113,8 @@ type Request struct {
 	Claimed   Origin // what the caller says of the request behind it; empty fields are not said
 	Credits   *int64 // what the caller says the request costs; nil is 1
 	Session   string // of the consumer; may be empty
-	FromProxy bool   // the caller is a trusted proxy: what it claims is believed
+	Use       models.Use
+	FromProxy bool // the caller is a trusted proxy: what it claims is believed
 }
 
 // Verdict is the outcome of a check.
@@ -169,7 +170,7 @@ func (g *Gate) check(ctx context.Context, r *Request) (v Verdict, trusted bool, 
 	if key == nil || key.ProjectID != r.Project.ID {
 		return Verdict{Code: models.KeyInvalid}, trusted, nil
 	}
-	return Verdict{Code: key.Refusal(g.now()), Key: key}, trusted, nil
+	return Verdict{Code: key.Refusal(g.now(), r.Use), Key: key}, trusted, nil
 }
 
 func (g *Gate) checkToken(ctx context.Context, r *Request) (models.Code, error) {
@@ -213,6 +214,11 @@ func (g *Gate) ForgetKey(keyID int64) {
 // ForgetProject is [Gate.ForgetKey] for a project, one that is new included.
 func (g *Gate) ForgetProject(projectID int64) {
 	g.projects.forget(func(p *models.Project) bool { return p.ID == projectID })
+}
+
+// ForgetToken is [Gate.ForgetKey] for a service token.
+func (g *Gate) ForgetToken(tokenID int64) {
+	g.tokens.forget(func(t *models.ServiceToken) bool { return t.ID == tokenID })
 }
 
 // Stats are counts since the start.

@@ -49,7 +49,7 @@ func (h *Handlers) changePassword(c echo.Context) error {
 	if wait := h.accountThrottle.Attempt(who); wait > 0 {
 		return h.renderAccount(c, http.StatusTooManyRequests, account.Props{Message: tooManyAttempts(c, wait)})
 	}
-	err = h.Store.ChangePassword(c.Request().Context(), session.UserID,
+	err = h.Store.ChangePassword(c.Request().Context(), h.actor(c),
 		c.FormValue("current_password"), c.FormValue("new_password"), h.Sessions.Hash(c))
 	if err != nil {
 		fields, message, other := formProblem(err)
@@ -86,7 +86,7 @@ func (h *Handlers) endSession(c echo.Context) error {
 }
 
 func (h *Handlers) endAllSessions(c echo.Context) error {
-	if err := h.Store.EndAllSessions(c.Request().Context(), h.userID(c)); err != nil {
+	if err := h.Store.EndAllSessions(c.Request().Context(), h.actor(c)); err != nil {
 		return err
 	}
 	if err := h.Sessions.SignOut(c); err != nil {

@@ -57,7 +57,7 @@ func (h *Handlers) signUp(c echo.Context) error {
 		p.Message = tooManyAttempts(c, wait)
 		return h.renderSignUp(c, http.StatusTooManyRequests, p)
 	}
-	user, err := h.Store.SignUp(c.Request().Context(), h.Signup, p.Email, c.FormValue("password"))
+	user, err := h.Store.SignUp(c.Request().Context(), h.Signup, p.Email, c.FormValue("password"), c.RealIP())
 	if err != nil {
 		var other error
 		if p.Errors, p.Message, other = formProblem(err); other != nil {

@@ -123,6 +123,15 @@ func (h *Handlers) userID(c echo.Context) int64 {
 	return session.UserID
 }
 
+// actor is who makes the change of a route that requires a user.
+func (h *Handlers) actor(c echo.Context) models.Actor {
+	session, err := h.Sessions.Current(c)
+	if err != nil || session == nil {
+		panic("a route without a user asked for its user")
+	}
+	return session.User.Actor(c.RealIP())
+}
+
 // formProblem takes the messages out of an error that a form can show: those of fields, and a message for the whole
 // form where the rest is in order. Other errors come back as they are.
 func formProblem(err error) (fields map[string]string, message string, other error) {

@@ -107,7 +107,7 @@ func (h *Handlers) createKey(c echo.Context) error {
 		p.Errors = problems
 		return h.renderKeyForm(c, http.StatusUnprocessableEntity, p)
 	}
-	key, secret, err := h.Store.CreateKey(c.Request().Context(), m.ID, h.userID(c), in)
+	key, secret, err := h.Store.CreateKey(c.Request().Context(), m.ID, h.actor(c), in)
 	if err != nil {
 		return h.keyFormProblem(c, p, err)
 	}
@@ -135,7 +135,7 @@ func (h *Handlers) updateKey(c echo.Context) error {
 		p.Errors = problems
 		return h.renderKeyForm(c, http.StatusUnprocessableEntity, p)
 	}
-	key, err := h.Store.UpdateKey(c.Request().Context(), m.ID, before.ID, in)
+	key, err := h.Store.UpdateKey(c.Request().Context(), m.ID, before.ID, h.actor(c), in)
 	if err != nil {
 		return h.keyFormProblem(c, p, err)
 	}

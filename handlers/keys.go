@@ -147,7 +147,7 @@ func (h *Handlers) changeKeyState(action models.KeyAction) echo.HandlerFunc {
 		if err != nil {
 			return err
 		}
-		key, err := h.Store.ChangeKeyState(c.Request().Context(), m.ID, id, action)
+		key, err := h.Store.ChangeKeyState(c.Request().Context(), m.ID, id, h.actor(c), action)
 		if err != nil {
 			return err
 		}
@@ -173,7 +173,7 @@ func (h *Handlers) deleteKey(c echo.Context) error {
 	if err := h.Gate.Flush(ctx); err != nil {
 		return err
 	}
-	key, err := h.Store.DeleteKey(ctx, m.ID, id)
+	key, err := h.Store.DeleteKey(ctx, m.ID, id, h.actor(c))
 	if err != nil {
 		return err
 	}

@@ -288,7 +288,7 @@ func TestTheLogPageIsFilteredByItsAddress(t *testing.T) {
 		changeState(t, app, one, models.ActionDeactivate)
 		call("third", secretOne) // 09:46, and it is 09:56 now
 		app.Flush()
-		if _, err := app.Store.UpdateKey(t.Context(), project.ID, one.ID, models.KeyInput{Name: "one_renamed", Category: "production"}); err != nil {
+		if _, err := app.Store.UpdateKey(t.Context(), project.ID, one.ID, tester, models.KeyInput{Name: "one_renamed", Category: "production"}); err != nil {
 			t.Fatal(err)
 		}
 		for query, want := range map[string]string{
@@ -372,7 +372,7 @@ func TestEverythingTypedIsEscaped(t *testing.T) {
 	const evil = `<script>alert(1)</script>"'&`
 	eachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
-		project, _, _, err := app.Store.CreateProject(t.Context(), user.ID, models.ProjectInput{Name: evil, Slug: "shop"})
+		project, _, _, err := app.Store.CreateProject(t.Context(), user.Actor("192.0.2.1"), models.ProjectInput{Name: evil, Slug: "shop"})
 		if err != nil {
 			t.Fatal(err)
 		}

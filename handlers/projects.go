@@ -52,7 +52,7 @@ func (h *Handlers) renderNewProject(c echo.Context, status int, p projects.NewPr
 // secret. A redirect would have to keep the secret somewhere.
 func (h *Handlers) createProject(c echo.Context) error {
 	form := projects.NewProps{Name: c.FormValue("name"), Slug: c.FormValue("slug"), KeyPrefix: c.FormValue("key_prefix")}
-	project, key, secret, err := h.Store.CreateProject(c.Request().Context(), h.userID(c),
+	project, key, secret, err := h.Store.CreateProject(c.Request().Context(), h.actor(c),
 		models.ProjectInput{Name: form.Name, Slug: form.Slug, KeyPrefix: form.KeyPrefix})
 	if err != nil {
 		var other error

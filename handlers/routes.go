@@ -24,6 +24,7 @@ var (
 	signedIn = Access{SignedIn: true}
 	read     = Access{SignedIn: true, Permission: models.PermitRead}
 	write    = Access{SignedIn: true, Permission: models.PermitWriteKeys}
+	admin    = Access{SignedIn: true, Permission: models.PermitAdminister}
 )
 
 // Route is one line of the route table.

@@ -85,10 +85,14 @@ func (h *Handlers) validate(c echo.Context) error {
 	fromProxy := web.FromProxy(r.RemoteAddr, h.TrustedProxies)
 	verdict, err := h.Gate.Check(r.Context(), gate.Request{
 		ID: web.RequestID(c), Started: started, Project: project, Key: key, Token: token,
-		Peer:      gate.Origin{IP: c.RealIP(), Method: r.Method, Path: r.URL.EscapedPath()},
-		Claimed:   claimed(r, &body, fromProxy),
-		Credits:   body.Credits,
-		Session:   cmp.Or(body.Session, r.Header.Get("X-Session-ID")),
+		Peer:    gate.Origin{IP: c.RealIP(), Method: r.Method, Path: r.URL.EscapedPath()},
+		Claimed: claimed(r, &body, fromProxy),
+		Credits: body.Credits,
+		Session: cmp.Or(body.Session, r.Header.Get("X-Session-ID")),
+		Use: models.Use{
+			Platform: cmp.Or(body.Platform, strings.ToLower(r.Header.Get("X-Platform"))),
+			BundleID: cmp.Or(body.BundleID, r.Header.Get("X-Bundle-ID")),
+		},
 		FromProxy: fromProxy,
 	})
 	if err != nil {
@@ -180,6 +184,9 @@ func claimed(r *http.Request, body *validateBody, fromProxy bool) gate.Origin {
 // setKeyHeaders names the key for a gateway to hand on to the upstream.
 func setKeyHeaders(h http.Header, key *models.GateKey) {
 	h.Set("X-API-Key-Version", strconv.Itoa(key.Version))
+	if key.VersionEndsAt != nil {
+		h.Set("Sunset", key.VersionEndsAt.UTC().Format(http.TimeFormat)) // RFC 8594: replaced, and not valid from then on
+	}
 	h.Set("X-Claviger-Key-Id", strconv.FormatInt(key.KeyID, 10))
 	h.Set("X-Claviger-Key-Name", key.Name)
 	h.Set("X-Claviger-Key-Type", string(key.Type))

@@ -12,6 +12,8 @@ import (
 	"github.com/claviger/claviger/models"
 )
 
+var tester = testkit.Actor(1)
+
 // eachApp runs a test against the whole service on each database.
 func eachApp(t *testing.T, test func(t *testing.T, app *testkit.App), options ...testkit.Option) {
 	testkit.EachDatabase(t, func(t *testing.T, url string) { test(t, testkit.NewApp(t, url, options...)) })
@@ -19,7 +21,7 @@ func eachApp(t *testing.T, test func(t *testing.T, app *testkit.App), options ..
 
 func changeState(t *testing.T, app *testkit.App, key *models.Key, action models.KeyAction) {
 	t.Helper()
-	if _, err := app.Store.ChangeKeyState(t.Context(), key.ProjectID, key.ID, action); err != nil {
+	if _, err := app.Store.ChangeKeyState(t.Context(), key.ProjectID, key.ID, tester, action); err != nil {
 		t.Fatal(err)
 	}
 	app.Gate.ForgetKey(key.ID)

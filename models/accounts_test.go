@@ -14,6 +14,8 @@ import (
 
 const password = "correct horse battery"
 
+var tester = testkit.Actor(1)
+
 // eachStore runs a test with an empty store on each database.
 func eachStore(t *testing.T, test func(t *testing.T, store *models.Store, clock *testkit.Clock)) {
 	testkit.EachDatabase(t, func(t *testing.T, url string) {
@@ -24,7 +26,7 @@ func eachStore(t *testing.T, test func(t *testing.T, store *models.Store, clock 
 
 func signUp(t *testing.T, store *models.Store, email string) *models.User {
 	t.Helper()
-	user, err := store.SignUp(t.Context(), models.SignupOpen, email, password)
+	user, err := store.SignUp(t.Context(), models.SignupOpen, email, password, "192.0.2.1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,20 +50,20 @@ func hasCode(err error, code string) bool {
 
 func TestTheFirstAccountIsTheAdminAndClosesSignUp(t *testing.T) {
 	eachStore(t, func(t *testing.T, store *models.Store, _ *testkit.Clock) {
-		first, err := store.SignUp(t.Context(), models.SignupDefault, "First@Example.com", password)
+		first, err := store.SignUp(t.Context(), models.SignupDefault, "First@Example.com", password, "192.0.2.1")
 		if err != nil {
 			t.Fatal(err)
 		}
 		if !first.IsAdmin || first.Email != "first@example.com" {
 			t.Errorf("the first account is %+v", first)
 		}
-		if _, err := store.SignUp(t.Context(), models.SignupDefault, "second@example.com", password); !hasCode(err, models.CodeForbidden) {
+		if _, err := store.SignUp(t.Context(), models.SignupDefault, "second@example.com", password, "192.0.2.1"); !hasCode(err, models.CodeForbidden) {
 			t.Errorf("a second stranger was let in: %v", err)
 		}
 		if second := signUp(t, store, "second@example.com"); second.IsAdmin {
 			t.Error("the second account is an admin as well")
 		}
-		if _, err := store.SignUp(t.Context(), models.SignupOpen, "FIRST@example.com", password); fieldsOf(t, err)["email"] == "" {
+		if _, err := store.SignUp(t.Context(), models.SignupOpen, "FIRST@example.com", password, "192.0.2.1"); fieldsOf(t, err)["email"] == "" {
 			t.Errorf("one address got two accounts: %v", err)
 		}
 	})
@@ -74,7 +76,7 @@ func TestOfManyFirstSignUpsAtOnceOneWins(t *testing.T) {
 		var group sync.WaitGroup
 		for i := range 8 {
 			group.Go(func() {
-				_, err := store.SignUp(t.Context(), models.SignupDefault, "user"+strconv.Itoa(i)+"@example.com", password)
+				_, err := store.SignUp(t.Context(), models.SignupDefault, "user"+strconv.Itoa(i)+"@example.com", password, "192.0.2.1")
 				mu.Lock()
 				defer mu.Unlock()
 				switch {
@@ -118,14 +120,14 @@ func TestChangingThePasswordEndsEveryOtherSession(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		err := store.ChangePassword(t.Context(), user.ID, "wrong", "short", keep)
+		err := store.ChangePassword(t.Context(), user.Actor("192.0.2.1"), "wrong", "short", keep)
 		if fields := fieldsOf(t, err); fields["current_password"] == "" || fields["new_password"] == "" {
 			t.Errorf("messages: %v", fields)
 		}
 		if _, err := store.FindSession(t.Context(), other); err != nil {
 			t.Errorf("a change that failed ended a session: %v", err)
 		}
-		if err := store.ChangePassword(t.Context(), user.ID, password, "another good one", keep); err != nil {
+		if err := store.ChangePassword(t.Context(), user.Actor("192.0.2.1"), password, "another good one", keep); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := store.FindSession(t.Context(), keep); err != nil {
@@ -192,7 +194,7 @@ func TestASessionIsOnlyEndedByItsOwnAccount(t *testing.T) {
 		if err := store.EndSession(t.Context(), bob.ID, session.ID); !models.IsNotFound(err) {
 			t.Errorf("bob ended ada's session: %v", err)
 		}
-		if err := store.EndAllSessions(t.Context(), bob.ID); err != nil {
+		if err := store.EndAllSessions(t.Context(), bob.Actor("192.0.2.1")); err != nil {
 			t.Fatal(err)
 		}
 		if list, err := store.UserSessions(t.Context(), ada.ID); err != nil || len(list) != 1 {

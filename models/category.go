@@ -8,7 +8,6 @@ import (
 	"unicode/utf8"
 
 	"gorm.io/gorm"
-	"gorm.io/gorm/clause"
 )
 
 // Category is an organisational tag of keys. It never changes a verdict.
@@ -52,26 +51,24 @@ func createBuiltInCategories(tx *gorm.DB, projectID int64, now time.Time) error 
 }
 
 // ensureCategory finds the label in the project or adds it.
-func ensureCategory(tx *gorm.DB, projectID int64, name string, now time.Time) (*Category, error) {
+func (c *change) ensureCategory(projectID int64, name string) (*Category, error) {
 	name = strings.TrimSpace(name)
-	c, err := findCategory(tx, projectID, name)
+	found, err := findCategory(c.tx, projectID, name)
 	if !errors.Is(err, gorm.ErrRecordNotFound) {
-		return c, err
+		return found, err
 	}
 	var count int64
-	if err := tx.Model(&Category{}).Where("project_id = ?", projectID).Count(&count).Error; err != nil {
+	if err := c.tx.Model(&Category{}).Where("project_id = ?", projectID).Count(&count).Error; err != nil {
 		return nil, err
 	}
 	if count >= maxCategories {
 		return nil, invalidField("category", "This project has 200 categories already, the most there can be.")
 	}
-	// Somebody else may add the same label at this moment: then theirs is the one.
-	err = tx.Clauses(clause.OnConflict{DoNothing: true}).
-		Create(&Category{ProjectID: projectID, Name: name, CreatedAt: now}).Error
-	if err != nil {
+	added := &Category{ProjectID: projectID, Name: name, CreatedAt: c.now}
+	if err := c.tx.Create(added).Error; err != nil {
 		return nil, err
 	}
-	return findCategory(tx, projectID, name)
+	return added, c.log("category.create", Object{"category", added.ID, name}, nil, Facts{"name": name})
 }
 
 func findCategory(tx *gorm.DB, projectID int64, name string) (*Category, error) {

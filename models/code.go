@@ -17,6 +17,9 @@ const (
 	KeyInactive Code = "key_inactive"
 	KeyExpired  Code = "key_expired"
 
+	PlatformNotAllowed Code = "platform_not_allowed"
+	BundleNotAllowed   Code = "bundle_not_allowed"
+
 	ProjectUnknown Code = "project_unknown"
 	TokenInvalid   Code = "token_invalid"
 	TokenScope     Code = "token_scope"
@@ -35,13 +38,16 @@ var codes = map[Code]codeInfo{
 	KeyInactive: {http.StatusUnauthorized, "Inactive API Key"},
 	KeyExpired:  {http.StatusUnauthorized, "Expired API Key"},
 
+	PlatformNotAllowed: {http.StatusForbidden, "Platform not allowed"},
+	BundleNotAllowed:   {http.StatusForbidden, "Bundle ID not allowed"},
+
 	ProjectUnknown: {http.StatusNotFound, "Unknown project"},
 	TokenInvalid:   {http.StatusUnauthorized, "Invalid service token"},
 	TokenScope:     {http.StatusForbidden, "The service token lacks the scope validate"},
 }
 
 // LoggedCodes are the outcomes a request with a known key can have, in the order of the checks: what the log can be filtered by.
-var LoggedCodes = []Code{Valid, KeyRevoked, KeyInactive, KeyExpired}
+var LoggedCodes = []Code{Valid, KeyRevoked, KeyInactive, KeyExpired, PlatformNotAllowed, BundleNotAllowed}
 
 // Codes lists every outcome, in no order.
 func Codes() []Code { return slices.Collect(maps.Keys(codes)) }

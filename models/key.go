@@ -70,11 +70,30 @@ type Key struct {
 	IsDefault    bool
 	SelfRotation bool
 	ExpiresAt    *time.Time
+	Restrictions `gorm:"embedded"`
+	Quotas       `gorm:"embedded;embeddedPrefix:quota_"`
 	Version      int // number of the newest version
 	CreatedBy    *int64
 	CreatedAt    time.Time
 	UpdatedAt    time.Time
+	RotatedAt    *time.Time // when the newest version was made; nil while that is the first
 	LastUsedAt   *time.Time // moment of the newest logged request, to the second; nil if there was none ever
+}
+
+// Restrictions are what a key that ships in an app is held to. No platform means any.
+type Restrictions struct {
+	PlatformIOS     bool   `gorm:"column:platform_ios"`
+	PlatformAndroid bool   `gorm:"column:platform_android"`
+	IOSBundleID     string `gorm:"column:ios_bundle_id"`
+	AndroidPackage  string
+}
+
+// Quotas cap the admitted requests of a key in rolling windows: 24 hours, 7 days, 30 days, and for ever. Nil is no cap.
+type Quotas struct {
+	Total   *int64
+	Daily   *int64
+	Weekly  *int64
+	Monthly *int64
 }
 
 // KeyVersion is one secret of a key.
@@ -86,8 +105,30 @@ type KeyVersion struct {
 	Prefix    string
 	Last4     string
 	CreatedBy *int64
-	CreatedAt time.Time
-	EndsAt    *time.Time // from then on the secret is rejected
+	// CreatedByName is who made the version, as they were called then.
+	CreatedByName string
+	CreatedAt     time.Time
+	EndsAt        *time.Time // from then on the secret is rejected
+}
+
+// VersionStatus is what a version of a key is at a moment.
+type VersionStatus string
+
+const (
+	VersionCurrent  VersionStatus = "current"
+	VersionRetiring VersionStatus = "retiring" // replaced, and valid until its end
+	VersionEnded    VersionStatus = "ended"
+)
+
+// Status of the version at now. Whether it may be used also depends on its key.
+func (v *KeyVersion) Status(now time.Time) VersionStatus {
+	switch {
+	case v.EndsAt == nil:
+		return VersionCurrent
+	case now.Before(*v.EndsAt):
+		return VersionRetiring
+	}
+	return VersionEnded
 }
 
 // KeyName is a name that some key of the project has or had.
@@ -109,6 +150,34 @@ type KeyDetails struct {
 // Status is what the key is at now.
 func (k *Key) Status(now time.Time) KeyStatus { return StatusOf(k.State, k.ExpiresAt, now) }
 
+// RotationAge is after how long since its last rotation a key is flagged as due.
+const RotationAge = 90 * 24 * time.Hour
+
+// RotationDue tells whether the newest version is older than [RotationAge]. Of a revoked key it never is.
+func (k *Key) RotationDue(now time.Time) bool {
+	made := k.CreatedAt
+	if k.RotatedAt != nil {
+		made = *k.RotatedAt
+	}
+	return k.State != StateRevoked && now.Sub(made) > RotationAge
+}
+
+// Graces are how long a replaced version may stay valid, in the order in which forms offer them.
+var Graces = []struct {
+	Name   string
+	Length time.Duration
+}{{"now", 0}, {"15m", 15 * time.Minute}, {"1h", time.Hour}, {"24h", 24 * time.Hour}, {"7d", 7 * 24 * time.Hour}}
+
+// ParseGrace finds a grace by its name; empty is "now".
+func ParseGrace(name string) (time.Duration, bool) {
+	for _, g := range Graces {
+		if g.Name == name || name == "" && g.Length == 0 {
+			return g.Length, true
+		}
+	}
+	return 0, false
+}
+
 // KeyAction is something a person does to a key's state.
 type KeyAction string
 
@@ -117,12 +186,18 @@ const (
 	ActionDeactivate KeyAction = "deactivate"
 	ActionRevoke     KeyAction = "revoke"
 	ActionDelete     KeyAction = "delete"
+	ActionRotate     KeyAction = "rotate"
+	ActionEdit       KeyAction = "edit"
 )
 
 // Obstacle says why the action is not possible with the key as it is, or "" where it is: the table of product.md,
 // section 2. Pages show it beside the disabled button, and the transaction checks it again.
 func (k *Key) Obstacle(a KeyAction) string {
 	switch {
+	case k.State == StateRevoked && (a == ActionEdit || a == ActionRotate):
+		return "A revoked key stays as it was and cannot be " + pastOf[a] + "."
+	case a == ActionEdit || a == ActionRotate:
+		return ""
 	case k.IsDefault && a != ActionActivate:
 		return "The default key cannot be " + pastOf[a] + ", so that a project always has a key that works."
 	case k.State == StateRevoked && (a == ActionActivate || a == ActionDeactivate):
@@ -141,6 +216,7 @@ func (k *Key) Obstacle(a KeyAction) string {
 
 var pastOf = map[KeyAction]string{
 	ActionActivate: "activated", ActionDeactivate: "deactivated", ActionRevoke: "revoked", ActionDelete: "deleted",
+	ActionRotate: "rotated", ActionEdit: "edited",
 }
 
 // KeyInput is what a person chooses of a key.
@@ -151,14 +227,23 @@ type KeyInput struct {
 	Category     string  // a label of the project, or a new one
 	ExpiresAt    *time.Time
 	SelfRotation bool
+	Restrictions
+	Quotas
 }
 
 const (
+	maxBundleID       = 155 // as long as Apple lets one be
+	maxQuota          = 1_000_000_000_000
 	maxKeyName        = 64
 	maxKeyDescription = 500
 )
 
-var keyNamePattern = regexp.MustCompile(`^[A-Za-z0-9_]+$`)
+var (
+	keyNamePattern = regexp.MustCompile(`^[A-Za-z0-9_]+$`)
+	// Apple: letters, digits, hyphens and periods; Android: letters, digits and _, each part starting with a letter.
+	bundleIDPattern = regexp.MustCompile(`^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$`)
+	packagePattern  = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)+$`)
+)
 
 // normalize trims and checks each field. before is the key as it was, nil for a new one.
 func (in *KeyInput) normalize(before *Key, now time.Time) error {
@@ -184,6 +269,14 @@ func (in *KeyInput) normalize(before *Key, now time.Time) error {
 		problems.add("type", "Choose production or test.")
 	}
 	problems.add("category", categoryProblem(in.Category))
+	in.checkRestrictions(problems)
+	for field, cap := range map[string]*int64{
+		"quota_total": in.Total, "quota_daily": in.Daily, "quota_weekly": in.Weekly, "quota_monthly": in.Monthly,
+	} {
+		if cap != nil && (*cap < 1 || *cap > maxQuota) {
+			problems.add(field, "Enter a whole number of at least 1, or leave it empty for no cap.")
+		}
+	}
 
 	if in.ExpiresAt != nil {
 		at := in.ExpiresAt.UTC().Truncate(time.Millisecond)
@@ -200,3 +293,40 @@ func (in *KeyInput) normalize(before *Key, now time.Time) error {
 	}
 	return problems.err()
 }
+
+func (in *KeyInput) checkRestrictions(problems fieldErrors) {
+	if in.SelfRotation && (in.PlatformIOS || in.PlatformAndroid) {
+		problems.add("self_rotation", "A key with platforms ships in an app, where everybody can read it, so it must not rotate itself.")
+	}
+	in.IOSBundleID, in.AndroidPackage = strings.TrimSpace(in.IOSBundleID), strings.TrimSpace(in.AndroidPackage)
+	for _, c := range []struct {
+		field, value, example string
+		pattern               *regexp.Regexp
+		platform, other       bool
+	}{
+		{"ios_bundle_id", in.IOSBundleID, "com.example.app", bundleIDPattern, in.PlatformIOS, in.PlatformAndroid},
+		{"android_package", in.AndroidPackage, "com.example.app", packagePattern, in.PlatformAndroid, in.PlatformIOS},
+	} {
+		switch {
+		case c.value == "":
+		case len(c.value) > maxBundleID:
+			problems.add(c.field, "Use at most 155 characters.")
+		case !c.pattern.MatchString(c.value):
+			problems.add(c.field, "Use reverse-DNS form, such as "+c.example+".")
+		case c.other && !c.platform:
+			problems.add(c.field, "The platforms chosen above leave this one out.")
+		}
+	}
+}
+
+// facts are what the action log keeps of a key's settings.
+func (k *Key) facts(category string) Facts {
+	return Facts{
+		"name": k.Name, "description": k.Description, "type": k.Type, "category": category, "state": k.State, "expires_at": k.ExpiresAt,
+		"self_rotation": k.SelfRotation, "platform_ios": k.PlatformIOS, "platform_android": k.PlatformAndroid,
+		"ios_bundle_id": k.IOSBundleID, "android_package": k.AndroidPackage, "quota_total": k.Total, "quota_daily": k.Daily,
+		"quota_weekly": k.Weekly, "quota_monthly": k.Monthly, "version": k.Version,
+	}
+}
+
+func (k *Key) object() Object { return Object{"key", k.ID, k.Name} }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
-	"strings"
 	"time"
 
 	"gorm.io/gorm"
@@ -14,7 +13,7 @@ import (
 )
 
 // CreateKey makes a key with its first version. The secret is returned this once. Errors: the fields of [KeyInput].
-func (s *Store) CreateKey(ctx context.Context, projectID, userID int64, in KeyInput) (*Key, Secret, error) {
+func (s *Store) CreateKey(ctx context.Context, projectID int64, actor Actor, in KeyInput) (*Key, Secret, error) {
 	if err := in.normalize(nil, s.Now()); err != nil {
 		return nil, Secret{}, err
 	}
@@ -22,13 +21,13 @@ func (s *Store) CreateKey(ctx context.Context, projectID, userID int64, in KeyIn
 		key    *Key
 		secret Secret
 	)
-	err := s.tx(ctx, func(tx *gorm.DB) error {
+	err := s.change(ctx, projectID, actor, func(c *change) error {
 		var project Project
-		if err := tx.Take(&project, projectID).Error; err != nil {
+		if err := c.tx.Take(&project, projectID).Error; err != nil {
 			return notFoundAs(err, "project")
 		}
 		var err error
-		key, secret, err = s.createKey(tx, &project, userID, in, false)
+		key, secret, err = c.createKey(&project, in, false)
 		return err
 	})
 	if err != nil {
@@ -37,41 +36,49 @@ func (s *Store) CreateKey(ctx context.Context, projectID, userID int64, in KeyIn
 	return key, secret, nil
 }
 
-func (s *Store) createKey(tx *gorm.DB, project *Project, userID int64, in KeyInput, isDefault bool) (*Key, Secret, error) {
-	now := s.Now()
-	category, err := ensureCategory(tx, project.ID, in.Category, now)
+func (c *change) createKey(project *Project, in KeyInput, isDefault bool) (*Key, Secret, error) {
+	category, err := c.ensureCategory(project.ID, in.Category)
 	if err != nil {
 		return nil, Secret{}, err
 	}
 	key := &Key{
 		ProjectID: project.ID, Name: in.Name, Description: in.Description, Type: in.Type, CategoryID: category.ID,
 		State: StateActive, IsDefault: isDefault, SelfRotation: in.SelfRotation, ExpiresAt: in.ExpiresAt,
-		Version: 1, CreatedBy: &userID, CreatedAt: now, UpdatedAt: now,
+		Restrictions: in.Restrictions, Quotas: in.Quotas,
+		Version: 1, CreatedBy: c.actor.userID(), CreatedAt: c.now, UpdatedAt: c.now,
 	}
-	if err := tx.Create(key).Error; err != nil {
+	if err := c.tx.Create(key).Error; err != nil {
 		return nil, Secret{}, nameTaken(err)
 	}
-	if err := claimName(tx, key); err != nil {
+	if err := claimName(c.tx, key); err != nil {
 		return nil, Secret{}, err
 	}
-	secret, err := newSecret(s.random, project.KeyPrefix, in.Type.secretKind())
+	secret, err := c.createVersion(key, project.KeyPrefix)
 	if err != nil {
 		return nil, Secret{}, err
 	}
-	digest := s.pepper.Digest(secret)
-	version := &KeyVersion{
-		KeyID: key.ID, Number: key.Version, Digest: digest[:], Prefix: secret.Prefix, Last4: secret.Last4(),
-		CreatedBy: &userID, CreatedAt: now,
-	}
-	return key, secret, tx.Create(version).Error
+	return key, secret, c.log("key.create", key.object(), nil, key.facts(category.Name))
 }
 
-func (s *Store) createDefaultKey(tx *gorm.DB, project *Project, userID int64) (*Key, Secret, error) {
-	suffix, err := rand.Int(s.random, big.NewInt(1_000_000))
+// createVersion makes the secret of the key's version.
+func (c *change) createVersion(key *Key, prefix string) (Secret, error) {
+	secret, err := newSecret(c.store.random, prefix, key.Type.secretKind())
+	if err != nil {
+		return Secret{}, err
+	}
+	digest := c.store.pepper.Digest(secret)
+	return secret, c.tx.Create(&KeyVersion{
+		KeyID: key.ID, Number: key.Version, Digest: digest[:], Prefix: secret.Prefix, Last4: secret.Last4(),
+		CreatedBy: c.actor.userID(), CreatedByName: c.actor.Name, CreatedAt: c.now,
+	}).Error
+}
+
+func (c *change) createDefaultKey(project *Project) (*Key, Secret, error) {
+	suffix, err := rand.Int(c.store.random, big.NewInt(1_000_000))
 	if err != nil {
 		return nil, Secret{}, err
 	}
-	return s.createKey(tx, project, userID, KeyInput{
+	return c.createKey(project, KeyInput{
 		Name:        fmt.Sprintf("%d_default_%06d", project.ID, suffix),
 		Description: "Made with the project.",
 		Type:        TypeProduction,
@@ -102,69 +109,81 @@ func nameTaken(err error) error {
 }
 
 // UpdateKey changes what a person may change of a key: all of [KeyInput] but the type.
-func (s *Store) UpdateKey(ctx context.Context, projectID, keyID int64, in KeyInput) (*Key, error) {
-	var key *Key
-	err := s.tx(ctx, func(tx *gorm.DB) error {
-		var err error
-		if key, err = lockKey(tx, projectID, keyID); err != nil {
+func (s *Store) UpdateKey(ctx context.Context, projectID, keyID int64, actor Actor, in KeyInput) (*Key, error) {
+	return s.changeKey(ctx, projectID, keyID, actor, ActionEdit, func(c *change, key *Key) error {
+		if err := in.normalize(key, c.now); err != nil {
 			return err
 		}
-		if key.State == StateRevoked {
-			return Conflict("A revoked key stays as it was and cannot be edited.")
-		}
-		if err := in.normalize(key, s.Now()); err != nil {
+		var was Category
+		if err := c.tx.Take(&was, key.CategoryID).Error; err != nil {
 			return err
 		}
-		category, err := ensureCategory(tx, projectID, in.Category, s.Now())
+		before := key.facts(was.Name)
+		category, err := c.ensureCategory(projectID, in.Category)
 		if err != nil {
 			return err
 		}
 		key.Name, key.Description, key.CategoryID = in.Name, in.Description, category.ID
-		key.ExpiresAt, key.SelfRotation, key.UpdatedAt = in.ExpiresAt, in.SelfRotation, s.Now()
-		err = tx.Model(key).Select("name", "description", "category_id", "expires_at", "self_rotation", "updated_at").Updates(key).Error
+		key.ExpiresAt, key.SelfRotation, key.UpdatedAt = in.ExpiresAt, in.SelfRotation, c.now
+		key.Restrictions, key.Quotas = in.Restrictions, in.Quotas
+		err = c.tx.Model(key).Select("name", "description", "category_id", "expires_at", "self_rotation", "updated_at",
+			"platform_ios", "platform_android", "ios_bundle_id", "android_package",
+			"quota_total", "quota_daily", "quota_weekly", "quota_monthly").Updates(key).Error
 		if err != nil {
 			return nameTaken(err)
 		}
-		return claimName(tx, key)
+		if err := claimName(c.tx, key); err != nil {
+			return err
+		}
+		return c.log("key.edit", key.object(), before, key.facts(category.Name))
 	})
-	return key, err
 }
 
 // ChangeKeyState activates, deactivates or revokes a key; [CodeConflict] with the reason where that is not possible.
-func (s *Store) ChangeKeyState(ctx context.Context, projectID, keyID int64, action KeyAction) (*Key, error) {
+func (s *Store) ChangeKeyState(ctx context.Context, projectID, keyID int64, actor Actor, action KeyAction) (*Key, error) {
 	next, known := map[KeyAction]KeyState{
 		ActionActivate: StateActive, ActionDeactivate: StateInactive, ActionRevoke: StateRevoked,
 	}[action]
 	if !known {
 		return nil, fmt.Errorf("no state follows from %q", action)
 	}
+	return s.changeKey(ctx, projectID, keyID, actor, action, func(c *change, key *Key) error {
+		before := Facts{"state": key.State}
+		key.State, key.UpdatedAt = next, c.now
+		if err := c.tx.Model(key).Select("state", "updated_at").Updates(key).Error; err != nil {
+			return err
+		}
+		return c.log("key."+string(action), key.object(), before, Facts{"state": key.State})
+	})
+}
+
+// DeleteKey removes a key that was never used. Its name stays taken.
+func (s *Store) DeleteKey(ctx context.Context, projectID, keyID int64, actor Actor) (*Key, error) {
+	return s.changeKey(ctx, projectID, keyID, actor, ActionDelete, func(c *change, key *Key) error {
+		result := c.tx.Where("project_id = ? AND last_used_at IS NULL", projectID).Delete(key)
+		if result.Error != nil {
+			return result.Error
+		}
+		if result.RowsAffected == 0 { // a request was written down at this moment
+			key.LastUsedAt = &c.now
+			return Conflict(key.Obstacle(ActionDelete))
+		}
+		return c.log("key.delete", key.object(), Facts{"name": key.Name, "type": key.Type, "state": key.State}, nil)
+	})
+}
+
+// changeKey runs fn with a key of the project that is locked, where the key as it is allows the action.
+func (s *Store) changeKey(ctx context.Context, projectID, keyID int64, actor Actor, action KeyAction, fn func(*change, *Key) error) (*Key, error) {
 	var key *Key
-	err := s.tx(ctx, func(tx *gorm.DB) error {
+	err := s.change(ctx, projectID, actor, func(c *change) error {
 		var err error
-		if key, err = lockKey(tx, projectID, keyID); err != nil {
+		if key, err = lockKey(c.tx, projectID, keyID); err != nil {
 			return err
 		}
 		if why := key.Obstacle(action); why != "" {
 			return Conflict(why)
 		}
-		key.State, key.UpdatedAt = next, s.Now()
-		return tx.Model(key).Select("state", "updated_at").Updates(key).Error
-	})
-	return key, err
-}
-
-// DeleteKey removes a key that was never used. Its name stays taken.
-func (s *Store) DeleteKey(ctx context.Context, projectID, keyID int64) (*Key, error) {
-	var key *Key
-	err := s.tx(ctx, func(tx *gorm.DB) error {
-		var err error
-		if key, err = lockKey(tx, projectID, keyID); err != nil {
-			return err
-		}
-		if why := key.Obstacle(ActionDelete); why != "" {
-			return Conflict(why)
-		}
-		return tx.Where("project_id = ? AND last_used_at IS NULL", projectID).Delete(key).Error
+		return fn(c, key)
 	})
 	return key, err
 }
@@ -213,9 +232,8 @@ type KeyPage struct {
 func (s *Store) Keys(ctx context.Context, projectID int64, f KeyFilter) (KeyPage, error) {
 	q := s.keyDetails(ctx, projectID)
 	if f.Search != "" {
-		like := "%" + likeEscaper.Replace(strings.ToLower(f.Search)) + "%"
 		q = q.Where(`(lower(keys.name) LIKE ? ESCAPE '\' OR lower(keys.description) LIKE ? ESCAPE '\' OR key_versions.last4 = ?)`,
-			like, like, f.Search)
+			like(f.Search), like(f.Search), f.Search)
 	}
 	if f.Type != "" {
 		q = q.Where("keys.type = ?", f.Type)
@@ -245,8 +263,6 @@ func (s *Store) Keys(ctx context.Context, projectID int64, f KeyFilter) (KeyPage
 	}
 	return page, nil
 }
-
-var likeEscaper = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
 
 // CountActiveKeys counts the keys that are active at this moment: not inactive, not revoked, not expired.
 func (s *Store) CountActiveKeys(ctx context.Context, projectID int64) (n int64, err error) {
@@ -278,12 +294,20 @@ type GateKey struct {
 	Category      string
 	State         KeyState
 	ExpiresAt     *time.Time
+	SelfRotation  bool
+	Restrictions  `gorm:"embedded"`
 	Version       int
-	VersionEndsAt *time.Time
+	VersionEndsAt *time.Time // of a version that is retiring, or has ended
 }
 
-// Refusal is the code with which the key itself is turned away at now, or [Valid]: checks 4 to 6 of product.md, section 3.
-func (k *GateKey) Refusal(now time.Time) Code {
+// Use is what a request says of the app that makes it.
+type Use struct {
+	Platform string // ios, android, or empty where nothing was said
+	BundleID string // an iOS bundle ID or an Android package name
+}
+
+// Refusal is the code with which the key itself is turned away at now, or [Valid]: checks 4 to 8 of product.md, section 3.
+func (k *GateKey) Refusal(now time.Time, use Use) Code {
 	if k.VersionEndsAt != nil && !now.Before(*k.VersionEndsAt) {
 		return KeyRevoked
 	}
@@ -295,6 +319,38 @@ func (k *GateKey) Refusal(now time.Time) Code {
 	case StatusExpired:
 		return KeyExpired
 	}
+	return k.Restrictions.Refusal(use)
+}
+
+// Refusal compares what a request says of its app with what the key allows. Both are headers, which can be forged: they
+// keep honest mistakes out, and nobody else.
+func (r *Restrictions) Refusal(use Use) Code {
+	bundle := ""
+	switch use.Platform {
+	case "ios":
+		bundle = r.IOSBundleID
+		if !r.PlatformIOS && r.PlatformAndroid {
+			return PlatformNotAllowed
+		}
+	case "android":
+		bundle = r.AndroidPackage
+		if !r.PlatformAndroid && r.PlatformIOS {
+			return PlatformNotAllowed
+		}
+	default:
+		if r.PlatformIOS || r.PlatformAndroid {
+			return PlatformNotAllowed
+		}
+		// Without a platform either one will do.
+		if (r.IOSBundleID != "" || r.AndroidPackage != "") && use.BundleID != "" &&
+			use.BundleID != r.IOSBundleID && use.BundleID != r.AndroidPackage {
+			return BundleNotAllowed
+		}
+		return Valid
+	}
+	if bundle != "" && use.BundleID != bundle {
+		return BundleNotAllowed
+	}
 	return Valid
 }
 
@@ -302,7 +358,8 @@ func (k *GateKey) Refusal(now time.Time) Code {
 func (s *Store) FindKey(ctx context.Context, digest Digest) (*GateKey, error) {
 	var key GateKey
 	err := s.read.WithContext(ctx).Table("key_versions").
-		Select("keys.project_id, keys.id AS key_id, keys.name, keys.type, categories.name AS category, keys.state, keys.expires_at, "+
+		Select("keys.project_id, keys.id AS key_id, keys.name, keys.type, categories.name AS category, keys.state, keys.expires_at, keys.self_rotation, "+
+			"keys.platform_ios, keys.platform_android, keys.ios_bundle_id, keys.android_package, "+
 			"key_versions.number AS version, key_versions.ends_at AS version_ends_at").
 		Joins("JOIN keys ON keys.id = key_versions.key_id").
 		Joins("JOIN categories ON categories.id = keys.category_id").

@@ -40,7 +40,7 @@ func TestStatusAndRefusalAgree(t *testing.T) {
 				t.Errorf("status %s, want %s", got, c.status)
 			}
 			key := GateKey{State: c.state, ExpiresAt: c.expires, VersionEndsAt: c.ends}
-			if got := key.Refusal(noon); got != c.refusal {
+			if got := key.Refusal(noon, Use{}); got != c.refusal {
 				t.Errorf("refusal %s, want %s", got, c.refusal)
 			}
 		})
@@ -156,10 +156,10 @@ func TestSlugs(t *testing.T) {
 
 func TestRolesAndPermissions(t *testing.T) {
 	for role, may := range map[Role][]Permission{
-		RoleViewer: {PermitRead}, RoleDeveloper: {PermitRead, PermitWriteKeys}, RoleAdmin: {PermitRead, PermitWriteKeys},
-		RoleOwner: {PermitRead, PermitWriteKeys}, "": {}, "stranger": {},
+		RoleViewer: {PermitRead}, RoleDeveloper: {PermitRead, PermitWriteKeys}, RoleAdmin: {PermitRead, PermitWriteKeys, PermitAdminister},
+		RoleOwner: {PermitRead, PermitWriteKeys, PermitAdminister}, "": {}, "stranger": {},
 	} {
-		for _, p := range []Permission{PermitRead, PermitWriteKeys} {
+		for _, p := range []Permission{PermitRead, PermitWriteKeys, PermitAdminister} {
 			want := false
 			for _, m := range may {
 				want = want || m == p

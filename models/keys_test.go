@@ -14,7 +14,7 @@ import (
 
 func newProject(t *testing.T, store *models.Store, user *models.User, slug string) (*models.Project, *models.Key, models.Secret) {
 	t.Helper()
-	project, key, secret, err := store.CreateProject(t.Context(), user.ID, models.ProjectInput{Name: slug, Slug: slug})
+	project, key, secret, err := store.CreateProject(t.Context(), user.Actor("192.0.2.1"), models.ProjectInput{Name: slug, Slug: slug})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,7 +27,7 @@ func keyInput(name string) models.KeyInput {
 
 func newKey(t *testing.T, store *models.Store, project *models.Project, in models.KeyInput) (*models.Key, models.Secret) {
 	t.Helper()
-	key, secret, err := store.CreateKey(t.Context(), project.ID, *project.CreatedBy, in)
+	key, secret, err := store.CreateKey(t.Context(), project.ID, testkit.Actor(*project.CreatedBy), in)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +37,7 @@ func newKey(t *testing.T, store *models.Store, project *models.Project, in model
 func TestANewProjectHasADefaultKeyAndTheBuiltInCategories(t *testing.T) {
 	eachStore(t, func(t *testing.T, store *models.Store, _ *testkit.Clock) {
 		user := signUp(t, store, "ada@example.com")
-		project, key, secret, err := store.CreateProject(t.Context(), user.ID, models.ProjectInput{Name: "Acme Inc.", KeyPrefix: "acme"})
+		project, key, secret, err := store.CreateProject(t.Context(), user.Actor("192.0.2.1"), models.ProjectInput{Name: "Acme Inc.", KeyPrefix: "acme"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -63,11 +63,11 @@ func TestANewProjectHasADefaultKeyAndTheBuiltInCategories(t *testing.T) {
 			t.Errorf("%v %v", names, err)
 		}
 		for _, action := range []models.KeyAction{models.ActionDeactivate, models.ActionRevoke} {
-			if _, err := store.ChangeKeyState(t.Context(), project.ID, key.ID, action); !hasCode(err, models.CodeConflict) {
+			if _, err := store.ChangeKeyState(t.Context(), project.ID, key.ID, tester, action); !hasCode(err, models.CodeConflict) {
 				t.Errorf("%s the default key: %v", action, err)
 			}
 		}
-		if _, err := store.DeleteKey(t.Context(), project.ID, key.ID); !hasCode(err, models.CodeConflict) {
+		if _, err := store.DeleteKey(t.Context(), project.ID, key.ID, tester); !hasCode(err, models.CodeConflict) {
 			t.Errorf("delete the default key: %v", err)
 		}
 	})
@@ -77,7 +77,7 @@ func TestASlugBelongsToOneProject(t *testing.T) {
 	eachStore(t, func(t *testing.T, store *models.Store, _ *testkit.Clock) {
 		user := signUp(t, store, "ada@example.com")
 		newProject(t, store, user, "shop")
-		_, _, _, err := store.CreateProject(t.Context(), user.ID, models.ProjectInput{Name: "Shop"})
+		_, _, _, err := store.CreateProject(t.Context(), user.Actor("192.0.2.1"), models.ProjectInput{Name: "Shop"})
 		if fieldsOf(t, err)["slug"] == "" {
 			t.Errorf("%v", err)
 		}
@@ -95,22 +95,22 @@ func TestAKeyNameIsNeverUsedTwice(t *testing.T) {
 		key, _ := newKey(t, store, project, keyInput("one"))
 		taken := func(name string) bool {
 			t.Helper()
-			_, _, err := store.CreateKey(t.Context(), project.ID, user.ID, keyInput(name))
+			_, _, err := store.CreateKey(t.Context(), project.ID, user.Actor("192.0.2.1"), keyInput(name))
 			return err != nil && fieldsOf(t, err)["name"] != ""
 		}
 		if !taken("one") {
 			t.Error("two keys have one name")
 		}
-		if _, err := store.UpdateKey(t.Context(), project.ID, key.ID, keyInput("two")); err != nil {
+		if _, err := store.UpdateKey(t.Context(), project.ID, key.ID, tester, keyInput("two")); err != nil {
 			t.Fatal(err)
 		}
 		if !taken("one") {
 			t.Error("a former name was given to another key")
 		}
-		if _, err := store.UpdateKey(t.Context(), project.ID, key.ID, keyInput("one")); err != nil {
+		if _, err := store.UpdateKey(t.Context(), project.ID, key.ID, tester, keyInput("one")); err != nil {
 			t.Errorf("a key cannot have its own former name back: %v", err)
 		}
-		if _, err := store.DeleteKey(t.Context(), project.ID, key.ID); err != nil {
+		if _, err := store.DeleteKey(t.Context(), project.ID, key.ID, tester); err != nil {
 			t.Fatal(err)
 		}
 		if !taken("one") || !taken("two") {
@@ -131,7 +131,7 @@ func TestOfManyKeysOfOneNameAtOnceOneIsMade(t *testing.T) {
 			group.Go(func() {
 				in := keyInput("same")
 				in.Category = "new label" // which they make at the same moment, too
-				_, _, err := store.CreateKey(t.Context(), project.ID, user.ID, in)
+				_, _, err := store.CreateKey(t.Context(), project.ID, user.Actor("192.0.2.1"), in)
 				mu.Lock()
 				defer mu.Unlock()
 				if err == nil {
@@ -161,7 +161,7 @@ func TestEditingAKeyKeepsItsSecretTypeAndHistory(t *testing.T) {
 		in := models.KeyInput{
 			Name: "renamed", Type: models.TypeProduction, Description: "for Acme", Category: "partner-acme", ExpiresAt: &expires, SelfRotation: true,
 		}
-		if _, err := store.UpdateKey(t.Context(), project.ID, key.ID, in); err != nil {
+		if _, err := store.UpdateKey(t.Context(), project.ID, key.ID, tester, in); err != nil {
 			t.Fatal(err)
 		}
 		got, err := store.Key(t.Context(), project.ID, key.ID)
@@ -178,7 +178,7 @@ func TestEditingAKeyKeepsItsSecretTypeAndHistory(t *testing.T) {
 			t.Errorf("%+v %v", found, err)
 		}
 		in.ExpiresAt, in.SelfRotation = nil, false
-		if _, err := store.UpdateKey(t.Context(), project.ID, key.ID, in); err != nil {
+		if _, err := store.UpdateKey(t.Context(), project.ID, key.ID, tester, in); err != nil {
 			t.Fatal(err)
 		}
 		if got, err = store.Key(t.Context(), project.ID, key.ID); err != nil || got.ExpiresAt != nil || got.SelfRotation {
@@ -195,9 +195,9 @@ func TestEveryQueryOfKeysIsHeldToItsProject(t *testing.T) {
 		key, _ := newKey(t, store, hers, keyInput("one"))
 
 		_, readErr := store.Key(t.Context(), his.ID, key.ID)
-		_, updateErr := store.UpdateKey(t.Context(), his.ID, key.ID, keyInput("two"))
-		_, stateErr := store.ChangeKeyState(t.Context(), his.ID, key.ID, models.ActionRevoke)
-		_, deleteErr := store.DeleteKey(t.Context(), his.ID, key.ID)
+		_, updateErr := store.UpdateKey(t.Context(), his.ID, key.ID, tester, keyInput("two"))
+		_, stateErr := store.ChangeKeyState(t.Context(), his.ID, key.ID, tester, models.ActionRevoke)
+		_, deleteErr := store.DeleteKey(t.Context(), his.ID, key.ID, tester)
 		_, nameErr := store.KeyIDByName(t.Context(), his.ID, "one")
 		for _, err := range []error{readErr, updateErr, stateErr, deleteErr, nameErr} {
 			if !models.IsNotFound(err) {
@@ -230,7 +230,7 @@ func TestTheListOfKeysIsFilteredAndPaged(t *testing.T) {
 		newKey(t, store, project, models.KeyInput{Name: "ended", Type: models.TypeProduction, Category: "partner", ExpiresAt: &soon})
 		revoked, secret := newKey(t, store, project, keyInput("gone"))
 		for id, action := range map[int64]models.KeyAction{inactive.ID: models.ActionDeactivate, revoked.ID: models.ActionRevoke} {
-			if _, err := store.ChangeKeyState(t.Context(), project.ID, id, action); err != nil {
+			if _, err := store.ChangeKeyState(t.Context(), project.ID, id, tester, action); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -266,8 +266,8 @@ func TestTheListOfKeysIsFilteredAndPaged(t *testing.T) {
 						}
 						for _, k := range page.Keys {
 							got = append(got, k.Name)
-							if f.Status != "" && k.Status(clock.Now()) != f.Status {
-								t.Errorf("the filter %s gave a key that is %s", f.Status, k.Status(clock.Now()))
+							if f.Status != "" && k.Key.Status(clock.Now()) != f.Status {
+								t.Errorf("the filter %s gave a key that is %s", f.Status, k.Key.Status(clock.Now()))
 							}
 						}
 						if f.Before = page.Next; page.Next == 0 {
@@ -291,15 +291,15 @@ func TestARevokedKeyStaysAsItWas(t *testing.T) {
 		user := signUp(t, store, "ada@example.com")
 		project, _, _ := newProject(t, store, user, "shop")
 		key, _ := newKey(t, store, project, keyInput("one"))
-		if _, err := store.ChangeKeyState(t.Context(), project.ID, key.ID, models.ActionRevoke); err != nil {
+		if _, err := store.ChangeKeyState(t.Context(), project.ID, key.ID, tester, models.ActionRevoke); err != nil {
 			t.Fatal(err)
 		}
 		for _, action := range []models.KeyAction{models.ActionActivate, models.ActionDeactivate, models.ActionRevoke} {
-			if _, err := store.ChangeKeyState(t.Context(), project.ID, key.ID, action); !hasCode(err, models.CodeConflict) {
+			if _, err := store.ChangeKeyState(t.Context(), project.ID, key.ID, tester, action); !hasCode(err, models.CodeConflict) {
 				t.Errorf("%s: %v", action, err)
 			}
 		}
-		if _, err := store.UpdateKey(t.Context(), project.ID, key.ID, keyInput("two")); !hasCode(err, models.CodeConflict) {
+		if _, err := store.UpdateKey(t.Context(), project.ID, key.ID, tester, keyInput("two")); !hasCode(err, models.CodeConflict) {
 			t.Errorf("edit: %v", err)
 		}
 	})
@@ -316,7 +316,7 @@ func TestAProjectHasABoundedNumberOfCategories(t *testing.T) {
 		}
 		in := keyInput("one_more")
 		in.Category = "label 200"
-		if _, _, err := store.CreateKey(t.Context(), project.ID, user.ID, in); fieldsOf(t, err)["category"] == "" {
+		if _, _, err := store.CreateKey(t.Context(), project.ID, user.Actor("192.0.2.1"), in); fieldsOf(t, err)["category"] == "" {
 			t.Errorf("%v", err)
 		}
 		in.Category = "label 7"

@@ -110,9 +110,9 @@ func Slugify(name string) string {
 	return slug
 }
 
-// CreateProject makes a project with userID as its owner, the built-in categories and the default key, whose secret is
+// CreateProject makes a project with the actor as its owner, the built-in categories and the default key, whose secret is
 // returned: this is the one chance to show it. Errors: fields name, slug, key_prefix.
-func (s *Store) CreateProject(ctx context.Context, userID int64, in ProjectInput) (*Project, *Key, Secret, error) {
+func (s *Store) CreateProject(ctx context.Context, actor Actor, in ProjectInput) (*Project, *Key, Secret, error) {
 	if err := in.normalize(); err != nil {
 		return nil, nil, Secret{}, err
 	}
@@ -121,8 +121,8 @@ func (s *Store) CreateProject(ctx context.Context, userID int64, in ProjectInput
 		key     *Key
 		secret  Secret
 	)
-	err := s.tx(ctx, func(tx *gorm.DB) (err error) {
-		project, key, secret, err = s.createProject(tx, userID, in)
+	err := s.change(ctx, InstanceChain, actor, func(c *change) (err error) {
+		project, key, secret, err = c.createProject(in)
 		return err
 	})
 	if err != nil {
@@ -131,22 +131,31 @@ func (s *Store) CreateProject(ctx context.Context, userID int64, in ProjectInput
 	return project, key, secret, nil
 }
 
-func (s *Store) createProject(tx *gorm.DB, userID int64, in ProjectInput) (*Project, *Key, Secret, error) {
-	now := s.Now()
-	project := &Project{Name: in.Name, Slug: in.Slug, KeyPrefix: in.KeyPrefix, CreatedBy: &userID, CreatedAt: now}
-	if err := tx.Create(project).Error; err != nil {
+// createProject goes on in the chain of the new project.
+func (c *change) createProject(in ProjectInput) (*Project, *Key, Secret, error) {
+	project := &Project{Name: in.Name, Slug: in.Slug, KeyPrefix: in.KeyPrefix, CreatedBy: c.actor.userID(), CreatedAt: c.now}
+	if err := c.tx.Create(project).Error; err != nil {
 		if isDuplicate(err) {
 			err = invalidField("slug", "This slug is taken. Choose another.")
 		}
 		return nil, nil, Secret{}, err
 	}
-	if err := tx.Create(&Member{ProjectID: project.ID, UserID: userID, Role: RoleOwner, CreatedAt: now}).Error; err != nil {
+	owner := &Member{ProjectID: project.ID, UserID: c.actor.ID, Role: RoleOwner, CreatedAt: c.now}
+	if err := c.tx.Create(owner).Error; err != nil {
 		return nil, nil, Secret{}, err
 	}
-	if err := createBuiltInCategories(tx, project.ID, now); err != nil {
+	if err := createBuiltInCategories(c.tx, project.ID, c.now); err != nil {
 		return nil, nil, Secret{}, err
 	}
-	key, secret, err := s.createDefaultKey(tx, project, userID)
+	if err := c.startChain(project.ID); err != nil {
+		return nil, nil, Secret{}, err
+	}
+	err := c.log("project.create", Object{"project", project.ID, project.Name}, nil,
+		Facts{"name": project.Name, "slug": project.Slug, "key_prefix": project.KeyPrefix, "owner": c.actor.Name})
+	if err != nil {
+		return nil, nil, Secret{}, err
+	}
+	key, secret, err := c.createDefaultKey(project)
 	return project, key, secret, err
 }
 

@@ -102,10 +102,10 @@ func TestTheFirstLoggedRequestMarksTheKeyAsUsed(t *testing.T) {
 		if err != nil || got.LastUsedAt == nil || !got.LastUsedAt.Equal(clock.Now()) {
 			t.Errorf("last used %v, %v", got.LastUsedAt, err)
 		}
-		if _, err := store.DeleteKey(t.Context(), project.ID, used.ID); !hasCode(err, models.CodeConflict) {
+		if _, err := store.DeleteKey(t.Context(), project.ID, used.ID, tester); !hasCode(err, models.CodeConflict) {
 			t.Errorf("a used key was deleted: %v", err)
 		}
-		if _, err := store.DeleteKey(t.Context(), project.ID, unused.ID); err != nil {
+		if _, err := store.DeleteKey(t.Context(), project.ID, unused.ID, tester); err != nil {
 			t.Error(err)
 		}
 		clock.Advance(time.Hour)

@@ -16,14 +16,17 @@ type Permission string
 const (
 	// PermitRead is to see keys, logs and the overview.
 	PermitRead Permission = "read"
-	// PermitWriteKeys is to create, edit, (de)activate and delete keys, and to add categories.
+	// PermitWriteKeys is to create, edit, rotate, (de)activate, revoke and delete keys, and to change categories.
 	PermitWriteKeys Permission = "write_keys"
+	// PermitAdminister is to make and revoke service tokens, to change settings, and to read the action log.
+	PermitAdminister Permission = "administer"
 )
 
 // weakestRole is the matrix of product.md, section 7: roles are ordered, so that the weakest one that may says it all.
 var weakestRole = map[Permission]Role{
-	PermitRead:      RoleViewer,
-	PermitWriteKeys: RoleDeveloper,
+	PermitRead:       RoleViewer,
+	PermitWriteKeys:  RoleDeveloper,
+	PermitAdminister: RoleAdmin,
 }
 
 var roleRank = map[Role]int{RoleViewer: 1, RoleDeveloper: 2, RoleAdmin: 3, RoleOwner: 4}

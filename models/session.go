@@ -106,6 +106,11 @@ func (s *Store) EndSession(ctx context.Context, userID, sessionID int64) error {
 }
 
 // EndAllSessions signs an account out everywhere.
-func (s *Store) EndAllSessions(ctx context.Context, userID int64) error {
-	return s.write.WithContext(ctx).Where("user_id = ?", userID).Delete(&Session{}).Error
+func (s *Store) EndAllSessions(ctx context.Context, actor Actor) error {
+	return s.change(ctx, InstanceChain, actor, func(c *change) error {
+		if err := c.tx.Where("user_id = ?", actor.ID).Delete(&Session{}).Error; err != nil {
+			return err
+		}
+		return c.log("account.end_sessions", Object{"account", actor.ID, actor.Name}, nil, nil)
+	})
 }

@@ -2,8 +2,6 @@ package models
 
 import (
 	"context"
-
-	"gorm.io/gorm"
 )
 
 // SetupResult is what a script needs to go on. The secrets are in it this once.
@@ -34,18 +32,16 @@ func (s *Store) Setup(ctx context.Context, email, password, slug string) (*Setup
 		admin.IsAdmin = true
 	}
 	result := &SetupResult{}
-	err = s.tx(ctx, func(tx *gorm.DB) error {
-		if err := lockInstance(tx); err != nil {
-			return err
-		}
-		if result.User, err = setupUser(tx, admin, email); err != nil {
+	err = s.change(ctx, InstanceChain, Actor{Kind: ActorSystem, Name: "claviger setup"}, func(c *change) error {
+		if result.User, err = c.setupUser(admin, email); err != nil {
 			return err
 		}
 		result.UserCreated = result.User == admin
-		if result.Project, _, result.Key, err = s.createProject(tx, result.User.ID, in); err != nil {
+		c.actor = result.User.Actor("") // what follows is theirs
+		if result.Project, _, result.Key, err = c.createProject(in); err != nil {
 			return err
 		}
-		result.ServiceToken, err = s.createServiceToken(tx, result.Project, result.User.ID, "setup", AllScopes)
+		_, result.ServiceToken, err = c.createServiceToken(result.Project, "setup", AllScopes)
 		return err
 	})
 	if err != nil {
@@ -55,15 +51,15 @@ func (s *Store) Setup(ctx context.Context, email, password, slug string) (*Setup
 }
 
 // setupUser creates admin where it is given and the instance is still empty, and finds the account of email otherwise.
-func setupUser(tx *gorm.DB, admin *User, email string) (*User, error) {
-	if some, err := hasUsers(tx); err != nil {
+func (c *change) setupUser(admin *User, email string) (*User, error) {
+	if some, err := hasUsers(c.tx); err != nil {
 		return nil, err
 	} else if !some && admin != nil {
-		return admin, createUser(tx, admin)
+		return admin, c.createUser(admin)
 	}
 	email, _ = NormalizeEmail(email)
 	var user User
-	err := tx.Where("email = ?", email).Limit(1).Find(&user).Error
+	err := c.tx.Where("email = ?", email).Limit(1).Find(&user).Error
 	if err == nil && user.ID == 0 {
 		return nil, invalidField("email", "This instance has accounts, but none with this address. Give the address of one of them.")
 	}

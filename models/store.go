@@ -5,6 +5,7 @@ package models
 import (
 	"context"
 	"crypto/rand"
+	"database/sql"
 	"fmt"
 	"io"
 	"strings"
@@ -115,6 +116,14 @@ func (s *Store) Close() {
 // tx runs fn in one transaction on the writing side.
 func (s *Store) tx(ctx context.Context, fn func(tx *gorm.DB) error) error {
 	return s.write.WithContext(ctx).Transaction(fn)
+}
+
+// snapshot runs fn on the reading side in a transaction that sees one state of the database throughout.
+func (s *Store) snapshot(ctx context.Context, fn func(tx *gorm.DB) error) error {
+	if s.dialect == "postgres" {
+		return s.read.WithContext(ctx).Transaction(fn, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
+	}
+	return s.read.WithContext(ctx).Transaction(fn)
 }
 
 // CheckPepper compares the pepper with the one that the database's digests were made with, and remembers it if it is

@@ -34,3 +34,8 @@ func LogText(s string, limit int) string {
 	}, strings.ToValidUTF8(s, "\uFFFD"))
 	return cut(s, limit)
 }
+
+var likeEscaper = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
+
+// like is the pattern that finds s anywhere in a lower-case text. The query says ESCAPE '\'.
+func like(s string) string { return "%" + likeEscaper.Replace(strings.ToLower(s)) + "%" }

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"gorm.io/gorm"
-	"gorm.io/gorm/clause"
 )
 
 // User is an account. The first one of an instance is its admin.
@@ -64,16 +63,13 @@ func hasUsers(db *gorm.DB) (some bool, err error) {
 
 // SignUp makes an account, the first one as instance admin. Errors: fields email and password; [CodeForbidden] where
 // mode does not let strangers in.
-func (s *Store) SignUp(ctx context.Context, mode SignupMode, email, password string) (*User, error) {
+func (s *Store) SignUp(ctx context.Context, mode SignupMode, email, password, ip string) (*User, error) {
 	user, err := s.newUser(ctx, email, password)
 	if err != nil {
 		return nil, err
 	}
-	err = s.tx(ctx, func(tx *gorm.DB) error {
-		if err := lockInstance(tx); err != nil {
-			return err
-		}
-		some, err := hasUsers(tx)
+	err = s.change(ctx, InstanceChain, Actor{Kind: ActorMember, IP: ip}, func(c *change) error {
+		some, err := hasUsers(c.tx)
 		if err != nil {
 			return err
 		}
@@ -81,7 +77,7 @@ func (s *Store) SignUp(ctx context.Context, mode SignupMode, email, password str
 			return Forbidden("Sign-up is by invitation. Ask a member of your team to invite you.")
 		}
 		user.IsAdmin = !some
-		return createUser(tx, user)
+		return c.createUser(user)
 	})
 	if err != nil {
 		return nil, err
@@ -108,19 +104,22 @@ func (s *Store) newUser(ctx context.Context, email, password string) (*User, err
 	return &User{Email: email, PasswordHash: hash, CreatedAt: now, PasswordChangedAt: now}, nil
 }
 
-func createUser(tx *gorm.DB, user *User) error {
-	err := tx.Create(user).Error
+// createUser makes the account. A member without an id, who signs up, becomes the actor of it.
+func (c *change) createUser(user *User) error {
+	err := c.tx.Create(user).Error
 	if isDuplicate(err) {
 		return invalidField("email", "There is already an account with this address. Sign in instead.")
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	if c.actor.Kind == ActorMember && c.actor.ID == 0 {
+		c.actor.ID, c.actor.Name = user.ID, user.Email
+	}
+	return c.log("account.create", user.object(), nil, Facts{"email": user.Email, "admin": user.IsAdmin})
 }
 
-// lockInstance lets one transaction at a time decide what concerns the whole instance.
-func lockInstance(tx *gorm.DB) error {
-	var id int64
-	return tx.Table("instance").Clauses(clause.Locking{Strength: "UPDATE"}).Where("id = 1").Pluck("id", &id).Error
-}
+func (u *User) object() Object { return Object{"account", u.ID, u.Email} }
 
 // SignIn finds the account of an address and password. An unknown address gets the same answer as a wrong password,
 // after the same time.
@@ -143,8 +142,8 @@ func (s *Store) SignIn(ctx context.Context, email, password string) (*User, erro
 
 // ChangePassword sets a new password after checking the present one, and ends all sessions of the account but keep.
 // Errors: fields current_password and new_password.
-func (s *Store) ChangePassword(ctx context.Context, userID int64, current, next string, keep SessionHash) error {
-	user, err := s.User(ctx, userID)
+func (s *Store) ChangePassword(ctx context.Context, actor Actor, current, next string, keep SessionHash) error {
+	user, err := s.User(ctx, actor.ID)
 	if err != nil {
 		return err
 	}
@@ -167,17 +166,20 @@ func (s *Store) ChangePassword(ctx context.Context, userID int64, current, next 
 	if err != nil {
 		return err
 	}
-	return s.tx(ctx, func(tx *gorm.DB) error {
+	return s.change(ctx, InstanceChain, actor, func(c *change) error {
 		// The old hash in the condition: of two changes at the same moment, one wins.
-		result := tx.Model(&User{}).Where("id = ? AND password_hash = ?", userID, user.PasswordHash).
-			Updates(map[string]any{"password_hash": hash, "password_changed_at": s.Now()})
+		result := c.tx.Model(&User{}).Where("id = ? AND password_hash = ?", user.ID, user.PasswordHash).
+			Updates(map[string]any{"password_hash": hash, "password_changed_at": c.now})
 		if result.Error != nil {
 			return result.Error
 		}
 		if result.RowsAffected == 0 {
 			return Conflict("The password was changed at the same moment from elsewhere. Sign in again.")
 		}
-		return tx.Where("user_id = ? AND secret_hash <> ?", userID, keep[:]).Delete(&Session{}).Error
+		if err := c.tx.Where("user_id = ? AND secret_hash <> ?", user.ID, keep[:]).Delete(&Session{}).Error; err != nil {
+			return err
+		}
+		return c.log("account.change_password", user.object(), nil, nil)
 	})
 }
 

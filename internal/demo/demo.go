@@ -80,14 +80,14 @@ var projects = []struct {
 // Fill makes the account, the projects, their keys and the traffic. The store must tell the clock's time. It returns the
 // keys that have traffic.
 func Fill(ctx context.Context, store *models.Store, clock *Clock) ([]Key, error) {
-	user, err := store.SignUp(ctx, models.SignupOpen, Email, Password)
+	user, err := store.SignUp(ctx, models.SignupOpen, Email, Password, "")
 	if err != nil {
 		return nil, err
 	}
 	end := time.Now()
 	var keys []Key
 	for p := range projects {
-		project, _, _, err := store.CreateProject(ctx, user.ID, projects[p].in)
+		project, _, _, err := store.CreateProject(ctx, user.Actor(""), projects[p].in)
 		if err != nil {
 			return nil, err
 		}
@@ -98,7 +98,7 @@ func Fill(ctx context.Context, store *models.Store, clock *Clock) ([]Key, error)
 				at := end.Add(-3 * 24 * time.Hour)
 				in.ExpiresAt = &at
 			}
-			key, secret, err := store.CreateKey(ctx, project.ID, user.ID, in)
+			key, secret, err := store.CreateKey(ctx, project.ID, user.Actor(""), in)
 			if err != nil {
 				return nil, err
 			}
@@ -110,7 +110,7 @@ func Fill(ctx context.Context, store *models.Store, clock *Clock) ([]Key, error)
 	}
 	for _, k := range keys {
 		if k.profile.state != "" {
-			if _, err := store.ChangeKeyState(ctx, k.key.ProjectID, k.key.ID, k.profile.state); err != nil {
+			if _, err := store.ChangeKeyState(ctx, k.key.ProjectID, k.key.ID, user.Actor(""), k.profile.state); err != nil {
 				return nil, err
 			}
 		}

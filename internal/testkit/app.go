@@ -121,7 +121,7 @@ const Password = "correct horse battery"
 // SignUp makes an account directly in the database and signs a browser in to it.
 func (a *App) SignUp(email string) (*models.User, *Browser) {
 	a.T.Helper()
-	user, err := a.Store.SignUp(a.T.Context(), models.SignupOpen, email, Password)
+	user, err := a.Store.SignUp(a.T.Context(), models.SignupOpen, email, Password, "192.0.2.1")
 	if err != nil {
 		a.T.Fatal(err)
 	}
@@ -135,11 +135,16 @@ func (a *App) SignUp(email string) (*models.User, *Browser) {
 // Project makes a project of the user, and gives the default key's secret with it.
 func (a *App) Project(user *models.User, slug string) (*models.Project, *models.Key, string) {
 	a.T.Helper()
-	project, key, secret, err := a.Store.CreateProject(a.T.Context(), user.ID, models.ProjectInput{Name: slug, Slug: slug})
+	project, key, secret, err := a.Store.CreateProject(a.T.Context(), user.Actor("192.0.2.1"), models.ProjectInput{Name: slug, Slug: slug})
 	if err != nil {
 		a.T.Fatal(err)
 	}
 	return project, key, secret.Plain()
+}
+
+// Actor is a member as tests name one.
+func Actor(userID int64) models.Actor {
+	return models.Actor{Kind: models.ActorMember, ID: userID, Name: "tester@example.com", IP: "192.0.2.1"}
 }
 
 // Key makes a key in the project.
@@ -151,7 +156,7 @@ func (a *App) Key(project *models.Project, in models.KeyInput) (*models.Key, str
 	if in.Category == "" {
 		in.Category = "production"
 	}
-	key, secret, err := a.Store.CreateKey(a.T.Context(), project.ID, *project.CreatedBy, in)
+	key, secret, err := a.Store.CreateKey(a.T.Context(), project.ID, Actor(*project.CreatedBy), in)
 	if err != nil {
 		a.T.Fatal(err)
 	}

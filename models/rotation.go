@@ -1,0 +1,99 @@
+package models
+
+import (
+	"context"
+	"time"
+
+	"gorm.io/gorm/clause"
+)
+
+// RotateKey makes a new version of a key and lets the one before it end after grace: at once for 0. seen is the number of the
+// version that the asker knows as the newest, 0 for whichever it is: of two rotations at the same moment one wins,
+// and the other is told.
+func (s *Store) RotateKey(ctx context.Context, projectID, keyID int64, actor Actor, seen int, grace time.Duration) (*Key, Secret, error) {
+	var secret Secret
+	key, err := s.changeKey(ctx, projectID, keyID, actor, ActionRotate, func(c *change, key *Key) error {
+		if seen != 0 && seen != key.Version {
+			return Conflict("The key was rotated at the same moment by somebody else. Look at the newest version first.")
+		}
+		var project Project
+		if err := c.tx.Take(&project, projectID).Error; err != nil {
+			return err
+		}
+		ends := c.now.Add(grace)
+		err := c.tx.Model(&KeyVersion{}).Where("key_id = ? AND number = ?", key.ID, key.Version).Update("ends_at", ends).Error
+		if err != nil {
+			return err
+		}
+		before := Facts{"version": key.Version}
+		key.Version++
+		key.RotatedAt, key.UpdatedAt = &c.now, c.now
+		if err := c.tx.Model(key).Select("version", "rotated_at", "updated_at").Updates(key).Error; err != nil {
+			return err
+		}
+		// The prefix is the project's of today: it may have changed since the last version.
+		if secret, err = c.createVersion(key, project.KeyPrefix); err != nil {
+			return err
+		}
+		return c.log("key.rotate", key.object(), before, Facts{"version": key.Version, "previous_ends_at": ends})
+	})
+	if err != nil {
+		return nil, Secret{}, err
+	}
+	return key, secret, nil
+}
+
+// EndVersion moves the end of a version that is retiring: to now where in is 0, and otherwise to so long from now.
+func (s *Store) EndVersion(ctx context.Context, projectID, keyID int64, actor Actor, number int, in time.Duration) (*Key, error) {
+	return s.changeKey(ctx, projectID, keyID, actor, ActionRotate, func(c *change, key *Key) error {
+		var version KeyVersion
+		err := c.tx.Clauses(clause.Locking{Strength: "UPDATE"}).Where("key_id = ? AND number = ?", key.ID, number).Take(&version).Error
+		if err != nil {
+			return notFoundAs(err, "version")
+		}
+		switch version.Status(c.now) {
+		case VersionCurrent:
+			return Conflict("This is the newest version. Rotate the key to replace it, or revoke the key to end it.")
+		case VersionEnded:
+			return Conflict("This version has ended already. An ended secret is never valid again.")
+		}
+		before := Facts{"ends_at": version.EndsAt}
+		ends := c.now.Add(in)
+		if err := c.tx.Model(&version).Update("ends_at", ends).Error; err != nil {
+			return err
+		}
+		return c.log("key.end_version", key.object(), before, Facts{"ends_at": ends, "version": number})
+	})
+}
+
+// Versions lists the versions of a key of the project, the newest first.
+func (s *Store) Versions(ctx context.Context, projectID, keyID int64) ([]KeyVersion, error) {
+	var list []KeyVersion
+	err := s.read.WithContext(ctx).Table("key_versions").Select("key_versions.*").
+		Joins("JOIN keys ON keys.id = key_versions.key_id AND keys.project_id = ?", projectID).
+		Where("key_versions.key_id = ?", keyID).Order("key_versions.number DESC").Limit(200).Find(&list).Error
+	return list, err
+}
+
+// VersionUse is what happened with one version since a moment.
+type VersionUse struct {
+	Version    int
+	Requests   int64
+	LastUsedAt time.Time
+}
+
+// UseByVersion counts the logged requests of a key by version since a moment.
+func (s *Store) UseByVersion(ctx context.Context, projectID, keyID int64, since time.Time) (map[int]VersionUse, error) {
+	var rows []struct {
+		Version  int
+		Requests int64
+		Newest   RequestID
+	}
+	err := s.read.WithContext(ctx).Model(&RequestLog{}).Select("version, COUNT(*) AS requests, MAX(id) AS newest").
+		Where("project_id = ? AND key_id = ? AND id >= ?", projectID, keyID, FirstRequestIDAt(since)).Group("version").Find(&rows).Error
+	use := make(map[int]VersionUse, len(rows))
+	for _, r := range rows {
+		use[r.Version] = VersionUse{r.Version, r.Requests, r.Newest.Time()}
+	}
+	return use, err
+}
