@@ -61,7 +61,7 @@ func TestHelpListsEveryCommand(t *testing.T) {
 		if code != 0 || p.Stderr.String() != "" {
 			t.Errorf("%v gave %d: %s", args, code, p.Stderr.String())
 		}
-		for _, command := range []string{`\[serve\]`, "setup", "demo", "migrate", "healthcheck", "version"} {
+		for _, command := range []string{`\[serve\]`, "setup", "demo", "migrate", "backup FILE", "audit verify", "healthcheck", "version"} {
 			if !regexp.MustCompile(`(?m)^  claviger ` + command + `  +\S`).MatchString(p.Stdout.String()) {
 				t.Errorf("%v does not tell of %s: %s", args, command, p.Stdout.String())
 			}

@@ -36,6 +36,9 @@ const usage = `Claviger: API keys for your own service.
                       --email E --project SLUG [--password-file F]
   claviger demo       serves a throw-away database with projects and a month of traffic
   claviger migrate    migrates the database and ends
+  claviger backup FILE  copies a SQLite database to FILE, also while a server works with it
+  claviger audit verify  verifies the chains of the action log; exit 1 where a row was changed or removed
+                      [--checkpoint FILE] also against FILE of the last time, and writes it anew
   claviger healthcheck  asks a running server whether it is ready; exit 0 or 1
   claviger version    prints the version
 
@@ -63,11 +66,11 @@ func run(ctx context.Context, args, environ []string, out io.Writer) error {
 	case "help", "-h", "--help":
 		_, err := io.WriteString(out, usage)
 		return err
-	case "serve", "setup", "demo", "migrate", "healthcheck", "version":
+	case "serve", "setup", "demo", "migrate", "backup", "audit", "healthcheck", "version":
 	default:
 		return fmt.Errorf("there is no command %q\n\n%s", command, usage)
 	}
-	if command != "setup" && len(args) > 0 {
+	if takesArguments := command == "setup" || command == "backup" || command == "audit"; !takesArguments && len(args) > 0 {
 		return fmt.Errorf("%s takes no arguments, but got %q", command, args)
 	}
 	if command == "version" {
@@ -86,6 +89,10 @@ func run(ctx context.Context, args, environ []string, out io.Writer) error {
 		return demoServer(ctx, c, log, out)
 	case "migrate":
 		return migrate(ctx, c, out)
+	case "backup":
+		return backup(ctx, c, args, out)
+	case "audit":
+		return audit(ctx, c, args, out)
 	case "healthcheck":
 		return healthcheck(ctx, c)
 	}

@@ -73,7 +73,7 @@ func TestWrongSettingsAreRefusedInOneMessageThatListsThemAll(t *testing.T) {
 	t.Parallel()
 	i := newInstance(t, "").with("CLAVIGER_ADDR=nowhere", "CLAVIGER_SIGNUP=maybe", "CLAVIGER_BASE_URL=ftp://x",
 		"CLAVIGER_TRUSTED_PROXIES=10.0.0.0/99", "CLAVIGER_TYPO=1")
-	for _, command := range []string{"serve", "setup", "demo", "migrate", "healthcheck"} {
+	for _, command := range []string{"serve", "setup", "demo", "migrate", "backup", "audit", "healthcheck"} {
 		i.refuses([]string{command}, "5 problem(s)", "CLAVIGER_ADDR must", "CLAVIGER_SIGNUP must", "CLAVIGER_BASE_URL must",
 			`CLAVIGER_TRUSTED_PROXIES has "10.0.0.0/99"`, "CLAVIGER_TYPO is no setting")
 	}
@@ -150,15 +150,16 @@ func TestADatabaseOfANewerProgramIsRefusedAndLeftAlone(t *testing.T) {
 		if _, err := db.Exec("DROP TABLE usage_minutes"); err != nil {
 			t.Fatal(err)
 		}
-		before := i.dump()
-		for _, args := range [][]string{{"serve"}, {"migrate"}, {"setup", "--email", "ada@example.com", "--project", "first"}} {
+		const versions = "SELECT COUNT(*) FROM goose_db_version"
+		before, count := i.dump(), number(t, db, versions)
+		for _, args := range [][]string{{"serve"}, {"migrate"}, {"setup", "--email", "ada@example.com", "--project", "first"}, {"audit", "verify"}} {
 			i.refuses(args, "newer than this program", "4711")
 		}
 		if after := i.dump(); after != before {
 			t.Errorf("the schema was\n%s\nand is now\n%s", before, after)
 		}
-		if n := number(t, db, "SELECT COUNT(*) FROM goose_db_version"); n != 3 { // goose's own 0, ours, and the inserted one
-			t.Errorf("goose_db_version has %d rows", n)
+		if n := number(t, db, versions); n != count {
+			t.Errorf("goose_db_version had %d rows and has %d", count, n)
 		}
 	})
 }
@@ -224,6 +225,12 @@ func TestCommandsThatAreNotUnderstoodAreRefused(t *testing.T) {
 		{[]string{"migrate", "--force"}, "migrate takes no arguments"},
 		{[]string{"healthcheck", "twice"}, "healthcheck takes no arguments"},
 		{[]string{"version", "2"}, "version takes no arguments"},
+		{[]string{"backup"}, "backup needs the FILE"},
+		{[]string{"backup", "one", "two"}, "backup needs the FILE"},
+		{[]string{"audit"}, "audit needs verify"},
+		{[]string{"audit", "repair"}, "audit needs verify"},
+		{[]string{"audit", "verify", "now"}, "audit needs verify"},
+		{[]string{"audit", "verify", "--chekpoint", "x"}, "not defined: -chekpoint"},
 		{[]string{"setup"}, "setup needs --email E --project SLUG"},
 		{[]string{"setup", "--email", "ada@example.com"}, "setup needs"},
 		{[]string{"setup", "--email", "ada@example.com", "--project", "first", "second"}, "setup needs"},

@@ -6,6 +6,7 @@ package gate
 import (
 	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -32,7 +33,8 @@ type Gate struct {
 
 	projects *cache[string, models.Project]
 	keys     *cache[models.Digest, models.GateKey]
-	tokens   *cache[models.Digest, models.ServiceToken]
+	tokens   *cache[models.Digest, gateToken]
+	uses     *tokenUses
 
 	verdicts map[models.Code]*atomic.Uint64
 }
@@ -43,6 +45,7 @@ type Store interface {
 	FindKey(ctx context.Context, digest models.Digest) (*models.GateKey, error)
 	FindServiceToken(ctx context.Context, digest models.Digest) (*models.ServiceToken, error)
 	WriteRequestLogs(ctx context.Context, rows []models.RequestLog) error
+	TouchServiceToken(ctx context.Context, tokenID int64, at time.Time) error
 }
 
 // New makes a gate over the store. Close it when no more requests come.
@@ -58,7 +61,7 @@ func New(store Store, pepper models.Pepper, o Options) *Gate {
 	}
 	digestText := func(d models.Digest) string { return string(d[:]) }
 	g := &Gate{
-		now: o.Now, pepper: pepper, recorder: NewRecorder(store.WriteRequestLogs, o.Log),
+		now: o.Now, pepper: pepper, recorder: NewRecorder(store.WriteRequestLogs, o.Log), uses: newTokenUses(store.TouchServiceToken, o.Log),
 		projects: newCache(10_000, o.MaxAge, o.Now, func(ref string) string { return ref },
 			func(ctx context.Context, ref string) (*models.Project, error) {
 				project, err := store.Project(ctx, ref)
@@ -68,7 +71,7 @@ func New(store Store, pepper models.Pepper, o Options) *Gate {
 				return project, err
 			}),
 		keys:     newCache(o.MaxKeys, o.MaxAge, o.Now, digestText, store.FindKey),
-		tokens:   newCache(10_000, o.MaxAge, o.Now, digestText, store.FindServiceToken),
+		tokens:   newCache(10_000, o.MaxAge, o.Now, digestText, loadToken(store.FindServiceToken)),
 		verdicts: map[models.Code]*atomic.Uint64{},
 	}
 	for _, code := range models.Codes() {
@@ -78,10 +81,17 @@ func New(store Store, pepper models.Pepper, o Options) *Gate {
 }
 
 // Close writes what waits to be written.
-func (g *Gate) Close(ctx context.Context) error { return g.recorder.Close(ctx) }
+func (g *Gate) Close(ctx context.Context) error {
+	return errors.Join(g.recorder.Close(ctx), g.uses.close(ctx))
+}
 
 // Flush returns when every request answered so far is in the log.
-func (g *Gate) Flush(ctx context.Context) error { return g.recorder.Flush(ctx) }
+func (g *Gate) Flush(ctx context.Context) error {
+	if err := g.uses.flush(ctx); err != nil {
+		return err
+	}
+	return g.recorder.Flush(ctx)
+}
 
 // Project finds a project by id or slug; nil where there is none.
 func (g *Gate) Project(ctx context.Context, ref string) (*models.Project, error) {
@@ -187,6 +197,7 @@ func (g *Gate) checkToken(ctx context.Context, r *Request) (models.Code, error) 
 	case !token.Has(models.ScopeValidate):
 		return models.TokenScope, nil
 	}
+	g.uses.note(token, g.now())
 	return models.Valid, nil
 }
 
@@ -211,6 +222,11 @@ func (g *Gate) ForgetKey(keyID int64) {
 	g.keys.forget(func(k *models.GateKey) bool { return k.KeyID == keyID })
 }
 
+// ForgetProjectKeys is [Gate.ForgetKey] for all keys of a project, after a change that shows in many of them.
+func (g *Gate) ForgetProjectKeys(projectID int64) {
+	g.keys.forget(func(k *models.GateKey) bool { return k.ProjectID == projectID })
+}
+
 // ForgetProject is [Gate.ForgetKey] for a project, one that is new included.
 func (g *Gate) ForgetProject(projectID int64) {
 	g.projects.forget(func(p *models.Project) bool { return p.ID == projectID })
@@ -218,7 +234,7 @@ func (g *Gate) ForgetProject(projectID int64) {
 
 // ForgetToken is [Gate.ForgetKey] for a service token.
 func (g *Gate) ForgetToken(tokenID int64) {
-	g.tokens.forget(func(t *models.ServiceToken) bool { return t.ID == tokenID })
+	g.tokens.forget(func(t *gateToken) bool { return t.ID == tokenID })
 }
 
 // Stats are counts since the start.

@@ -85,9 +85,12 @@ func (h *Handlers) page(c echo.Context, title string) (layout.PageProps, error) 
 
 // The tabs of a project.
 const (
-	tabOverview = "Overview"
-	tabKeys     = "Keys"
-	tabLogs     = "Logs"
+	tabOverview   = "Overview"
+	tabKeys       = "Keys"
+	tabLogs       = "Logs"
+	tabCategories = "Categories"
+	tabTokens     = "Tokens"
+	tabActions    = "Actions"
 )
 
 // projectPage is page for a project's route.
@@ -96,19 +99,25 @@ func (h *Handlers) projectPage(c echo.Context, title, tab string) (layout.PagePr
 	if err != nil {
 		return p, err
 	}
-	project := web.Membership(c).Project
-	fillProject(&p, &project, tab)
+	fillProject(&p, web.Membership(c), tab)
 	return p, nil
 }
 
-func fillProject(p *layout.PageProps, project *models.Project, tab string) {
-	p.Title += " · " + project.Name
-	p.Project = &layout.ProjectNav{Name: project.Name, Slug: project.Slug}
-	root := projectPath(project)
+// fillProject adds the project's name and the tabs that the member's role may open.
+func fillProject(p *layout.PageProps, m *models.Membership, tab string) {
+	p.Title += " · " + m.Name
+	p.Project = &layout.ProjectNav{Name: m.Name, Slug: m.Slug}
+	root := projectPath(&m.Project)
 	p.Tabs = []ui.Tab{
 		{Label: tabOverview, Href: root, Icon: "chart", Current: tab == tabOverview},
 		{Label: tabKeys, Href: root + "/keys", Icon: "key", Current: tab == tabKeys},
 		{Label: tabLogs, Href: root + "/logs", Icon: "logs", Current: tab == tabLogs},
+		{Label: tabCategories, Href: root + "/categories", Icon: "folder", Current: tab == tabCategories},
+	}
+	if m.Role.May(models.PermitAdminister) {
+		p.Tabs = append(p.Tabs,
+			ui.Tab{Label: tabTokens, Href: root + "/tokens", Icon: "shield", Current: tab == tabTokens},
+			ui.Tab{Label: tabActions, Href: root + "/actions", Icon: "clock", Current: tab == tabActions})
 	}
 }
 
@@ -131,6 +140,14 @@ func (h *Handlers) actor(c echo.Context) models.Actor {
 	}
 	return session.User.Actor(c.RealIP())
 }
+
+// queryText is a parameter of the address as every database takes it in a condition: a NUL byte, which no row can hold,
+// would make Postgres refuse the query.
+func queryText(c echo.Context, name string) string {
+	return models.LogText(c.QueryParam(name), maxQueryText)
+}
+
+const maxQueryText = 512
 
 // formProblem takes the messages out of an error that a form can show: those of fields, and a message for the whole
 // form where the rest is in order. Other errors come back as they are.

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,10 +17,46 @@ import (
 // newCategory is what the category field holds when the label is typed in the field beside it.
 const newCategory = "+new"
 
+// newKey is the form of a new key: empty, or with the settings of the one that it replaces and a free name.
 func (h *Handlers) newKey(c echo.Context) error {
-	return h.renderKeyForm(c, http.StatusOK, keys.FormProps{Form: keys.Form{
-		Type: string(models.TypeProduction), Category: models.BuiltInCategories[0], Zone: web.TimeZone(c).String(),
-	}})
+	form := keys.Form{Type: string(models.TypeProduction), Category: models.BuiltInCategories[0], Zone: web.TimeZone(c).String()}
+	if replaced := c.QueryParam("replaces"); replaced != "" {
+		id, err := strconv.ParseInt(replaced, 10, 64)
+		if err != nil {
+			return models.NotFound("key")
+		}
+		ctx, m := c.Request().Context(), web.Membership(c)
+		key, err := h.Store.Key(ctx, m.ID, id)
+		if err != nil {
+			return err
+		}
+		form = keyForm(key, web.TimeZone(c))
+		form.ExpiresAt = "" // the old key's end is no good end for its replacement
+		if form.Name, err = h.Store.FreeKeyName(ctx, m.ID, key.Name); err != nil {
+			return err
+		}
+	}
+	return h.renderKeyForm(c, http.StatusOK, keys.FormProps{Form: form})
+}
+
+// keyForm is the form as it stands for a key.
+func keyForm(key *models.KeyDetails, zone *time.Location) keys.Form {
+	number := func(n *int64) string {
+		if n == nil {
+			return ""
+		}
+		return strconv.FormatInt(*n, 10)
+	}
+	form := keys.Form{
+		Name: key.Name, Description: key.Description, Type: string(key.Type), Category: key.Category,
+		SelfRotation: key.SelfRotation, Zone: zone.String(),
+		PlatformIOS: key.PlatformIOS, PlatformAndroid: key.PlatformAndroid, IOSBundleID: key.IOSBundleID, AndroidPackage: key.AndroidPackage,
+		Total: number(key.Total), Daily: number(key.Daily), Weekly: number(key.Weekly), Monthly: number(key.Monthly),
+	}
+	if key.ExpiresAt != nil {
+		form.ExpiresAt = ui.DateTimeLocal(*key.ExpiresAt, zone)
+	}
+	return form
 }
 
 func (h *Handlers) editKey(c echo.Context) error {
@@ -27,18 +64,10 @@ func (h *Handlers) editKey(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if key.State == models.StateRevoked {
-		return models.Conflict("A revoked key stays as it was and cannot be edited.")
+	if why := key.Obstacle(models.ActionEdit); why != "" {
+		return models.Conflict(why)
 	}
-	zone := web.TimeZone(c)
-	form := keys.Form{
-		Name: key.Name, Description: key.Description, Type: string(key.Type), Category: key.Category,
-		SelfRotation: key.SelfRotation, Zone: zone.String(),
-	}
-	if key.ExpiresAt != nil {
-		form.ExpiresAt = ui.DateTimeLocal(*key.ExpiresAt, zone)
-	}
-	return h.renderKeyForm(c, http.StatusOK, keys.FormProps{Form: form, KeyID: key.ID, KeyName: key.Name, Default: key.IsDefault})
+	return h.renderKeyForm(c, http.StatusOK, keys.FormProps{Form: keyForm(key, web.TimeZone(c)), KeyID: key.ID, KeyName: key.Name, Default: key.IsDefault})
 }
 
 // renderKeyForm shows the form of a new key, or of an existing one where KeyID is set.
@@ -66,10 +95,21 @@ func readKeyForm(c echo.Context, before *models.Key) (form keys.Form, in models.
 		Category: c.FormValue("category"), NewCategory: c.FormValue("new_category"),
 		ExpiresAt: strings.TrimSpace(c.FormValue("expires_at")), Zone: web.ParseTimeZone(c.FormValue("time_zone")).String(),
 		SelfRotation: c.FormValue("self_rotation") == "true",
+		PlatformIOS:  c.FormValue("platform_ios") == "true", PlatformAndroid: c.FormValue("platform_android") == "true",
+		IOSBundleID: c.FormValue("ios_bundle_id"), AndroidPackage: c.FormValue("android_package"),
+		Total: c.FormValue("quota_total"), Daily: c.FormValue("quota_daily"), Weekly: c.FormValue("quota_weekly"), Monthly: c.FormValue("quota_monthly"),
 	}
+	problems = map[string]string{}
 	in = models.KeyInput{
 		Name: form.Name, Description: form.Description, Type: models.KeyType(form.Type), Category: form.Category,
 		SelfRotation: form.SelfRotation,
+		Restrictions: models.Restrictions{
+			PlatformIOS: form.PlatformIOS, PlatformAndroid: form.PlatformAndroid, IOSBundleID: form.IOSBundleID, AndroidPackage: form.AndroidPackage,
+		},
+		Quotas: models.Quotas{
+			Total: parseCap("quota_total", form.Total, problems), Daily: parseCap("quota_daily", form.Daily, problems),
+			Weekly: parseCap("quota_weekly", form.Weekly, problems), Monthly: parseCap("quota_monthly", form.Monthly, problems),
+		},
 	}
 	if form.Category == newCategory {
 		in.Category = form.NewCategory
@@ -79,7 +119,7 @@ func readKeyForm(c echo.Context, before *models.Key) (form keys.Form, in models.
 		at, err := parseLocalTime(form.ExpiresAt, zone)
 		switch {
 		case err != nil:
-			problems = map[string]string{"expires_at": "Enter a date and a time."}
+			problems["expires_at"] = "Enter a date and a time."
 		case before != nil && before.ExpiresAt != nil && ui.DateTimeLocal(*before.ExpiresAt, zone) == form.ExpiresAt:
 			in.ExpiresAt = before.ExpiresAt // the field shows no seconds; what was not touched stays as it is
 		default:
@@ -87,6 +127,18 @@ func readKeyForm(c echo.Context, before *models.Key) (form keys.Form, in models.
 		}
 	}
 	return form, in, problems
+}
+
+// parseCap reads a quota; empty is none.
+func parseCap(field, text string, problems map[string]string) *int64 {
+	if text = strings.TrimSpace(text); text == "" {
+		return nil
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		problems[field] = "Enter a whole number, or leave it empty for no cap."
+	}
+	return &n
 }
 
 // parseLocalTime reads the value of a date and time field, which browsers send with or without seconds.
@@ -103,8 +155,8 @@ func (h *Handlers) createKey(c echo.Context) error {
 	m := web.Membership(c)
 	form, in, problems := readKeyForm(c, nil)
 	p := keys.FormProps{Form: form}
-	if problems != nil {
-		p.Errors = problems
+	if len(problems) > 0 {
+		p.Errors, p.Message = problems, "Please correct what is marked."
 		return h.renderKeyForm(c, http.StatusUnprocessableEntity, p)
 	}
 	key, secret, err := h.Store.CreateKey(c.Request().Context(), m.ID, h.actor(c), in)
@@ -117,7 +169,7 @@ func (h *Handlers) createKey(c echo.Context) error {
 	}
 	page.ReplaceURL = keyPath(m, key.ID)
 	return web.Render(c, http.StatusCreated, keys.Created(keys.CreatedProps{
-		Page: page, Name: key.Name, KeyHref: page.ReplaceURL, ListHref: projectPath(&m.Project) + "/keys",
+		Page: page, Title: key.Name + " created", KeyHref: page.ReplaceURL, ListHref: projectPath(&m.Project) + "/keys",
 		Secret: *h.secretPanel(&m.Project, "Secret of "+key.Name, secret),
 	}))
 }
@@ -131,8 +183,8 @@ func (h *Handlers) updateKey(c echo.Context) error {
 	form, in, problems := readKeyForm(c, &before.Key)
 	form.Type = string(before.Type)
 	p := keys.FormProps{Form: form, KeyID: before.ID, KeyName: before.Name, Default: before.IsDefault}
-	if problems != nil {
-		p.Errors = problems
+	if len(problems) > 0 {
+		p.Errors, p.Message = problems, "Please correct what is marked."
 		return h.renderKeyForm(c, http.StatusUnprocessableEntity, p)
 	}
 	key, err := h.Store.UpdateKey(c.Request().Context(), m.ID, before.ID, h.actor(c), in)

@@ -22,7 +22,7 @@ func (h *Handlers) keys(c echo.Context) error {
 	before, _ := strconv.ParseInt(query.Get("before"), 10, 64)
 	p := keys.ListProps{
 		Root: projectPath(&m.Project), Now: h.Now(), Zone: web.TimeZone(c), CanWrite: m.Role.May(models.PermitWriteKeys),
-		Search: strings.TrimSpace(query.Get("q")), Type: query.Get("type"), Category: query.Get("category"), Status: query.Get("status"),
+		Search: strings.TrimSpace(queryText(c, "q")), Type: queryText(c, "type"), Category: queryText(c, "category"), Status: queryText(c, "status"),
 	}
 	var err error
 	if p.Page, err = h.projectPage(c, "Keys", tabKeys); err != nil {
@@ -68,7 +68,9 @@ func (h *Handlers) keyItem(k *models.KeyDetails) keys.Item {
 		ID: k.ID, Name: k.Name, Description: k.Description, Type: string(k.Type), Category: k.Category,
 		Status: string(k.Status(h.Now())), Default: k.IsDefault, SelfRotation: k.SelfRotation,
 		Prefix: k.Prefix + "_" + secretKindOf(k.Type), Last4: k.Last4, Version: k.Version,
-		CreatedBy: k.CreatorEmail, CreatedAt: k.CreatedAt,
+		CreatedBy: k.CreatorEmail, CreatedAt: k.CreatedAt, RotationDue: k.RotationDue(h.Now()),
+		Platforms: platformNames(k.Restrictions), IOSBundleID: k.IOSBundleID, AndroidPackage: k.AndroidPackage,
+		Total: k.Total, Daily: k.Daily, Weekly: k.Weekly, Monthly: k.Monthly,
 	}
 	if k.ExpiresAt != nil {
 		item.ExpiresAt = *k.ExpiresAt
@@ -77,6 +79,18 @@ func (h *Handlers) keyItem(k *models.KeyDetails) keys.Item {
 		item.LastUsedAt = *k.LastUsedAt
 	}
 	return item
+}
+
+func platformNames(r models.Restrictions) string {
+	switch {
+	case r.PlatformIOS && r.PlatformAndroid:
+		return "iOS and Android"
+	case r.PlatformIOS:
+		return "iOS"
+	case r.PlatformAndroid:
+		return "Android"
+	}
+	return "Any"
 }
 
 func secretKindOf(t models.KeyType) string {
@@ -121,12 +135,16 @@ func (h *Handlers) key(c echo.Context) error {
 	p := keys.ShowProps{
 		Root: projectPath(&m.Project), Now: h.Now(), Zone: web.TimeZone(c), CanWrite: m.Role.May(models.PermitWriteKeys),
 		Key: h.keyItem(key), Curl: h.curl(&m.Project, "$API_KEY"),
-		Activate: key.State != models.StateActive, DeleteObstacle: key.Obstacle(models.ActionDelete),
+		Activate:     key.State == models.StateInactive,
+		EditObstacle: key.Obstacle(models.ActionEdit), RotateObstacle: key.Obstacle(models.ActionRotate),
+		ToggleObstacle: key.Obstacle(models.ActionDeactivate), RevokeObstacle: key.Obstacle(models.ActionRevoke),
+		DeleteObstacle: key.Obstacle(models.ActionDelete),
 	}
 	if p.Activate {
 		p.ToggleObstacle = key.Obstacle(models.ActionActivate)
-	} else {
-		p.ToggleObstacle = key.Obstacle(models.ActionDeactivate)
+	}
+	if p.Versions, p.Retiring, err = h.versions(c, key); err != nil {
+		return err
 	}
 	if p.Page, err = h.projectPage(c, key.Name, tabKeys); err != nil {
 		return err
@@ -139,7 +157,36 @@ func (h *Handlers) key(c echo.Context) error {
 	return web.Render(c, http.StatusOK, keys.Show(p))
 }
 
-// changeKeyState activates or deactivates a key.
+// versions is the timeline of a key, with what was used since the rotation while a replaced version is still valid.
+func (h *Handlers) versions(c echo.Context, key *models.KeyDetails) (list []keys.Version, retiring bool, err error) {
+	ctx, now := c.Request().Context(), h.Now()
+	versions, err := h.Store.Versions(ctx, key.ProjectID, key.ID)
+	if err != nil {
+		return nil, false, err
+	}
+	for _, v := range versions {
+		row := keys.Version{
+			Number: v.Number, Status: string(v.Status(now)), Prefix: v.Prefix + "_" + secretKindOf(key.Type), Last4: v.Last4,
+			CreatedBy: v.CreatedByName, CreatedAt: v.CreatedAt,
+		}
+		if v.EndsAt != nil {
+			row.EndsAt = *v.EndsAt
+		}
+		retiring = retiring || v.Status(now) == models.VersionRetiring && key.State != models.StateRevoked
+		list = append(list, row)
+	}
+	if !retiring {
+		return list, false, nil
+	}
+	use, err := h.Store.UseByVersion(ctx, key.ProjectID, key.ID, *key.RotatedAt)
+	for i := range list {
+		u := use[list[i].Number]
+		list[i].Requests, list[i].LastUsedAt = u.Requests, u.LastUsedAt
+	}
+	return list, true, err
+}
+
+// changeKeyState activates, deactivates or revokes a key.
 func (h *Handlers) changeKeyState(action models.KeyAction) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		m := web.Membership(c)
@@ -152,10 +199,11 @@ func (h *Handlers) changeKeyState(action models.KeyAction) echo.HandlerFunc {
 			return err
 		}
 		h.Gate.ForgetKey(key.ID)
-		text := key.Name + " is active again."
-		if action == models.ActionDeactivate {
-			text = key.Name + " is inactive: every request with it is rejected from now on."
-		}
+		text := map[models.KeyAction]string{
+			models.ActionActivate:   key.Name + " is active again.",
+			models.ActionDeactivate: key.Name + " is inactive: every request with it is rejected from now on.",
+			models.ActionRevoke:     key.Name + " is revoked for good.",
+		}[action]
 		if err := h.Sessions.Notify(c, string(ui.KindSuccess), text); err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -35,14 +36,14 @@ var logRanges = []struct {
 
 // logQuery is the log's filter as the URL holds it.
 type logQuery struct {
-	key, code, span, from, to, zone string
-	before, after                   string
+	key, category, code, span, from, to, zone string
+	before, after                             string
 }
 
 func readLogQuery(c echo.Context) logQuery {
 	q := c.QueryParams()
 	return logQuery{
-		key: q.Get("key"), code: q.Get("code"), span: q.Get("range"), from: q.Get("from"), to: q.Get("to"),
+		key: queryText(c, "key"), category: queryText(c, "category"), code: queryText(c, "code"), span: q.Get("range"), from: q.Get("from"), to: q.Get("to"),
 		zone:   web.ParseTimeZone(cmp.Or(q.Get("time_zone"), web.TimeZone(c).String())).String(),
 		before: q.Get("before"), after: q.Get("after"),
 	}
@@ -57,6 +58,7 @@ func (q logQuery) values() url.Values {
 		}
 	}
 	set("key", q.key)
+	set("category", q.category)
 	set("code", q.code)
 	set("range", q.span)
 	if q.span == customRange {
@@ -70,7 +72,7 @@ func (q logQuery) values() url.Values {
 // filter is what the query means; problems are for what it cannot mean.
 func (h *Handlers) logFilter(c echo.Context, q logQuery) (f models.LogFilter, problems map[string]string, err error) {
 	problems = map[string]string{}
-	f = models.LogFilter{Code: models.Code(q.code), Limit: logsPerPage}
+	f = models.LogFilter{Category: q.category, Code: models.Code(q.code), Limit: logsPerPage}
 	if q.key != "" {
 		f.KeyID, err = h.Store.KeyIDByName(c.Request().Context(), web.Membership(c).ID, q.key)
 		if models.IsNotFound(err) {
@@ -128,13 +130,24 @@ func (h *Handlers) logs(c echo.Context) error {
 
 	p := logs.ListProps{
 		Root: list.Root, List: list, Problems: problems,
-		Key: q.key, Code: q.code, Range: q.span, From: q.from, To: q.to, TimeZone: q.zone, Custom: customRange,
+		Key: q.key, Category: q.category, Code: q.code, Range: q.span, From: q.from, To: q.to, TimeZone: q.zone, Custom: customRange,
 	}
 	if p.Page, err = h.projectPage(c, "Logs", tabLogs); err != nil {
 		return err
 	}
 	if p.KeyNames, err = h.Store.RecentKeyNames(ctx, m.ID, suggestedKeys); err != nil {
 		return err
+	}
+	names, err := h.categoryNames(c)
+	if err != nil {
+		return err
+	}
+	// The log knows a request by the label of its time, which may have another name today, or be gone.
+	if q.category != "" && !slices.Contains(names, q.category) {
+		names = append(names, q.category)
+	}
+	for _, name := range names {
+		p.Categories = append(p.Categories, logs.Choice{Value: name, Label: name})
 	}
 	for _, code := range models.LoggedCodes {
 		p.Codes = append(p.Codes, logs.Choice{Value: string(code), Label: codeLabel(code)})

@@ -379,6 +379,9 @@ func TestEverythingTypedIsEscaped(t *testing.T) {
 		key, secret := app.Key(project, models.KeyInput{Name: "one", Description: evil, Category: evil})
 		result := setup(t, app, "other")
 		_ = result
+		if _, _, err := app.Store.CreateServiceToken(t.Context(), project.ID, tester, evil, models.AllScopes); err != nil {
+			t.Fatal(err)
+		}
 		app.Validate("shop", secret)
 		app.Call("GET", "/v1/projects/shop/validate", "", "X-API-Key", secret, "User-Agent", evil)
 		app.Flush()
@@ -386,15 +389,18 @@ func TestEverythingTypedIsEscaped(t *testing.T) {
 			"/projects", "/projects/shop", "/projects/shop/keys", "/projects/shop/keys?q=" + url.QueryEscape(evil) + "&category=" + url.QueryEscape(evil),
 			"/projects/shop/keys/new", testkit.KeyPath(project, key), testkit.KeyPath(project, key) + "/edit",
 			"/projects/shop/logs?key=" + url.QueryEscape(evil) + "&range=custom&from=" + url.QueryEscape(evil), "/projects/" + url.PathEscape(evil),
+			"/projects/shop/logs?category=" + url.QueryEscape(evil), "/projects/shop/categories", categoryPath(t, app, project, evil), "/projects/shop/tokens",
 		} {
 			if page := b.Get(path); strings.Contains(page.HTML, "<script>alert") {
 				t.Errorf("%s has it as markup", path)
 			}
 		}
 		for path, form := range map[string]url.Values{
-			"/projects":           {"name": {evil}, "slug": {evil}, "key_prefix": {evil}},
-			"/projects/shop/keys": {"name": {evil}, "description": {evil}, "category": {evil}, "new_category": {evil}, "expires_at": {evil}, "time_zone": {evil}},
-			"/signin":             {"email": {evil}, "next": {evil}},
+			"/projects":                 {"name": {evil}, "slug": {evil}, "key_prefix": {evil}},
+			"/projects/shop/keys":       {"name": {evil}, "description": {evil}, "category": {evil}, "new_category": {evil}, "expires_at": {evil}, "time_zone": {evil}},
+			"/signin":                   {"email": {evil}, "next": {evil}},
+			"/projects/shop/categories": {"name": {evil + "\n"}}, "/projects/shop/tokens": {"name": {evil}},
+			categoryPath(t, app, project, evil): {"name": {evil + "\x01"}}, categoryPath(t, app, project, evil) + "/merge": {"into": {evil}},
 		} {
 			if page := b.Post(path, form); strings.Contains(page.HTML, "<script>alert") {
 				t.Errorf("POST %s has it as markup", path)
@@ -466,6 +472,47 @@ func TestAFaultOfOursShowsARequestIDAndNoCause(t *testing.T) {
 		reply := app.Validate("shop", secret)
 		if reply.Status != 503 || reply.Code() != "unavailable" || reply.Header.Get("Retry-After") == "" || strings.Contains(fmt.Sprint(reply.Body), "key_versions") {
 			t.Errorf("%d %v", reply.Status, reply.Body)
+		}
+	})
+}
+
+// Whatever stands in an address or a field, the answer is never a fault of ours.
+func TestStrangeBytesInAddressesAndFieldsAreNoFaultOfOurs(t *testing.T) {
+	eachApp(t, func(t *testing.T, app *testkit.App) {
+		w, b := newWorld(t, app)
+		for _, strange := range []string{"%00", "%ff%fe", "a%00b", "%F0%9F%94%91", "-1", "99999999999999999999", "..%2f", "%3Cx%3E"} {
+			for _, route := range app.Handlers.Routes() {
+				if route.Method == "GET" {
+					path := strings.NewReplacer(":project", strange, ":key", strange, ":request", strange).Replace(route.Path)
+					query := "?q=" + strange + "&type=" + strange + "&category=" + strange + "&status=" + strange + "&key=" + strange + "&code=" + strange +
+						"&range=" + strange + "&before=" + strange + "&after=" + strange + "&actor=" + strange + "&action=" + strange + "&object=" + strange +
+						"&replaces=" + strange + "&time_zone=" + strange
+					for _, address := range []string{path + query, w.path(route, "shop") + query} {
+						if page := b.Get(address); page.Status >= 500 {
+							t.Errorf("GET %s gives %d", address, page.Status)
+						}
+					}
+				}
+			}
+			if reply := app.Validate(strange, "x"); reply.Status != 404 {
+				t.Errorf("validate in %s gives %d", strange, reply.Status)
+			}
+			decoded, err := url.QueryUnescape(strange)
+			if err != nil {
+				t.Fatal(err)
+			}
+			form := url.Values{}
+			for _, field := range []string{"email", "password", "name", "slug", "key_prefix", "description", "type", "category", "new_category",
+				"expires_at", "time_zone", "quota_daily", "ios_bundle_id", "confirm", "grace", "version", "in", "scopes", "into"} {
+				form.Set(field, decoded)
+			}
+			for _, route := range app.Handlers.Routes() {
+				if route.Method == "POST" && route.Path != "/signout" && route.Path != "/account/sessions/end" {
+					if page := b.Post(w.path(route, "shop"), form); page.Status >= 500 {
+						t.Errorf("POST %s with %q gives %d", route.Path, decoded, page.Status)
+					}
+				}
+			}
 		}
 	})
 }

@@ -101,7 +101,7 @@ func (h *Handlers) overviewProps(c echo.Context, m *models.Membership) (projects
 	if p.Page, err = h.page(c, "Overview"); err != nil {
 		return p, err
 	}
-	fillProject(&p.Page, &m.Project, tabOverview)
+	fillProject(&p.Page, m, tabOverview)
 	p.KeyPrefix = m.KeyPrefix
 	p.CanWrite = m.Role.May(models.PermitWriteKeys)
 	p.Live, err = h.liveProps(c, &m.Project)

@@ -64,9 +64,31 @@ func (h *Handlers) Routes() []Route {
 		{post, "/projects/:project/keys/:key/activate", write, h.changeKeyState(models.ActionActivate)},
 		{post, "/projects/:project/keys/:key/deactivate", write, h.changeKeyState(models.ActionDeactivate)},
 		{post, "/projects/:project/keys/:key/delete", write, h.deleteKey},
+		{get, "/projects/:project/keys/:key/rotate", write, h.rotateForm},
+		{post, "/projects/:project/keys/:key/rotate", write, h.rotateKey},
+		{post, "/projects/:project/keys/:key/versions/:version/end", write, h.endVersion},
+		{get, "/projects/:project/keys/:key/revoke", write, h.revokeForm},
+		{post, "/projects/:project/keys/:key/revoke", write, h.revokeKey},
 
 		{get, "/projects/:project/logs", read, h.logs},
 		{get, "/projects/:project/logs/:request", read, h.log},
+
+		{get, "/projects/:project/actions", admin, h.actions},
+		{get, "/projects/:project/actions.csv", admin, h.exportActions},
+		{get, "/projects/:project/actions/:seq", admin, h.action},
+
+		{get, "/projects/:project/categories", read, h.categories},
+		{get, "/projects/:project/categories/new", write, h.addCategory},
+		{post, "/projects/:project/categories", write, h.createCategory},
+		{get, "/projects/:project/categories/:category", write, h.editCategory},
+		{post, "/projects/:project/categories/:category", write, h.renameCategory},
+		{post, "/projects/:project/categories/:category/merge", write, h.mergeCategory},
+		{post, "/projects/:project/categories/:category/delete", write, h.deleteCategory},
+
+		{get, "/projects/:project/tokens", admin, h.tokens},
+		{get, "/projects/:project/tokens/new", admin, h.newToken},
+		{post, "/projects/:project/tokens", admin, h.createToken},
+		{post, "/projects/:project/tokens/:token/revoke", admin, h.revokeToken},
 	}
 	if h.Dev {
 		routes = append(routes, Route{get, "/dev/components", anyone, h.components})
@@ -96,7 +118,8 @@ func (h *Handlers) Register(e *echo.Echo) error {
 	if err != nil {
 		return err
 	}
-	pages := e.Group("", middleware.Gzip(), middleware.ContextTimeout(pageTimeout), sameOrigin, middleware.BodyLimit(maxFormBody))
+	pageTime := middleware.ContextTimeoutWithConfig(middleware.ContextTimeoutConfig{Timeout: pageTimeout, Skipper: exportsTakeTheirTime})
+	pages := e.Group("", middleware.Gzip(), pageTime, sameOrigin, middleware.BodyLimit(maxFormBody))
 	for _, route := range h.Routes() {
 		var guards []echo.MiddlewareFunc
 		switch {

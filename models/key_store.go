@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"regexp"
+	"strconv"
 	"time"
 
 	"gorm.io/gorm"
@@ -277,6 +279,24 @@ func (s *Store) KeyIDByName(ctx context.Context, projectID int64, name string) (
 	err := s.read.WithContext(ctx).Where("project_id = ? AND name = ?", projectID, name).Take(&row).Error
 	return row.KeyID, notFoundAs(err, "key")
 }
+
+// FreeKeyName gives a name like the given one that no key of the project has or had: "server_prod_2".
+func (s *Store) FreeKeyName(ctx context.Context, projectID int64, name string) (string, error) {
+	base := numberAtEnd.ReplaceAllString(name, "")
+	for n := 2; ; n++ {
+		suffix := "_" + strconv.Itoa(n)
+		candidate := cut(base, maxKeyName-len(suffix)) + suffix
+		_, err := s.KeyIDByName(ctx, projectID, candidate)
+		if IsNotFound(err) {
+			return candidate, nil
+		}
+		if err != nil {
+			return "", err
+		}
+	}
+}
+
+var numberAtEnd = regexp.MustCompile(`_[0-9]{1,3}$`)
 
 // RecentKeyNames lists the names of the keys used last, for suggestions.
 func (s *Store) RecentKeyNames(ctx context.Context, projectID int64, limit int) (names []string, err error) {

@@ -54,16 +54,16 @@ func TestObstaclesOfEachStateAndAction(t *testing.T) {
 		key     Key
 		allowed string // the actions that are possible
 	}{
-		{"active, never used", Key{State: StateActive}, "deactivate revoke delete"},
-		{"active, used", Key{State: StateActive, LastUsedAt: &used}, "deactivate revoke"},
-		{"inactive, never used", Key{State: StateInactive}, "activate revoke delete"},
-		{"inactive, used", Key{State: StateInactive, LastUsedAt: &used}, "activate revoke"},
+		{"active, never used", Key{State: StateActive}, "deactivate revoke delete edit rotate"},
+		{"active, used", Key{State: StateActive, LastUsedAt: &used}, "deactivate revoke edit rotate"},
+		{"inactive, never used", Key{State: StateInactive}, "activate revoke delete edit rotate"},
+		{"inactive, used", Key{State: StateInactive, LastUsedAt: &used}, "activate revoke edit rotate"},
 		{"revoked, never used", Key{State: StateRevoked}, "delete"},
 		{"revoked, used", Key{State: StateRevoked, LastUsedAt: &used}, ""},
-		{"default", Key{State: StateActive, IsDefault: true}, ""},
+		{"default", Key{State: StateActive, IsDefault: true}, "edit rotate"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			for _, action := range []KeyAction{ActionActivate, ActionDeactivate, ActionRevoke, ActionDelete} {
+			for _, action := range []KeyAction{ActionActivate, ActionDeactivate, ActionRevoke, ActionDelete, ActionEdit, ActionRotate} {
 				why := c.key.Obstacle(action)
 				if want := strings.Contains(" "+c.allowed+" ", " "+string(action)+" "); want != (why == "") {
 					t.Errorf("%s: %q, possible should be %v", action, why, want)
@@ -93,6 +93,7 @@ func TestKeyFieldsAreChecked(t *testing.T) {
 		{"another type", func(in *KeyInput) { in.Type = "live" }, "type"},
 		{"no category", func(in *KeyInput) { in.Category = "" }, "category"},
 		{"category with a line break", func(in *KeyInput) { in.Category = "a\nb" }, "category"},
+		{"category that starts with +", func(in *KeyInput) { in.Category = "+new" }, "category"},
 		{"category of 41 characters", func(in *KeyInput) { in.Category = strings.Repeat("ö", 41) }, "category"},
 		{"expires later", func(in *KeyInput) { in.ExpiresAt = at(time.Second) }, ""},
 		{"expires now", func(in *KeyInput) { in.ExpiresAt = at(0) }, "expires_at"},

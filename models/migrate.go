@@ -17,44 +17,72 @@ var migrations embed.FS
 // Migrate brings the schema to what this binary expects and returns the version it is at then. A database that a newer
 // binary has migrated is left alone and is an error.
 func (s *Store) Migrate(ctx context.Context) (int64, error) {
-	files, err := fs.Sub(migrations, "migrations/"+s.dialect)
+	provider, err := s.migrations(ctx)
 	if err != nil {
 		return 0, err
 	}
+	current, newest, err := schemaVersions(ctx, provider)
+	if err != nil {
+		return current, err
+	}
+	if _, err := provider.Up(ctx); err != nil {
+		return current, fmt.Errorf("cannot migrate the database: %w", err)
+	}
+	return newest, nil
+}
+
+// CheckSchema is an error unless the schema is the one that this binary expects. It changes nothing, so that commands that
+// only look may run beside a server of another version.
+func (s *Store) CheckSchema(ctx context.Context) error {
+	provider, err := s.migrations(ctx)
+	if err != nil {
+		return err
+	}
+	current, newest, err := schemaVersions(ctx, provider)
+	if err == nil && current < newest {
+		err = fmt.Errorf("the database is older than this program: its schema is version %d, this program needs %d. "+
+			"Start the server, or run claviger migrate; nothing was changed", current, newest)
+	}
+	return err
+}
+
+// schemaVersions are those of the database and of this binary; an error where the former is newer.
+func schemaVersions(ctx context.Context, provider *goose.Provider) (current, newest int64, err error) {
+	sources := provider.ListSources()
+	newest = sources[len(sources)-1].Version
+	current, err = provider.GetDBVersion(ctx)
+	if err != nil {
+		return 0, newest, fmt.Errorf("cannot read the schema version: %w", err)
+	}
+	if current > newest {
+		return current, newest, fmt.Errorf("the database is newer than this program: its schema is version %d, this program knows %d. "+
+			"Start the newer program; nothing was changed", current, newest)
+	}
+	return current, newest, nil
+}
+
+func (s *Store) migrations(ctx context.Context) (*goose.Provider, error) {
+	files, err := fs.Sub(migrations, "migrations/"+s.dialect)
+	if err != nil {
+		return nil, err
+	}
 	pool, err := s.write.DB()
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	dialect, options := goose.DialectSQLite3, []goose.ProviderOption{}
 	if s.dialect == "postgres" {
 		// Several processes may start at once: one migrates, the others wait for it. Instances in other schemas do not.
 		var schema string
 		if err := s.write.WithContext(ctx).Raw("SELECT current_schema()").Row().Scan(&schema); err != nil {
-			return 0, err
+			return nil, err
 		}
 		locker, err := lock.NewPostgresSessionLocker(lock.WithLockID(int64(crc32.ChecksumIEEE([]byte("claviger "+schema)))),
 			lock.WithLockTimeout(1, 120)) // asks every second, for two minutes
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
 		dialect, options = goose.DialectPostgres, append(options, goose.WithSessionLocker(locker))
 	}
-	provider, err := goose.NewProvider(dialect, pool, files, options...)
-	if err != nil {
-		return 0, err
-	}
-	sources := provider.ListSources()
-	newest := sources[len(sources)-1].Version
-	current, err := provider.GetDBVersion(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("cannot read the schema version: %w", err)
-	}
-	if current > newest {
-		return current, fmt.Errorf("the database is newer than this program: its schema is version %d, this program knows %d. "+
-			"Start the newer program; nothing was changed", current, newest)
-	}
-	if _, err := provider.Up(ctx); err != nil {
-		return current, fmt.Errorf("cannot migrate the database: %w", err)
-	}
-	return newest, nil
+	return goose.NewProvider(dialect, pool, files, options...)
 }

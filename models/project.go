@@ -168,6 +168,9 @@ func (s *Store) Projects(ctx context.Context, userID int64) ([]Membership, error
 
 // Membership finds a project by slug or id, for a member. Anybody else gets [CodeNotFound]: for them it does not exist.
 func (s *Store) Membership(ctx context.Context, userID int64, ref string) (*Membership, error) {
+	if !mayBeRef(ref) {
+		return nil, NotFound("project")
+	}
 	var m Membership
 	if err := whereRef(s.memberships(ctx, userID), ref).Take(&m).Error; err != nil {
 		return nil, notFoundAs(err, "project")
@@ -182,11 +185,20 @@ func (s *Store) memberships(ctx context.Context, userID int64) *gorm.DB {
 
 // Project finds a project by slug or id, for the gate, which asks for no member.
 func (s *Store) Project(ctx context.Context, ref string) (*Project, error) {
+	if !mayBeRef(ref) {
+		return nil, NotFound("project")
+	}
 	var p Project
 	if err := whereRef(s.read.WithContext(ctx), ref).Take(&p).Error; err != nil {
 		return nil, notFoundAs(err, "project")
 	}
 	return &p, nil
+}
+
+// mayBeRef tells whether some project could have the id or slug: what cannot be is not asked of the database.
+func mayBeRef(ref string) bool {
+	_, err := strconv.ParseInt(ref, 10, 64)
+	return err == nil || slugProblem(ref) == ""
 }
 
 func whereRef(db *gorm.DB, ref string) *gorm.DB {

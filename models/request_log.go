@@ -119,13 +119,14 @@ func touchKeys(tx *gorm.DB, rows []RequestLog) error {
 
 // LogFilter narrows a list of requests; zero fields do not.
 type LogFilter struct {
-	KeyID  int64
-	Code   Code
-	From   time.Time // inclusive
-	To     time.Time // exclusive
-	Before RequestID // only older ones: the cursor to older pages
-	After  RequestID // only newer ones: the cursor to newer pages
-	Limit  int
+	KeyID    int64
+	Category string // of the key at the time
+	Code     Code
+	From     time.Time // inclusive
+	To       time.Time // exclusive
+	Before   RequestID // only older ones: the cursor to older pages
+	After    RequestID // only newer ones: the cursor to newer pages
+	Limit    int
 }
 
 // LogEntry is a row with the present name of its key, empty where the key is gone.
@@ -146,6 +147,9 @@ func (s *Store) RequestLogs(ctx context.Context, projectID int64, f LogFilter) (
 	q := s.logEntries(ctx, projectID)
 	if f.KeyID != 0 {
 		q = q.Where("request_logs.key_id = ?", f.KeyID)
+	}
+	if f.Category != "" {
+		q = q.Where("request_logs.category = ?", f.Category)
 	}
 	if f.Code != "" {
 		q = q.Where("request_logs.code = ?", f.Code)

@@ -57,7 +57,7 @@ func (s *Store) EndVersion(ctx context.Context, projectID, keyID int64, actor Ac
 		case VersionEnded:
 			return Conflict("This version has ended already. An ended secret is never valid again.")
 		}
-		before := Facts{"ends_at": version.EndsAt}
+		before := Facts{"ends_at": *version.EndsAt} // a copy: the update writes where the pointer points
 		ends := c.now.Add(in)
 		if err := c.tx.Model(&version).Update("ends_at", ends).Error; err != nil {
 			return err

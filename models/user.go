@@ -124,7 +124,10 @@ func (u *User) object() Object { return Object{"account", u.ID, u.Email} }
 // SignIn finds the account of an address and password. An unknown address gets the same answer as a wrong password,
 // after the same time.
 func (s *Store) SignIn(ctx context.Context, email, password string) (*User, error) {
-	email, _ = NormalizeEmail(email)
+	email, ok := NormalizeEmail(email)
+	if !ok {
+		email = "" // nobody's; and what no row can hold never gets into a query
+	}
 	var user User
 	err := s.read.WithContext(ctx).Where("email = ?", email).Limit(1).Find(&user).Error
 	if err != nil {

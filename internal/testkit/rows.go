@@ -14,6 +14,14 @@ import (
 // Exec changes rows behind the program's back, for states that no page leads to yet. The query has ? for each argument.
 func (a *App) Exec(query string, args ...any) {
 	a.T.Helper()
+	if err := a.TryExec(query, args...); err != nil {
+		a.T.Fatal(err)
+	}
+}
+
+// TryExec is [App.Exec] for what the database may refuse.
+func (a *App) TryExec(query string, args ...any) error {
+	a.T.Helper()
 	driver := "sqlite"
 	if models.IsPostgresURL(a.DatabaseURL) {
 		driver = "pgx"
@@ -32,9 +40,8 @@ func (a *App) Exec(query string, args ...any) {
 		a.T.Fatal(err)
 	}
 	defer db.Close()
-	if _, err := db.Exec(query, args...); err != nil {
-		a.T.Fatal(err)
-	}
+	_, err = db.Exec(query, args...)
+	return err
 }
 
 // UnknownSecret is well formed, and of no key. Each number gives another one.

@@ -1,0 +1,154 @@
+package main_test
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// restored is another installation that starts from a backup and the pepper of this one.
+func (i instance) restored(file string) instance {
+	i.t.Helper()
+	to := newInstance(i.t, "")
+	if err := os.MkdirAll(to.Data, 0o700); err != nil {
+		i.t.Fatal(err)
+	}
+	for from, name := range map[string]string{file: "claviger.db", filepath.Join(i.Data, "pepper"): "pepper"} {
+		content, err := os.ReadFile(from)
+		if err != nil {
+			i.t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(to.Data, name), content, 0o600); err != nil {
+			i.t.Fatal(err)
+		}
+	}
+	return to
+}
+
+func TestABackupMadeUnderLoadServesTheSameKeys(t *testing.T) {
+	t.Parallel()
+	i := newInstance(t, "")
+	p := i.serve()
+	s := i.setup("--email", "ada@example.com", "--project", "first")
+	made, stop := p.load(s, p.signIn(s.Email, s.Password))
+	defer stop()
+	folder := t.TempDir()
+	const backups = 3
+	for n := range int64(backups) {
+		eventually(t, "more keys", func() bool { return made.Load() >= 10*(n+1) || t.Failed() })
+		atLeast := made.Load()
+		file := filepath.Join(folder, fmt.Sprint(n))
+		backup, code := i.run("backup", file)
+		if code != 0 || backup.Stderr.String() != "" || !strings.Contains(backup.Stdout.String(), filepath.Join(i.Data, "pepper")) {
+			t.Fatalf("backup gave %d: %s%s", code, backup.Stdout.String(), backup.Stderr.String())
+		}
+
+		copied := i.restored(file)
+		db := copied.openDatabase()
+		var whole string
+		if err := db.QueryRow("PRAGMA integrity_check").Scan(&whole); err != nil || whole != "ok" {
+			t.Errorf("backup %d: %s %v", n, whole, err)
+		}
+		// One moment: no key without its version, no row without its count.
+		if keys, versions := number(t, db, "SELECT COUNT(*) FROM keys"), number(t, db, "SELECT COUNT(*) FROM key_versions"); keys != versions || keys < atLeast {
+			t.Errorf("backup %d has %d keys and %d versions, of at least %d", n, keys, versions, atLeast)
+		}
+		if rows, counted := number(t, db, "SELECT COUNT(*) FROM request_logs"), number(t, db, "SELECT COALESCE(SUM(requests), 0) FROM usage_minutes"); rows != counted {
+			t.Errorf("backup %d has %d requests and counts %d", n, rows, counted)
+		}
+		if audit, code := copied.run("audit", "verify"); code != 0 {
+			t.Errorf("backup %d: %s", n, audit.Stderr.String())
+		}
+		if n == backups-1 {
+			restored := copied.serve()
+			if v := restored.validate(s.Project, s.Key, ""); v.Code != "valid" {
+				t.Errorf("with the backup the key is %s", v.Code)
+			}
+			restored.signIn(s.Email, s.Password)
+		}
+	}
+	stop()
+	for name, mode := range modesIn(t, folder) {
+		if name != "." && (mode != 0o600 || strings.Contains(name, ".")) {
+			t.Errorf("%s has mode %v", name, mode)
+		}
+	}
+}
+
+func TestABackupReplacesNothing(t *testing.T) {
+	t.Parallel()
+	i := newInstance(t, "")
+	i.setup("--email", "ada@example.com", "--project", "first")
+	folder := t.TempDir()
+	file, linked := filepath.Join(folder, "file"), filepath.Join(folder, "link")
+	held := []byte("what was there")
+	if err := os.WriteFile(file, held, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(filepath.Join(folder, "nowhere"), linked); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(folder, "busy.tmp"), held, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	before := fmt.Sprint(modesIn(t, folder))
+	i.refuses([]string{"backup", file}, file, "replaces nothing")
+	i.refuses([]string{"backup", linked}, linked, "replaces nothing")
+	i.refuses([]string{"backup", filepath.Join(folder, "busy")}, "busy.tmp", "another backup")
+	i.refuses([]string{"backup", filepath.Join(folder, "nowhere", "file")}, "cannot write the backup", "nowhere")
+	for _, name := range []string{"file", "busy.tmp"} {
+		if content, err := os.ReadFile(filepath.Join(folder, name)); err != nil || !bytes.Equal(content, held) {
+			t.Errorf("%s is now %q (%v)", name, content, err)
+		}
+	}
+	if after := fmt.Sprint(modesIn(t, folder)); after != before {
+		t.Errorf("the folder held %s and now %s", before, after)
+	}
+}
+
+func TestABackupNeedsNoPepperAndMigratesNothing(t *testing.T) {
+	t.Parallel()
+	i := newInstance(t, "")
+	i.setup("--email", "ada@example.com", "--project", "first")
+	if err := os.Remove(filepath.Join(i.Data, "pepper")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := i.openDatabase().Exec("DELETE FROM goose_db_version WHERE version_id = (SELECT MAX(version_id) FROM goose_db_version)"); err != nil {
+		t.Fatal(err)
+	}
+	const name = "file:odd?mode=ro #1" // which SQLite must not read as an address
+	before := i.dump()
+	p, code := i.run("backup", name)
+	if code != 0 {
+		t.Fatal(p.Stderr.String())
+	}
+	if after := i.dump(); after != before {
+		t.Errorf("the schema was\n%s\nand is now\n%s", before, after)
+	}
+	if info, err := os.Stat(filepath.Join(filepath.Dir(i.Data), name)); err != nil || info.Size() == 0 {
+		t.Errorf("%v %v", info, err)
+	}
+	if _, made := modesIn(t, i.Data)["pepper"]; made {
+		t.Error("a pepper was made")
+	}
+}
+
+func TestABackupOfWhatIsNoSQLiteDatabaseIsRefused(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "file")
+	i := newInstance(t, "")
+	for _, args := range [][]string{{"backup", file}, {"audit", "verify"}} {
+		i.refuses(args, "no database", "CLAVIGER_DATA")
+	}
+	message := i.with("CLAVIGER_DATABASE_URL=postgres://clv:s3same-open@"+freeAddr(t)+"/keys").refuses([]string{"backup", file}, "pg_dump")
+	if strings.Contains(message, "s3same") {
+		t.Errorf("the password is in the message: %s", message)
+	}
+	i.wantNoDataFolder()
+	if left := modesIn(t, filepath.Dir(file)); len(left) != 1 {
+		t.Errorf("there are %v", left)
+	}
+}

@@ -1,0 +1,131 @@
+package handlers
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/views/tokens"
+	"github.com/claviger/claviger/views/ui"
+	"github.com/claviger/claviger/web"
+)
+
+// scopeHints say in the form what each scope lets a token do.
+var scopeHints = map[models.Scope]string{
+	models.ScopeValidate:  "Pass the address, method, path and credits of the request behind a validate call.",
+	models.ScopeReport:    "Complete logged requests with the app's own status, time and credits.",
+	models.ScopeKeysRead:  "List and read keys, never their secrets.",
+	models.ScopeKeysWrite: "Create, change, rotate, revoke and delete keys.",
+	models.ScopeLogsRead:  "Read request logs and usage.",
+}
+
+func (h *Handlers) tokens(c echo.Context) error {
+	m := web.Membership(c)
+	list, err := h.Store.ServiceTokens(c.Request().Context(), m.ID)
+	if err != nil {
+		return err
+	}
+	p := tokens.ListProps{Root: projectPath(&m.Project), Now: h.Now(), Zone: web.TimeZone(c)}
+	if p.Page, err = h.projectPage(c, "Tokens", tabTokens); err != nil {
+		return err
+	}
+	for _, t := range list {
+		p.Tokens = append(p.Tokens, tokenItem(&t))
+	}
+	return web.Render(c, http.StatusOK, tokens.List(p))
+}
+
+func tokenItem(t *models.ServiceTokenDetails) tokens.Item {
+	item := tokens.Item{
+		ID: t.ID, Name: t.Name, Prefix: t.Prefix + "_" + string(models.SecretService), Last4: t.Last4, Scopes: strings.Fields(t.Scopes),
+		CreatedBy: t.CreatorEmail, CreatedAt: t.CreatedAt,
+	}
+	if t.LastUsedAt != nil {
+		item.LastUsedAt = *t.LastUsedAt
+	}
+	if t.RevokedAt != nil {
+		item.RevokedAt = *t.RevokedAt
+	}
+	return item
+}
+
+func (h *Handlers) newToken(c echo.Context) error {
+	return h.renderTokenForm(c, http.StatusOK, tokens.FormProps{}, []models.Scope{models.ScopeValidate})
+}
+
+func (h *Handlers) renderTokenForm(c echo.Context, status int, p tokens.FormProps, chosen []models.Scope) error {
+	var err error
+	if p.Page, err = h.projectPage(c, "New service token", tabTokens); err != nil {
+		return err
+	}
+	p.Root = projectPath(&web.Membership(c).Project)
+	for _, scope := range models.AllScopes {
+		p.Scopes = append(p.Scopes, tokens.Scope{Name: string(scope), Hint: scopeHints[scope], Chosen: slices.Contains(chosen, scope)})
+	}
+	return web.Render(c, status, tokens.New(p))
+}
+
+// createToken answers with the page that shows the secret, the only response that ever does.
+func (h *Handlers) createToken(c echo.Context) error {
+	m := web.Membership(c)
+	form, err := c.FormParams()
+	if err != nil {
+		return err
+	}
+	p := tokens.FormProps{Name: form.Get("name")}
+	var scopes []models.Scope
+	for _, name := range form["scopes"] {
+		scopes = append(scopes, models.Scope(name))
+	}
+	token, secret, err := h.Store.CreateServiceToken(c.Request().Context(), m.ID, h.actor(c), p.Name, scopes)
+	if err != nil {
+		var other error
+		if p.Errors, p.Message, other = formProblem(err); other != nil {
+			return other
+		}
+		return h.renderTokenForm(c, http.StatusUnprocessableEntity, p, scopes)
+	}
+	page, err := h.projectPage(c, token.Name+" created", tabTokens)
+	if err != nil {
+		return err
+	}
+	page.ReplaceURL = projectPath(&m.Project) + "/tokens"
+	shown := ui.SecretProps{
+		Title: "Secret of " + token.Name, Label: "Service token", Secret: secret.Plain(),
+		EnvLine: strings.ToUpper(strings.ReplaceAll(m.Slug, "-", "_")) + "_SERVICE_TOKEN=" + secret.Plain(),
+	}
+	if token.Has(models.ScopeValidate) {
+		shown.Curl = h.trustedCurl(&m.Project, secret.Plain())
+	}
+	return web.Render(c, http.StatusCreated, tokens.Created(tokens.CreatedProps{Page: page, Name: token.Name, ListHref: page.ReplaceURL, Secret: shown}))
+}
+
+// trustedCurl is a command that validates the key in the shell's API_KEY and says, with the token, what request is behind it.
+func (h *Handlers) trustedCurl(project *models.Project, token string) string {
+	return `curl -H "Authorization: Bearer ` + token + `" \` + "\n" +
+		`  -H "Content-Type: application/json" \` + "\n" +
+		`  -d '{"key":"'"$API_KEY"'","ip":"203.0.113.7","method":"GET","path":"/orders/42"}' \` + "\n" +
+		"  " + h.BaseURL + "/v1/projects/" + project.Slug + "/validate"
+}
+
+func (h *Handlers) revokeToken(c echo.Context) error {
+	m := web.Membership(c)
+	id, err := strconv.ParseInt(c.Param("token"), 10, 64)
+	if err != nil {
+		return models.NotFound("service token")
+	}
+	token, err := h.Store.RevokeServiceToken(c.Request().Context(), m.ID, id, h.actor(c))
+	if err != nil {
+		return err
+	}
+	h.Gate.ForgetToken(token.ID)
+	text := token.Name + " is revoked: every call with it is rejected from now on."
+	if err := h.Sessions.Notify(c, string(ui.KindSuccess), text); err != nil {
+		return err
+	}
+	return web.Redirect(c, projectPath(&m.Project)+"/tokens")
+}

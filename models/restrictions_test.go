@@ -1,0 +1,71 @@
+package models
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestPlatformsAndBundles(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		key  Restrictions
+		use  Use
+		want Code
+	}{
+		{"no restriction", Restrictions{}, Use{}, Valid},
+		{"no restriction, anything said", Restrictions{}, Use{"ios", "com.x.y"}, Valid},
+		{"iOS only", Restrictions{PlatformIOS: true}, Use{Platform: "ios"}, Valid},
+		{"iOS only, Android asks", Restrictions{PlatformIOS: true}, Use{Platform: "android"}, PlatformNotAllowed},
+		{"iOS only, nothing said", Restrictions{PlatformIOS: true}, Use{}, PlatformNotAllowed},
+		{"another platform", Restrictions{PlatformIOS: true, PlatformAndroid: true}, Use{Platform: "windows"}, PlatformNotAllowed},
+		{"both", Restrictions{PlatformIOS: true, PlatformAndroid: true}, Use{Platform: "android"}, Valid},
+		{"bundle fits", Restrictions{PlatformIOS: true, IOSBundleID: "a.b"}, Use{"ios", "a.b"}, Valid},
+		{"bundle differs", Restrictions{PlatformIOS: true, IOSBundleID: "a.b"}, Use{"ios", "a.c"}, BundleNotAllowed},
+		{"bundle not said", Restrictions{PlatformIOS: true, IOSBundleID: "a.b"}, Use{"ios", ""}, BundleNotAllowed},
+		{"the other platform's bundle does not count", Restrictions{PlatformIOS: true, PlatformAndroid: true, IOSBundleID: "a.b"}, Use{"android", "x.y"}, Valid},
+		{"bundle without platforms", Restrictions{IOSBundleID: "a.b", AndroidPackage: "c.d"}, Use{"", "c.d"}, Valid},
+		{"bundle without platforms differs", Restrictions{IOSBundleID: "a.b", AndroidPackage: "c.d"}, Use{"", "x.y"}, BundleNotAllowed},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := c.key.Refusal(c.use); got != c.want {
+				t.Errorf("%s, want %s", got, c.want)
+			}
+		})
+	}
+}
+
+func TestRestrictionsAndQuotasAreChecked(t *testing.T) {
+	quota := func(n int64) *int64 { return &n }
+	for _, c := range []struct {
+		name   string
+		change func(*KeyInput)
+		field  string
+	}{
+		{"self-rotation with a platform", func(in *KeyInput) { in.SelfRotation, in.PlatformAndroid = true, true }, "self_rotation"},
+		{"self-rotation without", func(in *KeyInput) { in.SelfRotation = true }, ""},
+		{"bundle ID", func(in *KeyInput) { in.IOSBundleID = "com.example-1.app" }, ""},
+		{"bundle ID of one word", func(in *KeyInput) { in.IOSBundleID = "app" }, "ios_bundle_id"},
+		{"bundle ID with a space", func(in *KeyInput) { in.IOSBundleID = "com.exa mple" }, "ios_bundle_id"},
+		{"bundle ID too long", func(in *KeyInput) { in.IOSBundleID = "com." + strings.Repeat("a", 152) }, "ios_bundle_id"},
+		{"bundle ID for a platform that is left out", func(in *KeyInput) { in.PlatformAndroid, in.IOSBundleID = true, "a.b" }, "ios_bundle_id"},
+		{"package", func(in *KeyInput) { in.AndroidPackage = "com.example.app_2" }, ""},
+		{"package with a hyphen", func(in *KeyInput) { in.AndroidPackage = "com.exam-ple" }, "android_package"},
+		{"package part that starts with a digit", func(in *KeyInput) { in.AndroidPackage = "com.2go" }, "android_package"},
+		{"quota of 1", func(in *KeyInput) { in.Daily = quota(1) }, ""},
+		{"quota of 0", func(in *KeyInput) { in.Daily = quota(0) }, "quota_daily"},
+		{"quota below 0", func(in *KeyInput) { in.Total = quota(-5) }, "quota_total"},
+		{"quota beyond measure", func(in *KeyInput) { in.Weekly = quota(maxQuota + 1) }, "quota_weekly"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			in := KeyInput{Name: "a", Type: TypeTest, Category: "staging"}
+			c.change(&in)
+			err, _ := in.normalize(nil, noon).(*Error)
+			switch {
+			case err == nil && c.field != "":
+				t.Errorf("no message at %s", c.field)
+			case err != nil && (len(err.Fields) != 1 || err.Fields[c.field] == ""):
+				t.Errorf("messages %v, want one at %q", err.Fields, c.field)
+			}
+		})
+	}
+}
