@@ -15,7 +15,7 @@ import (
 var migrations embed.FS
 
 // Migrate brings the schema to what this binary expects and returns the version it is at then. A database that a newer
-// binary has migrated is left alone and is an error.
+// binary has migrated, or whose digests were made with another pepper, is left alone and is an error.
 func (s *Store) Migrate(ctx context.Context) (int64, error) {
 	files, err := fs.Sub(migrations, "migrations/"+s.dialect)
 	if err != nil {
@@ -53,8 +53,14 @@ func (s *Store) Migrate(ctx context.Context) (int64, error) {
 		return current, fmt.Errorf("the database is newer than this program: its schema is version %d, this program knows %d. "+
 			"Start the newer program; nothing was changed", current, newest)
 	}
+	if current > 0 {
+		// A start with the wrong pepper must not change a database that it will refuse.
+		if err := s.checkPepper(ctx); err != nil {
+			return current, err
+		}
+	}
 	if _, err := provider.Up(ctx); err != nil {
 		return current, fmt.Errorf("cannot migrate the database: %w", err)
 	}
-	return newest, nil
+	return newest, s.checkPepper(ctx)
 }
