@@ -18,11 +18,10 @@ type world struct {
 
 	owner, newcomer, maker string // sessions: of who has it all, of who has nothing yet, and of who makes new things
 
-	project, waiting, workshop          string // paths; without requests yet, and of the maker
-	used, unused, inactive, revoked, re string // paths of keys
-	defaultKey                          string
-	admitted, rejected                  string // paths of requests
-	usedName                            string
+	project, waiting, workshop                  string // paths; without requests yet, and of the maker
+	defaultKey, used, unused, inactive, revoked string // paths of keys
+	admitted, rejected                          string // paths of requests
+	usedName                                    string
 }
 
 // words are what people typed into a world.
@@ -60,7 +59,7 @@ func newWorld(t *testing.T, w words) *world {
 	_, newcomer := v.app.SignUp("grace@example.com")
 	maker, workshop := v.app.SignUp("alan@example.com")
 
-	shop, first, _ := v.create(user, models.ProjectInput{Name: w.project, Slug: slugOf(w.project)})
+	shop, first, _ := v.create(user, models.ProjectInput{Name: w.project, Slug: models.Slugify(w.project)})
 	waiting, _, _ := v.create(user, models.ProjectInput{Name: "Nothing yet"})
 	v.create(user, models.ProjectInput{Name: "Billing", KeyPrefix: "billingprefx"})
 	bench, _, _ := v.create(maker, models.ProjectInput{Name: "Workshop"})
@@ -119,5 +118,3 @@ func (v *world) create(user *models.User, in models.ProjectInput) (*models.Proje
 	}
 	return project, key, secret.Plain()
 }
-
-func slugOf(name string) string { return models.Slugify(name) }

@@ -165,6 +165,8 @@
       // The native hint would cover what the legend already tells.
       plot.querySelectorAll("title").forEach((title) => title.remove());
     }
+    // News have written the totals over what the legend told.
+    for (const bar of document.querySelectorAll(".chart-bar[data-active]")) showBar(bar.closest("[data-chart]"), bar);
   };
 
   // Forms: a filter applies when it is changed; nothing is sent twice.
