@@ -75,9 +75,6 @@ func verifyActions(ctx context.Context, c config.Config, earlier []models.Checkp
 	if err := store.CheckSchema(ctx); err != nil {
 		return nil, err
 	}
-	if err := store.CheckPepper(ctx); err != nil {
-		return nil, err
-	}
 	return store.VerifyActions(ctx, earlier)
 }
 

@@ -14,6 +14,12 @@ import (
 
 // demoServer serves a database that is made now and thrown away at the end.
 func demoServer(ctx context.Context, c config.Config, log *slog.Logger, out io.Writer) error {
+	// Where the address is taken, say so before the work and not after it.
+	probe, err := listen(c.Addr, "CLAVIGER_ADDR")
+	if err != nil {
+		return err
+	}
+	probe.Close()
 	folder, err := os.MkdirTemp("", "claviger-demo-")
 	if err != nil {
 		return err

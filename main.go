@@ -132,6 +132,11 @@ func openStore(ctx context.Context, c config.Config, o models.Options) (*models.
 	if err != nil {
 		return nil, secrets, err
 	}
+	unlock, err := lockStart(ctx, c)
+	if err != nil {
+		return nil, secrets, err
+	}
+	defer unlock()
 	o.URL, o.Pepper = c.Database(), secrets.Pepper
 	store, err := models.Open(ctx, o)
 	if err != nil && c.DatabaseURL != "" {
@@ -140,10 +145,7 @@ func openStore(ctx context.Context, c config.Config, o models.Options) (*models.
 	if err != nil {
 		return nil, secrets, err
 	}
-	if err = migrateAlone(ctx, c, store); err == nil {
-		err = store.CheckPepper(ctx)
-	}
-	if err != nil {
+	if _, err := store.Migrate(ctx); err != nil {
 		store.Close()
 		return nil, secrets, err
 	}
@@ -216,7 +218,9 @@ func healthcheck(ctx context.Context, c config.Config) error {
 	if err != nil {
 		return err
 	}
-	response, err := http.DefaultClient.Do(request)
+	// Never by a proxy of the environment: the question is whether the server on this machine answers.
+	client := &http.Client{Transport: &http.Transport{}}
+	response, err := client.Do(request)
 	if err != nil {
 		return err
 	}

@@ -45,13 +45,19 @@ func TestMain(m *testing.M) {
 func build() (string, error) {
 	path := filepath.Join(buildFolder, "claviger")
 	args := []string{"build", "-o", path}
-	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+	if raced() {
 		args = append(args, "-race")
 	}
 	if out, err := exec.Command("go", append(args, ".")...).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("the program cannot be built: %w\n%s", err, out)
 	}
 	return path, nil
+}
+
+// raced tells whether the tests run with the race detector; the program does then, too.
+func raced() bool {
+	info, ok := debug.ReadBuildInfo()
+	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 }
 
 // instance is an installation: what its processes have in common.

@@ -159,18 +159,17 @@ func lockData(c config.Config) (unlock func() error, err error) {
 	return lock.Unlock, nil
 }
 
-// migrateAlone brings the database up to date while no other process does: of a server and a setup that start at the
-// same moment, one waits. On Postgres Migrate sees to that itself.
-func migrateAlone(ctx context.Context, c config.Config, store *models.Store) error {
-	if c.DatabaseURL == "" {
-		lock := flock.New(filepath.Join(c.Data, "migrate.lock"), flock.SetPermissions(0o600))
-		if _, err := lock.TryLockContext(ctx, 10*time.Millisecond); err != nil {
-			return fmt.Errorf("cannot lock the data folder: %w", err)
-		}
-		defer lock.Unlock()
+// lockStart lets one process at a time open a SQLite file and migrate it: of a server and a setup that start at the same
+// moment, one waits. Neither the migrations nor SQLite's switch to a write-ahead log would. On Postgres Migrate sees to that.
+func lockStart(ctx context.Context, c config.Config) (unlock func() error, err error) {
+	if c.DatabaseURL != "" {
+		return func() error { return nil }, nil
 	}
-	_, err := store.Migrate(ctx)
-	return err
+	lock := flock.New(filepath.Join(c.Data, "start.lock"), flock.SetPermissions(0o600))
+	if _, err := lock.TryLockContext(ctx, 10*time.Millisecond); err != nil {
+		return nil, fmt.Errorf("cannot lock the data folder: %w", err)
+	}
+	return lock.Unlock, nil
 }
 
 func logRequests(log *slog.Logger) echo.MiddlewareFunc {

@@ -110,11 +110,11 @@ func newTab(t *testing.T, app *testkit.App) *Tab {
 	return tab
 }
 
-// do runs steps within the bounds of patience.
-func (tab *Tab) do(steps ...chromedp.Action[chromedp.Void]) error {
+// run lets the browser act, within the bounds of patience.
+func run[T any](tab *Tab, action chromedp.Action[T]) (T, error) {
 	ctx, cancel := context.WithTimeout(tab.ctx, patience)
 	defer cancel()
-	return chromedp.Do(ctx, steps...)
+	return chromedp.Run(ctx, action)
 }
 
 // command sends a command of the DevTools protocol.
@@ -132,9 +132,7 @@ func command[P, R any](tab *Tab, c cdp.Command[P, R], params P) R {
 // evaluate asks the page for the value of a JavaScript expression.
 func evaluate[T any](tab *Tab, expression string) T {
 	tab.Helper()
-	ctx, cancel := context.WithTimeout(tab.ctx, patience)
-	defer cancel()
-	value, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
+	value, err := run(tab, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
 	if err != nil {
 		tab.Fatalf("%.200s: %v", expression, err)
 	}

@@ -14,7 +14,6 @@ import (
 type events struct {
 	mu         sync.Mutex
 	requests   []string // addresses
-	replies    []string // addresses, one for each reply that has come
 	complaints []string
 }
 
@@ -26,7 +25,6 @@ func (e *events) listen(event any) {
 	case *network.EventRequestWillBeSent:
 		e.requests = append(e.requests, event.Request.URL)
 	case *network.EventResponseReceived:
-		e.replies = append(e.replies, event.Response.URL)
 		// A page may well be an error, such as a form that was refused; what it is made of may not.
 		if event.Response.Status >= 400 && event.Type != network.ResourceTypeDocument {
 			e.complain(event.Response.StatusText, event.Response.URL)
@@ -80,17 +78,4 @@ func (e *events) check(t *testing.T, origin string) {
 	for _, complaint := range e.complaints {
 		t.Errorf("the browser complains: %s", complaint)
 	}
-}
-
-// count tells how many replies have come from addresses with that part.
-func (e *events) count(part string) int {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	n := 0
-	for _, address := range e.replies {
-		if strings.Contains(address, part) {
-			n++
-		}
-	}
-	return n
 }

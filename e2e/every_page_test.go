@@ -40,8 +40,8 @@ func TestEveryPage(t *testing.T) {
 	}
 }
 
-// TestNoPageScrollsSideways fills every page with the longest that is taken.
-func TestNoPageScrollsSideways(t *testing.T) {
+// TestTheLongestValuesFitOnEveryPage fills the pages with the longest that is taken: none scrolls sideways, and nothing lies on something else.
+func TestTheLongestValuesFitOnEveryPage(t *testing.T) {
 	for _, shown := range newWorld(t, extreme).pages() {
 		t.Run(shown.name, func(t *testing.T) {
 			t.Parallel()

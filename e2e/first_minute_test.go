@@ -10,8 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chromedp/chromedp"
-
 	"github.com/claviger/claviger/internal/testkit"
 )
 
@@ -128,22 +126,20 @@ func signOut(tab *Tab) {
 	tab.Press("Account of " + ada)
 	tab.Press("Sign out")
 	tab.At("/signin")
-	if err := tab.do(chromedp.NavigateBack()); err != nil {
-		tab.fail("going back: %v", err)
-	}
-	tab.Until("the sign-in page in place of what was there", `location.pathname === "/signin" && document.querySelector("#f-password")`)
-	tab.SeeNot("first_shop")
+	evaluate[any](tab, `history.back()`)
+	tab.At("/signin?next=%2Fprojects%2Ffirst-shop%2Fkeys")
+	tab.SeeNot("partner_acme")
 }
 
 // paste runs a command as a person does who copies it into a terminal.
 func paste(tab *Tab, command string) testkit.Reply {
 	tab.Helper()
 	if _, err := exec.LookPath("curl"); err != nil {
-		match := regexp.MustCompile(`^curl -H "X-API-Key: (\S+)" http://[^/]+(\S+)$`).FindStringSubmatch(command)
+		match := regexp.MustCompile(`^(?:export API_KEY="(.*)"\n)?curl -H "X-API-Key: (\S+)" http://[^/]+(\S+)$`).FindStringSubmatch(command)
 		if match == nil {
 			tab.Fatalf("this is no curl command: %s", command)
 		}
-		return tab.App.Call(http.MethodGet, match[2], "", "X-API-Key", match[1])
+		return tab.App.Call(http.MethodGet, match[3], "", "X-API-Key", strings.Replace(match[2], "$API_KEY", match[1], 1))
 	}
 	output, err := exec.CommandContext(tab.Context(), "sh", "-c", command).Output()
 	if err != nil {

@@ -108,8 +108,8 @@ func (v *world) pages() []shown {
 
 	add(v.owner, "no requests", at(v.waiting+"/logs"))
 	add(v.owner, "logs", at(v.project+"/logs"))
-	add(v.owner, "logs filtered", at(v.project+"/logs?"+url.Values{"key": {v.usedName}, "range": {"1h"}, "code": {"valid"}}.Encode()))
-	add(v.owner, "logs of a stretch of time", at(v.project+"/logs?range=custom&from=2026-01-02T03:04&to=&time_zone=Europe%2FBerlin"))
+	add(v.owner, "logs filtered", at(v.project+"/logs?"+url.Values{"key": {"old_importer"}, "range": {"1h"}, "code": {"key_inactive"}}.Encode()))
+	add(v.owner, "logs of a stretch of time", at(v.project+"/logs?key=old_importer&range=custom&from=2026-01-02T03:04&to=&time_zone=Europe%2FBerlin"))
 	add(v.owner, "no request matches", at(v.project+"/logs?key=no_such_key"))
 	add(v.owner, "admitted request", at(v.admitted))
 	add(v.owner, "rejected request", at(v.rejected))

@@ -15,7 +15,7 @@ import (
 // Open goes to a path of the app.
 func (tab *Tab) Open(path string) {
 	tab.Helper()
-	if err := tab.do(chromedp.Navigate(tab.App.URL + path)); err != nil {
+	if _, err := run(tab, chromedp.Navigate(tab.App.URL+path)); err != nil {
 		tab.fail("opening %s: %v", path, err)
 	}
 }
@@ -23,7 +23,7 @@ func (tab *Tab) Open(path string) {
 // Reload loads the page again, as F5 does.
 func (tab *Tab) Reload() {
 	tab.Helper()
-	if err := tab.do(chromedp.Reload()); err != nil {
+	if _, err := run(tab, chromedp.Reload()); err != nil {
 		tab.fail("reloading: %v", err)
 	}
 }
@@ -37,7 +37,7 @@ func pressable(text string) chromedp.JSPath {
 // Press clicks the link or button that says text, with the mouse.
 func (tab *Tab) Press(text string) {
 	tab.Helper()
-	if err := tab.do(chromedp.Click(pressable(text), chromedp.NodeVisible)); err != nil {
+	if _, err := run(tab, chromedp.Click(pressable(text), chromedp.NodeVisible)); err != nil {
 		tab.fail("pressing %q: %v", text, err)
 	}
 }
@@ -45,7 +45,7 @@ func (tab *Tab) Press(text string) {
 // click clicks in the middle of what css selects.
 func (tab *Tab) click(css string) {
 	tab.Helper()
-	if err := tab.do(chromedp.Click(chromedp.CSS(css), chromedp.NodeVisible)); err != nil {
+	if _, err := run(tab, chromedp.Click(chromedp.CSS(css), chromedp.NodeVisible)); err != nil {
 		tab.fail("clicking %s: %v", css, err)
 	}
 }
@@ -53,7 +53,7 @@ func (tab *Tab) click(css string) {
 // keys presses keys of the keyboard, one after the other.
 func (tab *Tab) keys(keys string) {
 	tab.Helper()
-	if err := tab.do(chromedp.KeyEvent(keys)); err != nil {
+	if _, err := run(tab, chromedp.KeyEvent(keys)); err != nil {
 		tab.fail("pressing keys: %v", err)
 	}
 }
@@ -69,16 +69,16 @@ func labelled(label string) chromedp.JSPath {
 func (tab *Tab) Fill(label, text string) {
 	tab.Helper()
 	field := labelled(label)
-	kind, err := chromedp.Run(tab.ctx, chromedp.JavascriptAttribute[string](field, "type", chromedp.NodeVisible))
+	kind, err := run(tab, chromedp.JavascriptAttribute[string](field, "type", chromedp.NodeVisible))
 	switch {
 	case err != nil:
 	case kind == "datetime-local": // its parts and their order are those of the browser's language
-		err = tab.do(chromedp.SetValue(field, text))
+		_, err = run(tab, chromedp.SetValue(field, text))
 	case kind == "select-one":
-		err = tab.do(chromedp.SendKeys(field, text))
+		_, err = run(tab, chromedp.SendKeys(field, text))
 	default:
 		evaluate[any](tab, string(field)+".select()")
-		err = tab.do(chromedp.SendKeys(field, text))
+		_, err = run(tab, chromedp.SendKeys(field, text))
 	}
 	if err != nil {
 		tab.fail("filling %q: %v", label, err)
@@ -88,7 +88,7 @@ func (tab *Tab) Fill(label, text string) {
 // Choose clicks the box or the button of a choice with that label.
 func (tab *Tab) Choose(label string) {
 	tab.Helper()
-	if err := tab.do(chromedp.Click(labelled(label))); err != nil {
+	if _, err := run(tab, chromedp.Click(labelled(label))); err != nil {
 		tab.fail("choosing %q: %v", label, err)
 	}
 }
@@ -112,7 +112,7 @@ func (tab *Tab) Until(what, condition string) {
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		var holds bool
 		// While one page gives way to the next there is nothing to ask; that is no failure.
-		if holds, err = chromedp.Run(tab.ctx, chromedp.Evaluate[bool](`!!(`+condition+`)`)); err == nil && holds {
+		if holds, err = run(tab, chromedp.Evaluate[bool](`!!(`+condition+`)`)); err == nil && holds {
 			return
 		}
 	}
@@ -202,8 +202,8 @@ func (tab *Tab) Prefer(scheme string) {
 // fail ends the test and shows what the person saw.
 func (tab *Tab) fail(format string, arguments ...any) {
 	tab.Helper()
-	where, _ := chromedp.Run(tab.ctx, chromedp.Location())
-	body, _ := chromedp.Run(tab.ctx, chromedp.Evaluate[string](`document.body.innerText`))
+	where, _ := run(tab, chromedp.Location())
+	body, _ := run(tab, chromedp.Evaluate[string](`document.body.innerText`))
 	if u, err := url.Parse(where); err == nil {
 		where = u.RequestURI()
 	}

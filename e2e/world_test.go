@@ -18,11 +18,10 @@ type world struct {
 
 	owner, newcomer, maker string // sessions: of who has it all, of who has nothing yet, and of who makes new things
 
-	project, waiting, workshop          string // paths; without requests yet, and of the maker
-	used, unused, inactive, revoked, re string // paths of keys
-	defaultKey                          string
-	admitted, rejected                  string // paths of requests
-	usedName                            string
+	project, waiting, workshop                  string // paths; without requests yet, and of the maker
+	defaultKey, used, unused, inactive, revoked string // paths of keys
+	admitted, rejected                          string // paths of requests
+	usedName                                    string
 }
 
 // words are what people typed into a world.
@@ -60,7 +59,7 @@ func newWorld(t *testing.T, w words) *world {
 	_, newcomer := v.app.SignUp("grace@example.com")
 	maker, workshop := v.app.SignUp("alan@example.com")
 
-	shop, first, _ := v.create(user, models.ProjectInput{Name: w.project, Slug: slugOf(w.project)})
+	shop, first, _ := v.create(user, models.ProjectInput{Name: w.project, Slug: models.Slugify(w.project)})
 	waiting, _, _ := v.create(user, models.ProjectInput{Name: "Nothing yet"})
 	v.create(user, models.ProjectInput{Name: "Billing", KeyPrefix: "billingprefx"})
 	bench, _, _ := v.create(maker, models.ProjectInput{Name: "Workshop"})
@@ -77,7 +76,7 @@ func newWorld(t *testing.T, w words) *world {
 	unused, _ := v.app.Key(shop, models.KeyInput{Name: "ci_smoke_tests", Type: models.TypeTest, Category: "development", SelfRotation: true})
 	v.unused, v.inactive, v.revoked = testkit.KeyPath(shop, unused), testkit.KeyPath(shop, inactive), testkit.KeyPath(shop, gone)
 	for id, action := range map[int64]models.KeyAction{inactive.ID: models.ActionDeactivate, gone.ID: models.ActionRevoke} {
-		if _, err := v.app.Store.ChangeKeyState(t.Context(), shop.ID, id, action); err != nil {
+		if _, err := v.app.Store.ChangeKeyState(t.Context(), shop.ID, id, testkit.Actor(user.ID), action); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -113,11 +112,9 @@ func (v *world) signIn(b *testkit.Browser, email string) string {
 
 func (v *world) create(user *models.User, in models.ProjectInput) (*models.Project, *models.Key, string) {
 	v.app.T.Helper()
-	project, key, secret, err := v.app.Store.CreateProject(v.app.T.Context(), user.ID, in)
+	project, key, secret, err := v.app.Store.CreateProject(v.app.T.Context(), user.Actor("192.0.2.1"), in)
 	if err != nil {
 		v.app.T.Fatal(err)
 	}
 	return project, key, secret.Plain()
 }
-
-func slugOf(name string) string { return models.Slugify(name) }

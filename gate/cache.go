@@ -27,6 +27,9 @@ type cache[K comparable, V any] struct {
 	now    func() time.Time
 	limit  int           // entries for each shard, of known and of unknown names apart
 	maxAge time.Duration // after which a known value is read again; 0 is never
+	// unknownFor is how long "there is no such thing" is believed: no longer than a known value is, so that what another
+	// process makes is seen as soon as what it changes.
+	unknownFor time.Duration
 
 	// epoch grows with every forget. A look-up that was under way at the time may have read what was before the
 	// change: its result is not kept, and nobody who asks after the change waits for it.
@@ -52,7 +55,12 @@ type cached[V any] struct {
 // newCache makes a cache of at most about limit entries.
 func newCache[K comparable, V any](limit int, maxAge time.Duration, now func() time.Time,
 	text func(K) string, load func(context.Context, K) (*V, error)) *cache[K, V] {
-	c := &cache[K, V]{load: load, text: text, now: now, limit: max(1, limit/shards), maxAge: maxAge, seed: maphash.MakeSeed()}
+	c := &cache[K, V]{
+		load: load, text: text, now: now, limit: max(1, limit/shards), maxAge: maxAge, unknownFor: unknownFor, seed: maphash.MakeSeed(),
+	}
+	if maxAge > 0 {
+		c.unknownFor = min(unknownFor, maxAge)
+	}
 	for i := range c.shard {
 		c.shard[i].known, c.shard[i].unknown = map[K]cached[V]{}, map[K]time.Time{}
 	}
@@ -103,7 +111,7 @@ func (c *cache[K, V]) keep(shard *cacheShard[K, V], k K, value *V, epoch uint64)
 	}
 	if value == nil {
 		makeRoom(shard.unknown, c.limit)
-		shard.unknown[k] = c.now().Add(unknownFor)
+		shard.unknown[k] = c.now().Add(c.unknownFor)
 		return
 	}
 	delete(shard.unknown, k)

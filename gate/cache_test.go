@@ -92,6 +92,17 @@ func TestAnUnknownNameIsRememberedBriefly(t *testing.T) {
 	}
 }
 
+func TestAnUnknownNameIsBelievedNoLongerThanAKnownOne(t *testing.T) {
+	table, clock := newTable(), &moment{at: time.Unix(0, 0)}
+	c := newCache(1000, time.Second/2, clock.now, strconv.Itoa, table.load)
+	get(t, c, 1)
+	table.set(1, "made by another process")
+	clock.at = clock.at.Add(time.Second / 2)
+	if got := get(t, c, 1); got == "" {
+		t.Error("what another process made is not seen in time")
+	}
+}
+
 func TestManyAtOnceCauseOneLookUp(t *testing.T) {
 	table := newTable()
 	table.set(1, "one")

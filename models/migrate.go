@@ -15,7 +15,7 @@ import (
 var migrations embed.FS
 
 // Migrate brings the schema to what this binary expects and returns the version it is at then. A database that a newer
-// binary has migrated is left alone and is an error.
+// binary has migrated, or whose digests were made with another pepper, is left alone and is an error.
 func (s *Store) Migrate(ctx context.Context) (int64, error) {
 	provider, err := s.migrations(ctx)
 	if err != nil {
@@ -25,13 +25,19 @@ func (s *Store) Migrate(ctx context.Context) (int64, error) {
 	if err != nil {
 		return current, err
 	}
+	if current > 0 {
+		// A start with the wrong pepper must not change a database that it will refuse.
+		if err := s.checkPepper(ctx); err != nil {
+			return current, err
+		}
+	}
 	if _, err := provider.Up(ctx); err != nil {
 		return current, fmt.Errorf("cannot migrate the database: %w", err)
 	}
-	return newest, nil
+	return newest, s.checkPepper(ctx)
 }
 
-// CheckSchema is an error unless the schema is the one that this binary expects. It changes nothing, so that commands that
+// CheckSchema is an error unless schema and pepper are those that this binary expects. It changes nothing, so that commands that
 // only look may run beside a server of another version.
 func (s *Store) CheckSchema(ctx context.Context) error {
 	provider, err := s.migrations(ctx)
@@ -43,7 +49,10 @@ func (s *Store) CheckSchema(ctx context.Context) error {
 		err = fmt.Errorf("the database is older than this program: its schema is version %d, this program needs %d. "+
 			"Start the server, or run claviger migrate; nothing was changed", current, newest)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return s.checkPepper(ctx)
 }
 
 // schemaVersions are those of the database and of this binary; an error where the former is newer.

@@ -41,7 +41,7 @@ type Store struct {
 	passwords   *passwords
 }
 
-// Open connects to the database. It neither migrates nor checks the pepper: see [Store.Migrate] and [Store.CheckPepper].
+// Open connects to the database. Call [Store.Migrate] before anything else.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	s := &Store{pepper: o.Pepper, now: o.Now, random: o.Random}
 	if s.now == nil {
@@ -126,9 +126,9 @@ func (s *Store) snapshot(ctx context.Context, fn func(tx *gorm.DB) error) error 
 	return s.read.WithContext(ctx).Transaction(fn)
 }
 
-// CheckPepper compares the pepper with the one that the database's digests were made with, and remembers it if it is
+// checkPepper compares the pepper with the one that the database's digests were made with, and remembers it if it is
 // the first. A wrong pepper would make every key unknown, so the caller must not serve then.
-func (s *Store) CheckPepper(ctx context.Context) error {
+func (s *Store) checkPepper(ctx context.Context) error {
 	fingerprint := s.pepper.fingerprint()
 	result := s.write.WithContext(ctx).Exec(
 		"UPDATE instance SET pepper_fingerprint = ? WHERE id = 1 AND pepper_fingerprint IS NULL", fingerprint)

@@ -165,6 +165,8 @@
       // The native hint would cover what the legend already tells.
       plot.querySelectorAll("title").forEach((title) => title.remove());
     }
+    // News have written the totals over what the legend told.
+    for (const bar of document.querySelectorAll(".chart-bar[data-active]")) showBar(bar.closest("[data-chart]"), bar);
   };
 
   // Forms: a filter applies when it is changed; nothing is sent twice.
@@ -213,5 +215,7 @@
 
   replaceURL();
   enhance();
+  // On a phone the row of tabs scrolls, and the current one may lie outside.
+  document.querySelector(".tabs-bar [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
   setInterval(tick, 30000);
 })();
