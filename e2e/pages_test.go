@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"net/url"
+	"path"
 
 	"github.com/claviger/claviger/internal/testkit"
 )
@@ -104,6 +105,40 @@ func (v *world) pages() []shown {
 		tab.Until("the dialog", `document.querySelector(":popover-open")`)
 	})
 	add(v.owner, "edit key", at(v.used+"/edit"))
+	add(v.owner, "rotate key", at(v.used+"/rotate"))
+	add(v.owner, "replacement of a key", at(v.project+"/keys/new?replaces="+path.Base(v.used)))
+	add(v.owner, "revoke key", at(v.used+"/revoke"))
+	add(v.owner, "revoke refused", func(tab *Tab) {
+		tab.Open(v.used + "/revoke")
+		tab.Fill("The key's name", "another")
+		tab.Press("Revoke key")
+		tab.Until("the refusal", `document.querySelector("#f-confirm-error")`)
+	})
+	add(v.maker, "retiring version", func(tab *Tab) {
+		tab.Open(v.workshop + "/keys")
+		tab.click("tbody .row-link")
+		tab.See("Versions")
+		tab.Press("Rotate")
+		tab.click(`input[value="24h"]`)
+		tab.Press("Rotate key")
+		tab.See("Copy it now")
+		tab.Press("I have copied it")
+		tab.See("Retiring")
+	})
+
+	add(v.owner, "categories", at(v.project+"/categories"))
+	add(v.owner, "no tokens", at(v.project+"/tokens"))
+	add(v.owner, "new token", at(v.project+"/tokens/new"))
+	add(v.owner, "new token refused", func(tab *Tab) {
+		tab.Open(v.project + "/tokens/new")
+		tab.Fill("Name", "gateway")
+		tab.click(`input[value="validate"]`) // off: it is offered as the one scope
+		tab.Press("Create token")
+		tab.Until("the refusal", `document.querySelector("#f-scopes-error")`)
+	})
+	add(v.owner, "actions", at(v.project+"/actions"))
+	add(v.owner, "one action", at(v.project+"/actions/3"))
+	add(v.owner, "no action matches", at(v.project+"/actions?actor=nobody"))
 	add(v.owner, "edit default key", at(v.defaultKey+"/edit"))
 
 	add(v.owner, "no requests", at(v.waiting+"/logs"))

@@ -100,6 +100,14 @@ func TestKeyFormKeepsWhatWasTypedAndNamesTheField(t *testing.T) {
 				t.Errorf("the summary does not lead to %s", field)
 			}
 		}
+		var order []string
+		for _, link := range page.Find(".notice-danger a").EachIter() {
+			to, _ := link.Attr("href")
+			order = append(order, to)
+		}
+		if got := strings.Join(order, " "); got != "#f-name #f-new_category #f-expires_at" {
+			t.Errorf("the summary is not in the order of the form: %s", got)
+		}
 		if v, _ := page.Find("#f-name").Attr("value"); v != "not-good" {
 			t.Errorf("name %q", v)
 		}

@@ -9,13 +9,15 @@ import "github.com/a-h/templ"
 import templruntime "github.com/a-h/templ/runtime"
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 )
 
 // FormProblems is FormErrors for what a failed attempt gave: a message about the form as a whole, and messages by field.
-// Where there are messages by field, the one about the whole is their heading.
-func FormProblems(message string, fields map[string]string) templ.Component {
+// Where there are messages by field, the one about the whole is their heading. order names the fields as they stand in the
+// form; others follow by name.
+func FormProblems(message string, fields map[string]string, order ...string) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
@@ -37,7 +39,7 @@ func FormProblems(message string, fields map[string]string) templ.Component {
 		}
 		ctx = templ.ClearChildren(ctx)
 		if len(fields) > 0 {
-			templ_7745c5c3_Err = FormErrors(message, fieldErrors(fields)).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = FormErrors(message, fieldErrors(fields, order)).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -51,10 +53,19 @@ func FormProblems(message string, fields map[string]string) templ.Component {
 	})
 }
 
-func fieldErrors(fields map[string]string) []FieldError {
-	list := make([]FieldError, 0, len(fields))
-	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		list = append(list, FieldError{Field: name, Text: fields[name]})
+func fieldErrors(fields map[string]string, order []string) []FieldError {
+	place := func(name string) int {
+		if i := slices.Index(order, name); i >= 0 {
+			return i
+		}
+		return len(order)
+	}
+	names := slices.SortedFunc(maps.Keys(fields), func(a, b string) int {
+		return cmp.Or(cmp.Compare(place(a), place(b)), cmp.Compare(a, b))
+	})
+	list := make([]FieldError, len(names))
+	for i, name := range names {
+		list[i] = FieldError{Field: name, Text: fields[name]}
 	}
 	return list
 }
