@@ -740,7 +740,7 @@ func retiringActions(p ShowProps, v Version) templ.Component {
 		}
 		ctx = templ.ClearChildren(ctx)
 		action := p.path("/versions/" + strconv.Itoa(v.Number) + "/end")
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 27, "<div class=\"flex flex-wrap items-end justify-end gap-2\"><form method=\"post\" action=\"")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 27, "<div class=\"flex flex-wrap items-end justify-end gap-2 sm:flex-nowrap\"><form method=\"post\" action=\"")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
