@@ -156,8 +156,7 @@ func (h *Handlers) createKey(c echo.Context) error {
 	form, in, problems := readKeyForm(c, nil)
 	p := keys.FormProps{Form: form}
 	if len(problems) > 0 {
-		p.Errors, p.Message = problems, "Please correct what is marked."
-		return h.renderKeyForm(c, http.StatusUnprocessableEntity, p)
+		return h.keyFormProblem(c, p, withProblems(problems, in.Check(nil, h.Now())))
 	}
 	key, secret, err := h.Store.CreateKey(c.Request().Context(), m.ID, h.actor(c), in)
 	if err != nil {
@@ -184,8 +183,7 @@ func (h *Handlers) updateKey(c echo.Context) error {
 	form.Type = string(before.Type)
 	p := keys.FormProps{Form: form, KeyID: before.ID, KeyName: before.Name, Default: before.IsDefault}
 	if len(problems) > 0 {
-		p.Errors, p.Message = problems, "Please correct what is marked."
-		return h.renderKeyForm(c, http.StatusUnprocessableEntity, p)
+		return h.keyFormProblem(c, p, withProblems(problems, in.Check(&before.Key, h.Now())))
 	}
 	key, err := h.Store.UpdateKey(c.Request().Context(), m.ID, before.ID, h.actor(c), in)
 	if err != nil {
@@ -196,6 +194,20 @@ func (h *Handlers) updateKey(c echo.Context) error {
 		return err
 	}
 	return web.Redirect(c, keyPath(m, key.ID))
+}
+
+// withProblems adds what the rules say to problems of shape, so that a person sees all of it at once.
+func withProblems(problems map[string]string, rules error) error {
+	fields, _, other := formProblem(rules)
+	if other != nil {
+		return other
+	}
+	for name, text := range fields {
+		if problems[name] == "" {
+			problems[name] = text
+		}
+	}
+	return &models.Error{Code: models.CodeInvalid, Message: "Please correct what is marked.", Fields: problems}
 }
 
 // keyFormProblem shows the form again with what was typed and what is wrong with it.

@@ -176,7 +176,7 @@ func TestEveryFieldOfAKeyComesThroughTheForm(t *testing.T) {
 			"quota_daily": {"ten"}, "quota_weekly": {"0"}, "quota_monthly": {"3000"}, "quota_total": {""},
 		}
 		page := b.Post("/projects/shop/keys", form)
-		if page.Status != 422 || page.FieldError("quota_daily") == "" {
+		if page.Status != 422 || page.FieldError("quota_daily") == "" || page.FieldError("quota_weekly") == "" || page.FieldError("self_rotation") == "" {
 			t.Errorf("%d %s", page.Status, page.Text())
 		}
 		form.Set("quota_daily", "10")

@@ -245,6 +245,9 @@ var (
 	packagePattern  = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)+$`)
 )
 
+// Check holds the input against the rules of its fields, without the database. before is the key as it was, nil for a new one.
+func (in KeyInput) Check(before *Key, now time.Time) error { return in.normalize(before, now) }
+
 // normalize trims and checks each field. before is the key as it was, nil for a new one.
 func (in *KeyInput) normalize(before *Key, now time.Time) error {
 	problems := fieldErrors{}
