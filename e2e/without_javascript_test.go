@@ -10,8 +10,13 @@ import (
 )
 
 func TestEverythingWorksWithoutJavaScript(t *testing.T) {
-	t.Parallel()
-	tab := newTab(t, newApp(t, sqliteURL(t)))
+	testkit.EachDatabase(t, func(t *testing.T, url string) {
+		t.Parallel()
+		journeyWithoutJavaScript(newTab(t, newApp(t, url)))
+	})
+}
+
+func journeyWithoutJavaScript(tab *Tab) {
 	command(tab, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
 	tab.Open("/")
 	tab.At("/signup")

@@ -1,0 +1,94 @@
+package models
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"gorm.io/gorm"
+)
+
+// GateKey is what the gate needs of one version of a key. It is read once and then shared by all requests: never changed.
+type GateKey struct {
+	ProjectID     int64
+	KeyID         int64
+	Name          string
+	Type          KeyType
+	Category      string
+	State         KeyState
+	ExpiresAt     *time.Time
+	SelfRotation  bool
+	Restrictions  `gorm:"embedded"`
+	Version       int
+	VersionEndsAt *time.Time // of a version that is retiring, or has ended
+}
+
+// Use is what a request says of the app that makes it.
+type Use struct {
+	Platform string // ios, android, or empty where nothing was said
+	BundleID string // an iOS bundle ID or an Android package name
+}
+
+// Refusal is the code with which the key itself is turned away at now, or [Valid]: checks 4 to 8 of product.md, section 3.
+func (k *GateKey) Refusal(now time.Time, use Use) Code {
+	if k.VersionEndsAt != nil && !now.Before(*k.VersionEndsAt) {
+		return KeyRevoked
+	}
+	switch StatusOf(k.State, k.ExpiresAt, now) {
+	case StatusRevoked:
+		return KeyRevoked
+	case StatusInactive:
+		return KeyInactive
+	case StatusExpired:
+		return KeyExpired
+	}
+	return k.Restrictions.Refusal(use)
+}
+
+// Refusal compares what a request says of its app with what the key allows. Both are headers, which can be forged: they
+// keep honest mistakes out, and nobody else.
+func (r *Restrictions) Refusal(use Use) Code {
+	bundle := ""
+	switch use.Platform {
+	case "ios":
+		bundle = r.IOSBundleID
+		if !r.PlatformIOS && r.PlatformAndroid {
+			return PlatformNotAllowed
+		}
+	case "android":
+		bundle = r.AndroidPackage
+		if !r.PlatformAndroid && r.PlatformIOS {
+			return PlatformNotAllowed
+		}
+	default:
+		if r.PlatformIOS || r.PlatformAndroid {
+			return PlatformNotAllowed
+		}
+		// Without a platform either one will do.
+		if (r.IOSBundleID != "" || r.AndroidPackage != "") && use.BundleID != "" &&
+			use.BundleID != r.IOSBundleID && use.BundleID != r.AndroidPackage {
+			return BundleNotAllowed
+		}
+		return Valid
+	}
+	if bundle != "" && use.BundleID != bundle {
+		return BundleNotAllowed
+	}
+	return Valid
+}
+
+// FindKey looks a digest up among the versions of all keys; nil where there is none.
+func (s *Store) FindKey(ctx context.Context, digest Digest) (*GateKey, error) {
+	var key GateKey
+	err := s.read.WithContext(ctx).Table("key_versions").
+		Select("keys.project_id, keys.id AS key_id, keys.name, keys.type, categories.name AS category, keys.state, keys.expires_at, keys.self_rotation, "+
+			"keys.platform_ios, keys.platform_android, keys.ios_bundle_id, keys.android_package, "+
+			"key_versions.number AS version, key_versions.ends_at AS version_ends_at").
+		Joins("JOIN keys ON keys.id = key_versions.key_id").
+		Joins("JOIN categories ON categories.id = keys.category_id").
+		Where("key_versions.digest = ?", digest[:]).Take(&key).Error
+	if errors.Is(err, gorm.ErrRecordNotFound) {
+		return nil, nil
+	}
+	return &key, err
+}

@@ -1,0 +1,117 @@
+package models
+
+import (
+	"context"
+	"regexp"
+	"strconv"
+
+	"gorm.io/gorm"
+)
+
+// keyDetails selects keys of a project with what [KeyDetails] adds, in one query.
+func (s *Store) keyDetails(ctx context.Context, projectID int64) *gorm.DB {
+	return s.read.WithContext(ctx).Table("keys").
+		Select("keys.*, categories.name AS category, COALESCE(users.email, '') AS creator_email, key_versions.prefix, key_versions.last4").
+		Joins("JOIN categories ON categories.id = keys.category_id").
+		Joins("JOIN key_versions ON key_versions.key_id = keys.id AND key_versions.number = keys.version").
+		Joins("LEFT JOIN users ON users.id = keys.created_by").
+		Where("keys.project_id = ?", projectID)
+}
+
+// Key reads one key of the project, or [CodeNotFound].
+func (s *Store) Key(ctx context.Context, projectID, keyID int64) (*KeyDetails, error) {
+	var key KeyDetails
+	err := s.keyDetails(ctx, projectID).Where("keys.id = ?", keyID).Take(&key).Error
+	return &key, notFoundAs(err, "key")
+}
+
+// KeyFilter narrows a list of keys; empty fields do not.
+type KeyFilter struct {
+	Search   string // part of the name or the description, or the last 4 characters
+	Type     KeyType
+	Category string
+	Status   KeyStatus
+	Before   int64 // only keys with a smaller id: the cursor
+	Limit    int
+}
+
+// KeyPage is a stretch of the list, newest first.
+type KeyPage struct {
+	Keys []KeyDetails
+	Next int64 // cursor of the next page, 0 on the last one
+}
+
+// Keys lists keys of a project, newest first.
+func (s *Store) Keys(ctx context.Context, projectID int64, f KeyFilter) (KeyPage, error) {
+	q := s.keyDetails(ctx, projectID)
+	if f.Search != "" {
+		q = q.Where(`(lower(keys.name) LIKE ? ESCAPE '\' OR lower(keys.description) LIKE ? ESCAPE '\' OR key_versions.last4 = ?)`,
+			like(f.Search), like(f.Search), f.Search)
+	}
+	if f.Type != "" {
+		q = q.Where("keys.type = ?", f.Type)
+	}
+	if f.Category != "" {
+		q = q.Where("categories.name = ?", f.Category)
+	}
+	now := s.Now()
+	switch f.Status { // the same rule as StatusOf, for the database
+	case StatusActive:
+		q = q.Where("keys.state = 'active' AND (keys.expires_at IS NULL OR keys.expires_at > ?)", now)
+	case StatusExpired:
+		q = q.Where("keys.state = 'active' AND keys.expires_at <= ?", now)
+	case StatusInactive, StatusRevoked:
+		q = q.Where("keys.state = ?", string(f.Status))
+	}
+	if f.Before > 0 {
+		q = q.Where("keys.id < ?", f.Before)
+	}
+	var page KeyPage
+	if err := q.Order("keys.id DESC").Limit(f.Limit + 1).Find(&page.Keys).Error; err != nil {
+		return KeyPage{}, err
+	}
+	if len(page.Keys) > f.Limit {
+		page.Keys = page.Keys[:f.Limit]
+		page.Next = page.Keys[f.Limit-1].ID
+	}
+	return page, nil
+}
+
+// CountActiveKeys counts the keys that are active at this moment: not inactive, not revoked, not expired.
+func (s *Store) CountActiveKeys(ctx context.Context, projectID int64) (n int64, err error) {
+	err = s.read.WithContext(ctx).Model(&Key{}).
+		Where("project_id = ? AND state = 'active' AND (expires_at IS NULL OR expires_at > ?)", projectID, s.Now()).Count(&n).Error
+	return n, err
+}
+
+// KeyIDByName finds the key that has or had the name.
+func (s *Store) KeyIDByName(ctx context.Context, projectID int64, name string) (int64, error) {
+	var row KeyName
+	err := s.read.WithContext(ctx).Where("project_id = ? AND name = ?", projectID, name).Take(&row).Error
+	return row.KeyID, notFoundAs(err, "key")
+}
+
+// FreeKeyName gives a name like the given one that no key of the project has or had: "server_prod_2".
+func (s *Store) FreeKeyName(ctx context.Context, projectID int64, name string) (string, error) {
+	base := numberAtEnd.ReplaceAllString(name, "")
+	for n := 2; ; n++ {
+		suffix := "_" + strconv.Itoa(n)
+		candidate := cut(base, maxKeyName-len(suffix)) + suffix
+		_, err := s.KeyIDByName(ctx, projectID, candidate)
+		if IsNotFound(err) {
+			return candidate, nil
+		}
+		if err != nil {
+			return "", err
+		}
+	}
+}
+
+var numberAtEnd = regexp.MustCompile(`_[0-9]{1,3}$`)
+
+// RecentKeyNames lists the names of the keys used last, for suggestions.
+func (s *Store) RecentKeyNames(ctx context.Context, projectID int64, limit int) (names []string, err error) {
+	err = s.read.WithContext(ctx).Model(&Key{}).Where("project_id = ?", projectID).
+		Order("last_used_at IS NULL, last_used_at DESC, id DESC").Limit(limit).Pluck("name", &names).Error
+	return names, err
+}
