@@ -12,11 +12,12 @@ import (
 func TestEverythingWorksWithoutJavaScript(t *testing.T) {
 	testkit.EachDatabase(t, func(t *testing.T, url string) {
 		t.Parallel()
-		journeyWithoutJavaScript(newTab(t, newApp(t, url)))
+		journeyWithoutJavaScript(t, newTab(t, newApp(t, url)))
 	})
 }
 
-func journeyWithoutJavaScript(tab *Tab) {
+func journeyWithoutJavaScript(t *testing.T, tab *Tab) {
+	t.Helper()
 	command(tab, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
 	tab.Open("/")
 	tab.At("/signup")
