@@ -2,11 +2,9 @@ package handlers
 
 import (
 	"net/http"
-	"strconv"
 
 	"github.com/labstack/echo/v4"
 
-	"github.com/claviger/claviger/models"
 	"github.com/claviger/claviger/views/account"
 	"github.com/claviger/claviger/web"
 )
@@ -72,11 +70,11 @@ func (h *Handlers) changePassword(c echo.Context) error {
 }
 
 func (h *Handlers) endSession(c echo.Context) error {
-	id, err := strconv.ParseInt(c.Param("session"), 10, 64)
+	id, err := pathID(c, "session", "session")
 	if err != nil {
-		return models.NotFound("session")
+		return err
 	}
-	if err := h.Store.EndSession(c.Request().Context(), h.userID(c), id); err != nil {
+	if err := h.Store.EndSession(c.Request().Context(), h.actor(c).ID, id); err != nil {
 		return err
 	}
 	if err := h.Sessions.Notify(c, "success", "The session was signed out."); err != nil {

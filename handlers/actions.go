@@ -75,13 +75,9 @@ func (q actionQuery) values() url.Values {
 }
 
 func (q actionQuery) filter(now time.Time, limit int) models.ActionFilter {
-	f := models.ActionFilter{Actor: q.actor, Action: q.action, Object: q.object, Before: q.before, Limit: limit}
-	for _, r := range logRanges {
-		if r.value == q.span {
-			f.From = now.Add(-r.length)
-		}
+	return models.ActionFilter{
+		Actor: q.actor, Action: q.action, Object: q.object, From: rangeStart(q.span, now), Before: q.before, Limit: limit,
 	}
-	return f
 }
 
 // actions is the page of what was changed in a project.
@@ -124,9 +120,9 @@ func (h *Handlers) actions(c echo.Context) error {
 // action is the page of one change.
 func (h *Handlers) action(c echo.Context) error {
 	m := web.Membership(c)
-	seq, err := strconv.ParseInt(c.Param("seq"), 10, 64)
+	seq, err := pathID(c, "seq", "change")
 	if err != nil {
-		return models.NotFound("change")
+		return err
 	}
 	row, err := h.Store.Action(c.Request().Context(), m.ID, seq)
 	if err != nil {
@@ -148,13 +144,6 @@ func (h *Handlers) action(c echo.Context) error {
 		return err
 	}
 	return web.Render(c, http.StatusOK, actions.Show(p))
-}
-
-func withQuery(path string, v url.Values) string {
-	if len(v) == 0 {
-		return path
-	}
-	return path + "?" + v.Encode()
 }
 
 func actionEntry(root string, row *models.Action) actions.Entry {

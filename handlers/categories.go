@@ -66,9 +66,9 @@ func (h *Handlers) createCategory(c echo.Context) error {
 
 // categoryOf reads the label that the path names, one that may be changed.
 func (h *Handlers) categoryOf(c echo.Context) (*models.CategoryUse, error) {
-	id, err := strconv.ParseInt(c.Param("category"), 10, 64)
+	id, err := pathID(c, "category", "category")
 	if err != nil {
-		return nil, models.NotFound("category")
+		return nil, err
 	}
 	category, err := h.Store.Category(c.Request().Context(), web.Membership(c).ID, id)
 	if err != nil {

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"net/url"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -123,15 +125,6 @@ func fillProject(p *layout.PageProps, m *models.Membership, tab string) {
 
 func projectPath(p *models.Project) string { return "/projects/" + p.Slug }
 
-// userID is the signed-in user of a route that requires one.
-func (h *Handlers) userID(c echo.Context) int64 {
-	session, err := h.Sessions.Current(c)
-	if err != nil || session == nil {
-		panic("a route without a user asked for its user")
-	}
-	return session.UserID
-}
-
 // actor is who makes the change of a route that requires a user.
 func (h *Handlers) actor(c echo.Context) models.Actor {
 	session, err := h.Sessions.Current(c)
@@ -139,6 +132,23 @@ func (h *Handlers) actor(c echo.Context) models.Actor {
 		panic("a route without a user asked for its user")
 	}
 	return session.User.Actor(c.RealIP())
+}
+
+// pathID is the number that the path has for a thing; [models.CodeNotFound] where it is none. what names the thing.
+func pathID(c echo.Context, param, what string) (int64, error) {
+	id, err := strconv.ParseInt(c.Param(param), 10, 64)
+	if err != nil {
+		return 0, models.NotFound(what)
+	}
+	return id, nil
+}
+
+// withQuery is an address with parameters, and without the question mark where there are none.
+func withQuery(path string, v url.Values) string {
+	if len(v) == 0 {
+		return path
+	}
+	return path + "?" + v.Encode()
 }
 
 // queryText is a parameter of the address as every database takes it in a condition: a NUL byte, which no row can hold,

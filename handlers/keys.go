@@ -42,12 +42,12 @@ func (h *Handlers) keys(c echo.Context) error {
 		p.Keys = append(p.Keys, h.keyItem(&k))
 	}
 	if before > 0 {
-		p.NewestHref = p.Root + "/keys?" + without(query, "before").Encode()
+		p.NewestHref = withQuery(p.Root+"/keys", without(query, "before"))
 	}
 	if page.Next > 0 {
 		older := without(query, "before")
 		older.Set("before", strconv.FormatInt(page.Next, 10))
-		p.OlderHref = p.Root + "/keys?" + older.Encode()
+		p.OlderHref = withQuery(p.Root+"/keys", older)
 	}
 	return web.Render(c, http.StatusOK, keys.List(p))
 }
@@ -118,13 +118,7 @@ func (h *Handlers) keyOf(c echo.Context) (*models.KeyDetails, error) {
 	return h.Store.Key(c.Request().Context(), web.Membership(c).ID, id)
 }
 
-func keyID(c echo.Context) (int64, error) {
-	id, err := strconv.ParseInt(c.Param("key"), 10, 64)
-	if err != nil {
-		return 0, models.NotFound("key")
-	}
-	return id, nil
-}
+func keyID(c echo.Context) (int64, error) { return pathID(c, "key", "key") }
 
 func (h *Handlers) key(c echo.Context) error {
 	m := web.Membership(c)

@@ -34,6 +34,16 @@ var logRanges = []struct {
 	{"30d", "Last 30 days", 30 * 24 * time.Hour},
 }
 
+// rangeStart is where the stretch of that value begins; the zero time for any other value.
+func rangeStart(value string, now time.Time) time.Time {
+	for _, r := range logRanges {
+		if r.value == value {
+			return now.Add(-r.length)
+		}
+	}
+	return time.Time{}
+}
+
 // logQuery is the log's filter as the URL holds it.
 type logQuery struct {
 	key, category, code, span, from, to, zone string
@@ -82,11 +92,7 @@ func (h *Handlers) logFilter(c echo.Context, q logQuery) (f models.LogFilter, pr
 			return f, nil, err
 		}
 	}
-	for _, r := range logRanges {
-		if r.value == q.span {
-			f.From = h.Now().Add(-r.length)
-		}
-	}
+	f.From = rangeStart(q.span, h.Now())
 	if q.span == customRange {
 		zone := web.ParseTimeZone(q.zone)
 		for _, bound := range []struct {
@@ -167,10 +173,7 @@ func (h *Handlers) logList(c echo.Context, q logQuery, page models.LogPage) logs
 		if name != "" {
 			v.Set(name, value)
 		}
-		if len(v) == 0 {
-			return root + "/logs"
-		}
-		return root + "/logs?" + v.Encode()
+		return withQuery(root+"/logs", v)
 	}
 	list := logs.RowsProps{
 		Root: root, Now: h.Now(), Zone: web.TimeZone(c), Entries: logEntries(page.Entries), Filtered: len(q.values()) > 0,

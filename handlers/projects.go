@@ -23,7 +23,7 @@ func (h *Handlers) projects(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	memberships, err := h.Store.Projects(c.Request().Context(), h.userID(c))
+	memberships, err := h.Store.Projects(c.Request().Context(), h.actor(c).ID)
 	if err != nil {
 		return err
 	}
@@ -84,11 +84,11 @@ func (h *Handlers) overview(c echo.Context) error {
 
 // overviewLive is what the page asks for every second: nothing while nothing is new.
 func (h *Handlers) overviewLive(c echo.Context) error {
-	p, err := h.liveProps(c, &web.Membership(c).Project)
+	p, news, err := h.liveProps(c, &web.Membership(c).Project, c.QueryParam("seen"))
 	if err != nil {
 		return err
 	}
-	if c.QueryParam("seen") == p.Seen() {
+	if !news {
 		return c.NoContent(http.StatusNoContent)
 	}
 	p.SecretShown = c.QueryParam("secret") == "shown"
@@ -104,39 +104,49 @@ func (h *Handlers) overviewProps(c echo.Context, m *models.Membership) (projects
 	fillProject(&p.Page, m, tabOverview)
 	p.KeyPrefix = m.KeyPrefix
 	p.CanWrite = m.Role.May(models.PermitWriteKeys)
-	p.Live, err = h.liveProps(c, &m.Project)
+	p.Live, _, err = h.liveProps(c, &m.Project, "")
 	return p, err
 }
 
-func (h *Handlers) liveProps(c echo.Context, project *models.Project) (projects.LiveProps, error) {
+// liveProps reads the part that renews itself. Where it still is what was seen there is no news, and the rest is not read:
+// every open page asks this all the time.
+func (h *Handlers) liveProps(c echo.Context, project *models.Project, seen string) (p projects.LiveProps, news bool, err error) {
 	ctx := c.Request().Context()
-	p := projects.LiveProps{
+	p = projects.LiveProps{
 		Root: projectPath(project), Now: h.Now(), Zone: web.TimeZone(c),
 		Curl: h.curl(project, "$API_KEY"), EnvLine: `export API_KEY="paste the key here"`,
 	}
+	recent, err := h.Store.RequestLogs(ctx, project.ID, models.LogFilter{Limit: recentRequests})
+	if err != nil {
+		return p, false, err
+	}
+	p.Recent = logEntries(recent.Entries)
+	if p.Seen() == seen {
+		return p, false, nil
+	}
 	usage, err := h.Store.UsageByMinute(ctx, project.ID, lastHour)
 	if err != nil {
-		return p, err
+		return p, false, err
 	}
 	for _, m := range usage {
 		p.Minutes = append(p.Minutes, projects.Minute(m))
 	}
-	recent, err := h.Store.RequestLogs(ctx, project.ID, models.LogFilter{Limit: recentRequests})
-	if err != nil {
-		return p, err
-	}
-	p.Recent = logEntries(recent.Entries)
 	p.ActiveKeys, err = h.Store.CountActiveKeys(ctx, project.ID)
-	return p, err
+	return p, true, err
 }
 
 // secretPanel is what is shown of a secret this once, with commands that work as they are.
 func (h *Handlers) secretPanel(project *models.Project, title string, secret models.Secret) *ui.SecretProps {
 	return &ui.SecretProps{
 		Title: title, Secret: secret.Plain(),
-		EnvLine: strings.ToUpper(strings.ReplaceAll(project.Slug, "-", "_")) + "_API_KEY=" + secret.Plain(),
+		EnvLine: envLine(project, "API_KEY", secret),
 		Curl:    h.curl(project, secret.Plain()),
 	}
+}
+
+// envLine sets a variable that is named for the project to the secret.
+func envLine(project *models.Project, name string, secret models.Secret) string {
+	return strings.ToUpper(strings.ReplaceAll(project.Slug, "-", "_")) + "_" + name + "=" + secret.Plain()
 }
 
 // curl is a command that validates key; a variable of the shell stays one.

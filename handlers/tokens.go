@@ -3,7 +3,6 @@ package handlers
 import (
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -96,7 +95,7 @@ func (h *Handlers) createToken(c echo.Context) error {
 	page.ReplaceURL = projectPath(&m.Project) + "/tokens"
 	shown := ui.SecretProps{
 		Title: "Secret of " + token.Name, Label: "Service token", Secret: secret.Plain(),
-		EnvLine: strings.ToUpper(strings.ReplaceAll(m.Slug, "-", "_")) + "_SERVICE_TOKEN=" + secret.Plain(),
+		EnvLine: envLine(&m.Project, "SERVICE_TOKEN", secret),
 	}
 	if token.Has(models.ScopeValidate) {
 		shown.Curl = h.trustedCurl(&m.Project, secret.Plain())
@@ -114,9 +113,9 @@ func (h *Handlers) trustedCurl(project *models.Project, token string) string {
 
 func (h *Handlers) revokeToken(c echo.Context) error {
 	m := web.Membership(c)
-	id, err := strconv.ParseInt(c.Param("token"), 10, 64)
+	id, err := pathID(c, "token", "service token")
 	if err != nil {
-		return models.NotFound("service token")
+		return err
 	}
 	token, err := h.Store.RevokeServiceToken(c.Request().Context(), m.ID, id, h.actor(c))
 	if err != nil {

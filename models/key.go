@@ -38,9 +38,6 @@ const (
 	StatusRevoked  KeyStatus = "revoked"
 )
 
-// KeyStatuses in the order in which filters offer them.
-var KeyStatuses = []KeyStatus{StatusActive, StatusInactive, StatusExpired, StatusRevoked}
-
 // StatusOf is the one rule of what a key is at a moment. The gate rejects by it and the dashboard shows it.
 // Where several hold, the one that validate would name comes out.
 func StatusOf(state KeyState, expiresAt *time.Time, now time.Time) KeyStatus {
