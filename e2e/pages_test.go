@@ -3,6 +3,7 @@ package e2e
 import (
 	"net/url"
 	"path"
+	"strings"
 
 	"github.com/claviger/claviger/internal/testkit"
 )
@@ -140,6 +141,28 @@ func (v *world) pages() []shown {
 	add(v.owner, "one action", at(v.project+"/actions/3"))
 	add(v.owner, "no action matches", at(v.project+"/actions?actor=nobody"))
 	add(v.owner, "edit default key", at(v.defaultKey+"/edit"))
+
+	add(v.owner, "settings", at(v.project+"/settings"))
+	add(v.owner, "settings refused", func(tab *Tab) {
+		tab.Open(v.project + "/settings")
+		tab.Fill("Key prefix", "x")
+		tab.Press("Save")
+		tab.Until("the refusal", `document.querySelector("#f-key_prefix-error")`)
+	})
+	add(v.owner, "keys at the maximum", at(v.waiting+"/keys"))
+	add(v.owner, "new key at the maximum", at(v.waiting+"/keys/new"))
+	add(v.owner, "plans", at("/admin/plans"))
+	add(v.owner, "plan", at("/admin/plans/3"))
+	add(v.owner, "plan refused", func(tab *Tab) {
+		tab.Open("/admin/plans/3")
+		tab.Fill("Active keys", "many")
+		tab.Press("Save")
+		tab.Until("the refusal", `document.querySelector("#f-active_keys-error")`)
+	})
+	add(v.owner, "all projects", at("/admin/projects"))
+	add(v.owner, "no project matches", at("/admin/projects?q=nothing+of+the+kind"))
+	add(v.owner, "plan of a project", at("/admin/projects"+strings.TrimPrefix(v.project, "/projects")))
+	add(v.owner, "instance actions", at("/admin/actions"))
 
 	add(v.owner, "no requests", at(v.waiting+"/logs"))
 	add(v.owner, "logs", at(v.project+"/logs"))

@@ -61,6 +61,9 @@ func newWorld(t *testing.T, w words) *world {
 
 	shop, first, _ := v.create(user, models.ProjectInput{Name: w.project, Slug: models.Slugify(w.project)})
 	waiting, _, _ := v.create(user, models.ProjectInput{Name: "Nothing yet"})
+	if _, err := v.app.Store.ChangeProjectPlan(t.Context(), user.Actor("192.0.2.1"), waiting.ID, 1, nil); err != nil {
+		t.Fatal(err)
+	}
 	v.create(user, models.ProjectInput{Name: "Billing", KeyPrefix: "billingprefx"})
 	bench, _, _ := v.create(maker, models.ProjectInput{Name: "Workshop"})
 	v.project, v.waiting, v.workshop = "/projects/"+shop.Slug, "/projects/"+waiting.Slug, "/projects/"+bench.Slug

@@ -49,10 +49,14 @@ func newWorld(t *testing.T, app *testkit.App) (*world, *testkit.Browser) {
 
 // path fills in what a route's path leaves open.
 func (w *world) path(route handlers.Route, project string) string {
+	seq := "5" // the service token's; the stranger's own project has fewer rows
+	if route.Access.InstanceAdmin {
+		seq = "1" // of the instance's own chain
+	}
 	return strings.NewReplacer(
 		":project", project, ":key", fmt.Sprint(w.key.ID), ":request", w.request, ":session", fmt.Sprint(w.session),
 		":category", fmt.Sprint(w.label.ID), ":token", fmt.Sprint(w.token.ID),
-		":seq", "5", // the service token's; the stranger's own project has fewer rows
+		":seq", seq, ":plan", "2",
 	).Replace(route.Path)
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/claviger/claviger/models"
 	"github.com/claviger/claviger/views/actions"
+	"github.com/claviger/claviger/views/layout"
 	"github.com/claviger/claviger/views/ui"
 	"github.com/claviger/claviger/web"
 )
@@ -24,8 +25,10 @@ const (
 	maxActionSearch = 254
 )
 
+type actionChoice struct{ value, label string }
+
 // actionChoices are the kinds of changes that the filter offers. One without a dot stands for all that begin with it.
-var actionChoices = []struct{ value, label string }{
+var actionChoices = []actionChoice{
 	{"key.create", "Key created"},
 	{"key.edit", "Key edited"},
 	{"key.activate", "Key activated"},
@@ -36,13 +39,18 @@ var actionChoices = []struct{ value, label string }{
 	{"key.delete", "Key deleted"},
 	{"category", "Categories"},
 	{"service_token", "Service tokens"},
-	{"project.create", "Project created"},
+	{"project", "Project and its plan"},
 }
+
+// instanceActionChoices are [actionChoices] for what concerns no project.
+var instanceActionChoices = []actionChoice{{"account", "Accounts"}, {"plan", "Plans"}}
 
 // actionVerbs say the last part of an action in words; the kind of the object follows.
 var actionVerbs = map[string]string{
 	"create": "created", "edit": "edited", "activate": "activated", "deactivate": "deactivated", "revoke": "revoked", "delete": "deleted",
 	"rotate": "rotated", "end_version": "moved the end of a version of", "rename": "renamed", "merge": "merged",
+	"change_plan": "changed the plan of", "change_slug": "changed the slug of", "set_default": "chose for new projects the",
+	"change_password": "changed the password of", "end_sessions": "signed out everywhere the",
 }
 
 var actorKinds = map[models.ActorKind]string{
@@ -80,21 +88,38 @@ func (q actionQuery) filter(now time.Time, limit int) models.ActionFilter {
 	}
 }
 
-// actions is the page of what was changed in a project.
+// actionLog is the one that a route speaks of: a project's, or the instance's own.
+type actionLog struct {
+	chain   int64
+	root    string // path of the project, or of the instance's pages
+	name    string // for files
+	choices []actionChoice
+	page    func(c echo.Context, title, tab string) (layout.PageProps, error)
+}
+
+func (h *Handlers) actionLog(c echo.Context) actionLog {
+	if c.Param("project") == "" {
+		return actionLog{models.InstanceChain, adminRoot, "instance", instanceActionChoices, h.adminPage}
+	}
+	m := web.Membership(c)
+	return actionLog{m.ID, projectPath(&m.Project), m.Slug, actionChoices, h.projectPage}
+}
+
+// actions is the page of what was changed in a project, or in the instance.
 func (h *Handlers) actions(c echo.Context) error {
-	m, q := web.Membership(c), readActionQuery(c)
-	rows, more, err := h.Store.Actions(c.Request().Context(), m.ID, q.filter(h.Now(), actionsPerPage))
+	log, q := h.actionLog(c), readActionQuery(c)
+	rows, more, err := h.Store.Actions(c.Request().Context(), log.chain, q.filter(h.Now(), actionsPerPage))
 	if err != nil {
 		return err
 	}
-	root := projectPath(&m.Project)
+	root := log.root
 	p := actions.ListProps{
 		Root: root, Now: h.Now(), Zone: web.TimeZone(c), Filtered: len(q.values()) > 0,
 		CSVHref: withQuery(root+"/actions.csv", q.values()),
 		Actor:   q.actor, Action: q.action, Object: q.object, Range: q.span,
 		Actions: []ui.Option{{Label: "Anything"}}, Ranges: []ui.Option{{Label: "Any time"}},
 	}
-	for _, a := range actionChoices {
+	for _, a := range log.choices {
 		p.Actions = append(p.Actions, ui.Option{Value: a.value, Label: a.label})
 	}
 	for _, r := range logRanges {
@@ -111,7 +136,7 @@ func (h *Handlers) actions(c echo.Context) error {
 		v.Set("before", strconv.FormatInt(rows[len(rows)-1].Seq, 10))
 		p.OlderHref = withQuery(root+"/actions", v)
 	}
-	if p.Page, err = h.projectPage(c, "Actions", tabActions); err != nil {
+	if p.Page, err = log.page(c, "Actions", tabActions); err != nil {
 		return err
 	}
 	return web.Render(c, http.StatusOK, actions.List(p))
@@ -119,18 +144,17 @@ func (h *Handlers) actions(c echo.Context) error {
 
 // action is the page of one change.
 func (h *Handlers) action(c echo.Context) error {
-	m := web.Membership(c)
+	log := h.actionLog(c)
 	seq, err := pathID(c, "seq", "change")
 	if err != nil {
 		return err
 	}
-	row, err := h.Store.Action(c.Request().Context(), m.ID, seq)
+	row, err := h.Store.Action(c.Request().Context(), log.chain, seq)
 	if err != nil {
 		return err
 	}
-	root := projectPath(&m.Project)
 	p := actions.ShowProps{
-		Root: root, Now: h.Now(), Zone: web.TimeZone(c), Entry: actionEntry(root, row), Row: strconv.FormatInt(row.Seq, 10), Action: row.Action,
+		Root: log.root, Now: h.Now(), Zone: web.TimeZone(c), Entry: actionEntry(log.root, row), Row: strconv.FormatInt(row.Seq, 10), Action: row.Action,
 	}
 	before, after := readFacts(row.Before), readFacts(row.After)
 	p.New, p.Gone = len(before) == 0, len(after) == 0
@@ -140,7 +164,7 @@ func (h *Handlers) action(c echo.Context) error {
 			p.Fields = append(p.Fields, field)
 		}
 	}
-	if p.Page, err = h.projectPage(c, "Change "+p.Row, tabActions); err != nil {
+	if p.Page, err = log.page(c, "Change "+p.Row, tabActions); err != nil {
 		return err
 	}
 	return web.Render(c, http.StatusOK, actions.Show(p))

@@ -31,14 +31,14 @@ func exportsTakeTheirTime(c echo.Context) bool { return strings.HasSuffix(c.Path
 // exportActions sends what the filter leaves of the action log, newest first, batch by batch. Where it fails midway the
 // connection is aborted, so that nobody takes a part for the whole.
 func (h *Handlers) exportActions(c echo.Context) error {
-	m := web.Membership(c)
+	log := h.actionLog(c)
 	filter := readActionQuery(c).filter(h.Now(), exportBatch)
-	rows, more, err := h.actionBatch(c, m.ID, filter)
+	rows, more, err := h.actionBatch(c, log.chain, filter)
 	if err != nil {
 		return err // nothing is sent yet: the page of the error is
 	}
 	response := c.Response()
-	name := m.Slug + "-actions-" + h.Now().UTC().Format(time.DateOnly) + ".csv"
+	name := log.name + "-actions-" + h.Now().UTC().Format(time.DateOnly) + ".csv"
 	response.Header().Set(echo.HeaderContentType, "text/csv; charset=utf-8")
 	response.Header().Set(echo.HeaderContentDisposition, `attachment; filename="`+name+`"`)
 	response.Header().Set(echo.HeaderCacheControl, "no-store")
@@ -52,7 +52,7 @@ func (h *Handlers) exportActions(c echo.Context) error {
 		}
 		response.Flush()
 		filter.Before = rows[len(rows)-1].Seq
-		rows, more, err = h.actionBatch(c, m.ID, filter)
+		rows, more, err = h.actionBatch(c, log.chain, filter)
 	}
 	if err != nil {
 		h.Log.Error("an export ended before its end", "request_id", web.RequestID(c).String(), "error", err)
@@ -62,12 +62,12 @@ func (h *Handlers) exportActions(c echo.Context) error {
 }
 
 // actionBatch reads the next rows, and gives the client time anew to take them.
-func (h *Handlers) actionBatch(c echo.Context, projectID int64, f models.ActionFilter) ([]models.Action, bool, error) {
+func (h *Handlers) actionBatch(c echo.Context, chain int64, f models.ActionFilter) ([]models.Action, bool, error) {
 	// Where it cannot be set, the client has the server's own time. The real one counts for connections.
 	_ = http.NewResponseController(c.Response()).SetWriteDeadline(time.Now().Add(exportBatchTimeout))
 	ctx, cancel := context.WithTimeout(c.Request().Context(), exportBatchTimeout)
 	defer cancel()
-	return h.Store.Actions(ctx, projectID, f)
+	return h.Store.Actions(ctx, chain, f)
 }
 
 func writeActions(w *csv.Writer, rows []models.Action) error {

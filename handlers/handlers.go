@@ -93,6 +93,7 @@ const (
 	tabCategories = "Categories"
 	tabTokens     = "Tokens"
 	tabActions    = "Actions"
+	tabSettings   = "Settings"
 )
 
 // projectPage is page for a project's route.
@@ -119,7 +120,8 @@ func fillProject(p *layout.PageProps, m *models.Membership, tab string) {
 	if m.Role.May(models.PermitAdminister) {
 		p.Tabs = append(p.Tabs,
 			ui.Tab{Label: tabTokens, Href: root + "/tokens", Icon: "shield", Current: tab == tabTokens},
-			ui.Tab{Label: tabActions, Href: root + "/actions", Icon: "clock", Current: tab == tabActions})
+			ui.Tab{Label: tabActions, Href: root + "/actions", Icon: "clock", Current: tab == tabActions},
+			ui.Tab{Label: tabSettings, Href: root + "/settings", Icon: "settings", Current: tab == tabSettings})
 	}
 }
 
@@ -167,7 +169,7 @@ func formProblem(err error) (fields map[string]string, message string, other err
 		return nil, "", err
 	}
 	switch known.Code {
-	case models.CodeInvalid, models.CodeConflict, models.CodeUnauthorized, models.CodeTooMany:
+	case models.CodeInvalid, models.CodeConflict, models.CodePlanLimit, models.CodeUnauthorized, models.CodeTooMany:
 		return known.Fields, known.Message, nil
 	}
 	return nil, "", err

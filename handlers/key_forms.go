@@ -36,7 +36,11 @@ func (h *Handlers) newKey(c echo.Context) error {
 			return err
 		}
 	}
-	return h.renderKeyForm(c, http.StatusOK, keys.FormProps{Form: form})
+	_, obstacle, err := h.roomForKey(c)
+	if err != nil {
+		return err
+	}
+	return h.renderKeyForm(c, http.StatusOK, keys.FormProps{Form: form, Message: obstacle})
 }
 
 // keyForm is the form as it stands for a key.
@@ -131,12 +135,17 @@ func readKeyForm(c echo.Context, before *models.Key) (form keys.Form, in models.
 
 // parseCap reads a quota; empty is none.
 func parseCap(field, text string, problems map[string]string) *int64 {
+	return parseWhole(field, text, "Enter a whole number, or leave it empty for no cap.", problems)
+}
+
+// parseWhole reads a whole number; empty is nil, and otherwise is the message for what is none.
+func parseWhole(field, text, otherwise string, problems map[string]string) *int64 {
 	if text = strings.TrimSpace(text); text == "" {
 		return nil
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {
-		problems[field] = "Enter a whole number, or leave it empty for no cap."
+		problems[field] = otherwise
 	}
 	return &n
 }

@@ -38,6 +38,9 @@ func (h *Handlers) keys(c echo.Context) error {
 	if p.Categories, err = h.categoryNames(c); err != nil {
 		return err
 	}
+	if p.Room, p.NewKeyObstacle, err = h.roomForKey(c); err != nil {
+		return err
+	}
 	for _, k := range page.Keys {
 		p.Keys = append(p.Keys, h.keyItem(&k))
 	}
@@ -50,6 +53,18 @@ func (h *Handlers) keys(c echo.Context) error {
 		p.OlderHref = withQuery(p.Root+"/keys", older)
 	}
 	return web.Render(c, http.StatusOK, keys.List(p))
+}
+
+// roomForKey says how many of the keys that the plan allows are active, where it has a maximum, and why there can be no
+// more of them, where that is so.
+func (h *Handlers) roomForKey(c echo.Context) (room, obstacle string, err error) {
+	ctx, m := c.Request().Context(), web.Membership(c)
+	plan, err := h.Store.ProjectPlan(ctx, &m.Project)
+	if err != nil || plan.Figures.ActiveKeys == nil {
+		return "", "", err
+	}
+	active, err := h.Store.CountActiveKeys(ctx, m.ID)
+	return ui.FormatCount(active) + " of " + ui.FormatCount(*plan.Figures.ActiveKeys) + " active keys", plan.ActiveKeysObstacle(active), err
 }
 
 func without(query url.Values, names ...string) url.Values {
@@ -129,13 +144,21 @@ func (h *Handlers) key(c echo.Context) error {
 	p := keys.ShowProps{
 		Root: projectPath(&m.Project), Now: h.Now(), Zone: web.TimeZone(c), CanWrite: m.Role.May(models.PermitWriteKeys),
 		Key: h.keyItem(key), Curl: h.curl(&m.Project, "$API_KEY"),
-		Activate:     key.State == models.StateInactive,
-		EditObstacle: key.Obstacle(models.ActionEdit), RotateObstacle: key.Obstacle(models.ActionRotate),
+		Activate:       key.State == models.StateInactive,
+		EditObstacle:   key.Obstacle(models.ActionEdit),
 		ToggleObstacle: key.Obstacle(models.ActionDeactivate), RevokeObstacle: key.Obstacle(models.ActionRevoke),
 		DeleteObstacle: key.Obstacle(models.ActionDelete),
 	}
+	if p.RotateObstacle, err = h.rotateObstacle(c, &key.Key); err != nil {
+		return err
+	}
 	if p.Activate {
 		p.ToggleObstacle = key.Obstacle(models.ActionActivate)
+		if models.StatusOf(models.StateActive, key.ExpiresAt, p.Now) == models.StatusActive { // an expired key takes no place
+			if _, p.ToggleObstacle, err = h.roomForKey(c); err != nil {
+				return err
+			}
+		}
 	}
 	if p.Versions, p.Retiring, err = h.versions(c, key); err != nil {
 		return err
@@ -149,6 +172,18 @@ func (h *Handlers) key(c echo.Context) error {
 	}
 	p.Recent = logEntries(recent.Entries)
 	return web.Render(c, http.StatusOK, keys.Show(p))
+}
+
+// rotateObstacle says why the key cannot be rotated by who asks, as it is and under the project's plan; "" where it can.
+func (h *Handlers) rotateObstacle(c echo.Context, key *models.Key) (string, error) {
+	if why := key.Obstacle(models.ActionRotate); why != "" {
+		return why, nil
+	}
+	plan, err := h.Store.ProjectPlan(c.Request().Context(), &web.Membership(c).Project)
+	if err != nil {
+		return "", err
+	}
+	return plan.RotationObstacle(key, h.actor(c)), nil
 }
 
 // versions is the timeline of a key, with what was used since the rotation while a replaced version is still valid.

@@ -29,7 +29,9 @@ func (h *Handlers) rotateForm(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if why := key.Obstacle(models.ActionRotate); why != "" {
+	if why, err := h.rotateObstacle(c, &key.Key); err != nil {
+		return err
+	} else if why != "" {
 		return models.Conflict(why)
 	}
 	return h.renderRotate(c, http.StatusOK, key, keys.RotateProps{Grace: "now"})

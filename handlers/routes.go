@@ -15,8 +15,9 @@ import (
 
 // Access says who may ask for a route.
 type Access struct {
-	SignedIn   bool
-	Permission models.Permission // in the project that the path names; implies SignedIn
+	SignedIn      bool
+	Permission    models.Permission // in the project that the path names; implies SignedIn
+	InstanceAdmin bool              // implies SignedIn
 }
 
 var (
@@ -25,6 +26,9 @@ var (
 	read     = Access{SignedIn: true, Permission: models.PermitRead}
 	write    = Access{SignedIn: true, Permission: models.PermitWriteKeys}
 	admin    = Access{SignedIn: true, Permission: models.PermitAdminister}
+	owner    = Access{SignedIn: true, Permission: models.PermitOwn}
+
+	instanceAdmin = Access{SignedIn: true, InstanceAdmin: true}
 )
 
 // Route is one line of the route table.
@@ -89,6 +93,21 @@ func (h *Handlers) Routes() []Route {
 		{get, "/projects/:project/tokens/new", admin, h.newToken},
 		{post, "/projects/:project/tokens", admin, h.createToken},
 		{post, "/projects/:project/tokens/:token/revoke", admin, h.revokeToken},
+
+		{get, "/projects/:project/settings", admin, h.settings},
+		{post, "/projects/:project/settings", admin, h.updateProject},
+		{post, "/projects/:project/settings/slug", owner, h.changeSlug},
+
+		{get, "/admin/plans", instanceAdmin, h.plans},
+		{post, "/admin/plans/default", instanceAdmin, h.setDefaultPlan},
+		{get, "/admin/plans/:plan", instanceAdmin, h.editPlan},
+		{post, "/admin/plans/:plan", instanceAdmin, h.updatePlan},
+		{get, "/admin/projects", instanceAdmin, h.adminProjects},
+		{get, "/admin/projects/:project", instanceAdmin, h.editProjectPlan},
+		{post, "/admin/projects/:project", instanceAdmin, h.changeProjectPlan},
+		{get, "/admin/actions", instanceAdmin, h.actions},
+		{get, "/admin/actions.csv", instanceAdmin, h.exportActions},
+		{get, "/admin/actions/:seq", instanceAdmin, h.action},
 	}
 	if h.Dev {
 		routes = append(routes, Route{get, "/dev/components", anyone, h.components})
@@ -123,6 +142,8 @@ func (h *Handlers) Register(e *echo.Echo) error {
 	for _, route := range h.Routes() {
 		var guards []echo.MiddlewareFunc
 		switch {
+		case route.Access.InstanceAdmin:
+			guards = append(guards, h.Sessions.RequireInstanceAdmin)
 		case route.Access.Permission != "":
 			guards = append(guards, h.Sessions.RequirePermission(route.Access.Permission))
 		case route.Access.SignedIn:

@@ -367,7 +367,7 @@ func TestEveryChangeWritesOneRowOfWhatWasAndIsAndNoSecret(t *testing.T) {
 				project, defaultKey, secret, err = store.CreateProject(ctx, actor, models.ProjectInput{Name: "Shop"})
 				return remember(secret, err)
 			}, []string{
-				`project.create project Shop {} {"key_prefix":"clv","name":"Shop","owner":"ada@example.com","slug":"shop"}`,
+				`project.create project Shop {} {"key_prefix":"clv","name":"Shop","owner":"ada@example.com","plan":"Enterprise","slug":"shop"}`,
 				`key.create key DEFAULT {} {` + fmt.Sprintf(made, "Made with the project.", "DEFAULT") + `}`}},
 			{create("one"), []string{`key.create key one {} {` + fmt.Sprintf(made, "", "one") + `}`}},
 			{edit(edited), []string{
@@ -417,6 +417,30 @@ func TestEveryChangeWritesOneRowOfWhatWasAndIsAndNoSecret(t *testing.T) {
 				_, err := store.RevokeServiceToken(ctx, project.ID, token.ID, actor)
 				return err
 			}, []string{`service_token.revoke service_token backend {"revoked":false} {"revoked":true}`}},
+			{func(ctx context.Context) error {
+				_, err := store.UpdateProject(ctx, project.ID, actor, models.ProjectInput{Name: "Shop", KeyPrefix: "acme"})
+				return err
+			}, []string{`project.edit project Shop {"key_prefix":"clv"} {"key_prefix":"acme"}`}},
+			{func(ctx context.Context) error {
+				_, err := store.ChangeSlug(ctx, project.ID, actor, "store")
+				return err
+			}, []string{`project.change_slug project Shop {"slug":"shop"} {"slug":"store"}`}},
+			{func(ctx context.Context) error {
+				_, err := store.ChangeProjectPlan(ctx, actor, project.ID, 3, models.Overrides{models.FigureActiveKeys: nil, models.FigureIPPerMinute: ptr(int64(7))})
+				return err
+			}, []string{`project.change_plan project Shop {"active_keys":"as the plan","ip_per_minute":"as the plan","plan":"Enterprise"} ` +
+				`{"active_keys":"no limit","ip_per_minute":7,"plan":"Growth"}`}},
+			{func(ctx context.Context) error {
+				plan, err := store.Plan(ctx, 1)
+				if err != nil {
+					return err
+				}
+				plan.Rotation, plan.ActiveKeys, plan.LogDays = true, ptr(int64(2)), nil
+				_, err = store.UpdatePlan(ctx, actor, 1, plan.PlanFigures)
+				return err
+			}, []string{`plan.edit plan Free {"active_keys":1,"log_days":7,"rotation":false} {"active_keys":2,"log_days":null,"rotation":true}`}},
+			{func(ctx context.Context) error { _, err := store.SetDefaultPlan(ctx, actor, 1); return err },
+				[]string{`plan.set_default plan Free {"default_plan":"Enterprise"} {"default_plan":"Free"}`}},
 			{func(ctx context.Context) error {
 				return store.ChangePassword(ctx, actor, password, newPassword, models.SessionHash{})
 			}, []string{`account.change_password account ada@example.com {} {}`}},

@@ -16,6 +16,7 @@ const (
 	CodeTooMany      = "too_many"
 	CodeBadRequest   = "bad_request"
 	CodeTooLarge     = "too_large"
+	CodePlanLimit    = "plan_limit" // the project's plan does not allow it
 )
 
 // Error is every failure that a person or a caller may be told about. Message and Fields are safe to show;
@@ -46,6 +47,14 @@ func Conflict(message string) *Error { return &Error{Code: CodeConflict, Message
 
 // Forbidden says that the asker's role does not allow what was asked.
 func Forbidden(message string) *Error { return &Error{Code: CodeForbidden, Message: message} }
+
+// planLimit is an error with the reason why the project's plan does not allow something; nil where there is none.
+func planLimit(why string) error {
+	if why == "" {
+		return nil
+	}
+	return &Error{Code: CodePlanLimit, Message: why}
+}
 
 // fieldErrors collects messages by field, the first one for each.
 type fieldErrors map[string]string

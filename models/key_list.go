@@ -79,9 +79,7 @@ func (s *Store) Keys(ctx context.Context, projectID int64, f KeyFilter) (KeyPage
 
 // CountActiveKeys counts the keys that are active at this moment: not inactive, not revoked, not expired.
 func (s *Store) CountActiveKeys(ctx context.Context, projectID int64) (n int64, err error) {
-	err = s.read.WithContext(ctx).Model(&Key{}).
-		Where("project_id = ? AND state = 'active' AND (expires_at IS NULL OR expires_at > ?)", projectID, s.Now()).Count(&n).Error
-	return n, err
+	return n, activeKeys(s.read.WithContext(ctx), projectID, s.Now()).Count(&n).Error
 }
 
 // KeyIDByName finds the key that has or had the name.

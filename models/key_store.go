@@ -20,12 +20,14 @@ func (s *Store) CreateKey(ctx context.Context, projectID int64, actor Actor, in 
 		secret Secret
 	)
 	err := s.change(ctx, projectID, actor, func(c *change) error {
-		var project Project
-		if err := c.tx.Take(&project, projectID).Error; err != nil {
-			return notFoundAs(err, "project")
+		project, err := c.project()
+		if err != nil {
+			return err
 		}
-		var err error
-		key, secret, err = c.createKey(&project, in, false)
+		if err := c.roomForKey(project); err != nil {
+			return err
+		}
+		key, secret, err = c.createKey(project, in, false)
 		return err
 	})
 	if err != nil {
@@ -116,7 +118,7 @@ func (s *Store) UpdateKey(ctx context.Context, projectID, keyID int64, actor Act
 		if err := c.tx.Take(&was, key.CategoryID).Error; err != nil {
 			return err
 		}
-		before := key.facts(was.Name)
+		before, status := key.facts(was.Name), key.Status(c.now)
 		category, err := c.ensureCategory(projectID, in.Category)
 		if err != nil {
 			return err
@@ -124,6 +126,9 @@ func (s *Store) UpdateKey(ctx context.Context, projectID, keyID int64, actor Act
 		key.Name, key.Description, key.CategoryID = in.Name, in.Description, category.ID
 		key.ExpiresAt, key.SelfRotation, key.UpdatedAt = in.ExpiresAt, in.SelfRotation, c.now
 		key.Restrictions, key.Quotas = in.Restrictions, in.Quotas
+		if err := c.roomIfActive(key, status); err != nil { // an expired key comes back with a later end
+			return err
+		}
 		err = c.tx.Model(key).Select("name", "description", "category_id", "expires_at", "self_rotation", "updated_at",
 			"platform_ios", "platform_android", "ios_bundle_id", "android_package",
 			"quota_total", "quota_daily", "quota_weekly", "quota_monthly").Updates(key).Error
@@ -146,8 +151,11 @@ func (s *Store) ChangeKeyState(ctx context.Context, projectID, keyID int64, acto
 		return nil, fmt.Errorf("no state follows from %q", action)
 	}
 	return s.changeKey(ctx, projectID, keyID, actor, action, func(c *change, key *Key) error {
-		before := Facts{"state": key.State}
+		before, status := Facts{"state": key.State}, key.Status(c.now)
 		key.State, key.UpdatedAt = next, c.now
+		if err := c.roomIfActive(key, status); err != nil {
+			return err
+		}
 		if err := c.tx.Model(key).Select("state", "updated_at").Updates(key).Error; err != nil {
 			return err
 		}

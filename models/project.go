@@ -17,6 +17,7 @@ type Project struct {
 	Name      string
 	Slug      string // starts with a letter, so that it is never taken for an id
 	KeyPrefix string
+	PlanID    int64
 	CreatedBy *int64
 	CreatedAt time.Time
 }
@@ -56,6 +57,21 @@ type ProjectInput struct {
 // normalize fills the defaults and checks each field.
 func (in *ProjectInput) normalize() error {
 	problems := fieldErrors{}
+	in.checkName(problems)
+	in.Slug = strings.TrimSpace(in.Slug)
+	if in.Slug == "" && problems["name"] == "" {
+		in.Slug = Slugify(in.Name)
+		if in.Slug == "" {
+			problems.add("slug", "Enter a slug: none can be made from this name.")
+		}
+	} else if in.Slug != "" {
+		problems.add("slug", slugProblem(in.Slug))
+	}
+	in.checkKeyPrefix(problems)
+	return problems.err()
+}
+
+func (in *ProjectInput) checkName(problems fieldErrors) {
 	name, printable := oneLine(in.Name)
 	in.Name = name
 	switch {
@@ -66,17 +82,9 @@ func (in *ProjectInput) normalize() error {
 	case utf8.RuneCountInString(name) > maxProjectName:
 		problems.add("name", "Use at most 80 characters.")
 	}
+}
 
-	in.Slug = strings.TrimSpace(in.Slug)
-	if in.Slug == "" && problems["name"] == "" {
-		in.Slug = Slugify(name)
-		if in.Slug == "" {
-			problems.add("slug", "Enter a slug: none can be made from this name.")
-		}
-	} else if in.Slug != "" {
-		problems.add("slug", slugProblem(in.Slug))
-	}
-
+func (in *ProjectInput) checkKeyPrefix(problems fieldErrors) {
 	in.KeyPrefix = strings.TrimSpace(in.KeyPrefix)
 	if in.KeyPrefix == "" {
 		in.KeyPrefix = DefaultKeyPrefix
@@ -84,7 +92,6 @@ func (in *ProjectInput) normalize() error {
 	if !isPrefix(in.KeyPrefix) {
 		problems.add("key_prefix", "Use 2 to 12 characters of a to z and 0 to 9.")
 	}
-	return problems.err()
 }
 
 func slugProblem(slug string) string {
@@ -131,14 +138,22 @@ func (s *Store) CreateProject(ctx context.Context, actor Actor, in ProjectInput)
 	return project, key, secret, nil
 }
 
+func (p *Project) object() Object { return Object{"project", p.ID, p.Name} }
+
+// facts are what the action log keeps of a project's settings.
+func (p *Project) facts() Facts {
+	return Facts{"name": p.Name, "slug": p.Slug, "key_prefix": p.KeyPrefix}
+}
+
 // createProject goes on in the chain of the new project.
 func (c *change) createProject(in ProjectInput) (*Project, *Key, Secret, error) {
-	project := &Project{Name: in.Name, Slug: in.Slug, KeyPrefix: in.KeyPrefix, CreatedBy: c.actor.userID(), CreatedAt: c.now}
-	if err := c.tx.Create(project).Error; err != nil {
-		if isDuplicate(err) {
-			err = invalidField("slug", "This slug is taken. Choose another.")
-		}
+	plan, err := c.defaultPlan()
+	if err != nil {
 		return nil, nil, Secret{}, err
+	}
+	project := &Project{Name: in.Name, Slug: in.Slug, KeyPrefix: in.KeyPrefix, PlanID: plan.ID, CreatedBy: c.actor.userID(), CreatedAt: c.now}
+	if err := c.tx.Create(project).Error; err != nil {
+		return nil, nil, Secret{}, slugTaken(err)
 	}
 	owner := &Member{ProjectID: project.ID, UserID: c.actor.ID, Role: RoleOwner, CreatedAt: c.now}
 	if err := c.tx.Create(owner).Error; err != nil {
@@ -150,13 +165,58 @@ func (c *change) createProject(in ProjectInput) (*Project, *Key, Secret, error) 
 	if err := c.startChain(project.ID); err != nil {
 		return nil, nil, Secret{}, err
 	}
-	err := c.log("project.create", Object{"project", project.ID, project.Name}, nil,
-		Facts{"name": project.Name, "slug": project.Slug, "key_prefix": project.KeyPrefix, "owner": c.actor.Name})
-	if err != nil {
+	facts := project.facts()
+	facts["owner"], facts["plan"] = c.actor.Name, plan.Name
+	if err := c.log("project.create", project.object(), nil, facts); err != nil {
 		return nil, nil, Secret{}, err
 	}
 	key, secret, err := c.createDefaultKey(project)
 	return project, key, secret, err
+}
+
+func slugTaken(err error) error {
+	if isDuplicate(err) {
+		return invalidField("slug", "This slug is taken. Choose another.")
+	}
+	return err
+}
+
+// UpdateProject changes the name and the key prefix of a project; the slug of the input is not looked at. Secrets that
+// exist keep the prefix they were made with, and stay valid. Errors: fields name and key_prefix.
+func (s *Store) UpdateProject(ctx context.Context, projectID int64, actor Actor, in ProjectInput) (*Project, error) {
+	problems := fieldErrors{}
+	in.checkName(problems)
+	in.checkKeyPrefix(problems)
+	if err := problems.err(); err != nil {
+		return nil, err
+	}
+	return s.changeProject(ctx, projectID, actor, "project.edit", func(p *Project) { p.Name, p.KeyPrefix = in.Name, in.KeyPrefix })
+}
+
+// ChangeSlug gives a project another slug. From then on nothing is found under the one before it; the id stays.
+// Errors: field slug.
+func (s *Store) ChangeSlug(ctx context.Context, projectID int64, actor Actor, slug string) (*Project, error) {
+	slug = strings.TrimSpace(slug)
+	if problem := slugProblem(slug); problem != "" {
+		return nil, invalidField("slug", problem)
+	}
+	return s.changeProject(ctx, projectID, actor, "project.change_slug", func(p *Project) { p.Slug = slug })
+}
+
+func (s *Store) changeProject(ctx context.Context, projectID int64, actor Actor, action string, edit func(*Project)) (*Project, error) {
+	var project *Project
+	err := s.change(ctx, projectID, actor, func(c *change) (err error) {
+		if project, err = c.project(); err != nil {
+			return err
+		}
+		before := project.facts()
+		edit(project)
+		if err := c.tx.Select("name", "slug", "key_prefix").Updates(project).Error; err != nil {
+			return slugTaken(err)
+		}
+		return c.log(action, project.object(), before, project.facts())
+	})
+	return project, err
 }
 
 // Projects lists the projects that the user is a member of, by name.

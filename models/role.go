@@ -20,6 +20,8 @@ const (
 	PermitWriteKeys Permission = "write_keys"
 	// PermitAdminister is to make and revoke service tokens, to change settings, and to read the action log.
 	PermitAdminister Permission = "administer"
+	// PermitOwn is to change the slug, by which others call the project.
+	PermitOwn Permission = "own"
 )
 
 // weakestRole is the matrix of product.md, section 7: roles are ordered, so that the weakest one that may says it all.
@@ -27,6 +29,7 @@ var weakestRole = map[Permission]Role{
 	PermitRead:       RoleViewer,
 	PermitWriteKeys:  RoleDeveloper,
 	PermitAdminister: RoleAdmin,
+	PermitOwn:        RoleOwner,
 }
 
 var roleRank = map[Role]int{RoleViewer: 1, RoleDeveloper: 2, RoleAdmin: 3, RoleOwner: 4}

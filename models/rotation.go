@@ -16,12 +16,19 @@ func (s *Store) RotateKey(ctx context.Context, projectID, keyID int64, actor Act
 		if seen != 0 && seen != key.Version {
 			return Conflict("The key was rotated at the same moment by somebody else. Look at the newest version first.")
 		}
-		var project Project
-		if err := c.tx.Take(&project, projectID).Error; err != nil {
+		project, err := c.project()
+		if err != nil {
+			return err
+		}
+		plan, err := projectPlan(c.tx, project)
+		if err != nil {
+			return err
+		}
+		if err := planLimit(plan.RotationObstacle(key, actor)); err != nil {
 			return err
 		}
 		ends := c.now.Add(grace)
-		err := c.tx.Model(&KeyVersion{}).Where("key_id = ? AND number = ?", key.ID, key.Version).Update("ends_at", ends).Error
+		err = c.tx.Model(&KeyVersion{}).Where("key_id = ? AND number = ?", key.ID, key.Version).Update("ends_at", ends).Error
 		if err != nil {
 			return err
 		}

@@ -89,12 +89,11 @@ func (s *Store) CreateServiceToken(ctx context.Context, projectID int64, actor A
 		if living >= maxTokens {
 			return Conflict("This project has 100 service tokens. Revoke one that is no longer used.")
 		}
-		var project Project
-		if err := c.tx.Take(&project, projectID).Error; err != nil {
-			return notFoundAs(err, "project")
+		project, err := c.project()
+		if err != nil {
+			return err
 		}
-		var err error
-		token, secret, err = c.createServiceToken(&project, name, scopes)
+		token, secret, err = c.createServiceToken(project, name, scopes)
 		return err
 	})
 	if err != nil {

@@ -50,6 +50,20 @@ func (s *Sessions) RequirePermission(p models.Permission) echo.MiddlewareFunc {
 	}
 }
 
+// RequireInstanceAdmin lets the admins of the instance in. For everybody else there is nothing at the address.
+func (s *Sessions) RequireInstanceAdmin(next echo.HandlerFunc) echo.HandlerFunc {
+	return s.RequireUser(func(c echo.Context) error {
+		session, err := s.Current(c)
+		if err != nil {
+			return err
+		}
+		if !session.User.IsAdmin {
+			return echo.ErrNotFound
+		}
+		return next(c)
+	})
+}
+
 // SafeNext gives where to go after signing in: a path of ours, or otherwise.
 func SafeNext(next, otherwise string) string {
 	// A browser reads "//host" and "/\host" as another site.

@@ -52,6 +52,7 @@ var statusOf = map[string]int{
 	models.CodeTooMany:      http.StatusTooManyRequests,
 	models.CodeBadRequest:   http.StatusBadRequest,
 	models.CodeTooLarge:     http.StatusRequestEntityTooLarge,
+	models.CodePlanLimit:    http.StatusForbidden,
 }
 
 func plainMessage(status int) string {

@@ -22,9 +22,9 @@ func (a *App) Exec(query string, args ...any) {
 // TryExec is [App.Exec] for what the database may refuse.
 func (a *App) TryExec(query string, args ...any) error {
 	a.T.Helper()
-	driver := "sqlite"
+	driver, url := "sqlite", "file:"+a.DatabaseURL+"?_pragma=busy_timeout(5000)" // the service may be writing
 	if models.IsPostgresURL(a.DatabaseURL) {
-		driver = "pgx"
+		driver, url = "pgx", a.DatabaseURL
 		for i := range args {
 			query = strings.Replace(query, "?", fmt.Sprintf("$%d", i+1), 1)
 		}
@@ -35,7 +35,7 @@ func (a *App) TryExec(query string, args ...any) error {
 			}
 		}
 	}
-	db, err := sql.Open(driver, a.DatabaseURL)
+	db, err := sql.Open(driver, url)
 	if err != nil {
 		a.T.Fatal(err)
 	}

@@ -1,0 +1,90 @@
+package handlers
+
+import (
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/views/projects"
+	"github.com/claviger/claviger/views/ui"
+	"github.com/claviger/claviger/web"
+)
+
+func (h *Handlers) settings(c echo.Context) error {
+	m := web.Membership(c)
+	return h.renderSettings(c, http.StatusOK, projects.SettingsProps{Name: m.Name, KeyPrefix: m.KeyPrefix, Slug: m.Slug})
+}
+
+func (h *Handlers) renderSettings(c echo.Context, status int, p projects.SettingsProps) error {
+	m := web.Membership(c)
+	plan, err := h.Store.ProjectPlan(c.Request().Context(), &m.Project)
+	if err != nil {
+		return err
+	}
+	if p.Page, err = h.projectPage(c, "Settings", tabSettings); err != nil {
+		return err
+	}
+	p.Root, p.ID, p.MayChangeSlug = projectPath(&m.Project), m.ID, m.Role.May(models.PermitOwn)
+	p.Plan, p.Figures = plan.Plan.Name, planFigures(plan)
+	if p.Page.User.Admin {
+		p.PlanHref = adminProjectPath(&m.Project)
+	}
+	return web.Render(c, status, projects.Settings(p))
+}
+
+// planFigures says what a project may do, in the order of the admin's pages.
+func planFigures(plan *models.ProjectPlan) []projects.PlanFigure {
+	own := func(name models.Figure) bool { _, own := plan.Overrides[name]; return own }
+	rotation := "No"
+	if plan.Figures.Rotation {
+		rotation = "Yes"
+	}
+	list := []projects.PlanFigure{{Label: figureLabels[models.FigureRotation], Value: rotation, Own: own(models.FigureRotation)}}
+	for _, name := range models.NumberFigures {
+		value := "No limit"
+		if n := plan.Figures.Number(name); n != nil {
+			value = ui.FormatCount(*n)
+		}
+		list = append(list, projects.PlanFigure{Label: figureLabels[name], Value: value, Own: own(name)})
+	}
+	return list
+}
+
+func (h *Handlers) updateProject(c echo.Context) error {
+	m := web.Membership(c)
+	p := projects.SettingsProps{Name: c.FormValue("name"), KeyPrefix: c.FormValue("key_prefix"), Slug: m.Slug}
+	project, err := h.Store.UpdateProject(c.Request().Context(), m.ID, h.actor(c), models.ProjectInput{Name: p.Name, KeyPrefix: p.KeyPrefix})
+	if err != nil {
+		return h.settingsProblem(c, p, err)
+	}
+	return h.projectChanged(c, project, "The settings were saved.")
+}
+
+func (h *Handlers) changeSlug(c echo.Context) error {
+	m := web.Membership(c)
+	p := projects.SettingsProps{Name: m.Name, KeyPrefix: m.KeyPrefix, Slug: c.FormValue("slug")}
+	project, err := h.Store.ChangeSlug(c.Request().Context(), m.ID, h.actor(c), p.Slug)
+	if err != nil {
+		return h.settingsProblem(c, p, err)
+	}
+	return h.projectChanged(c, project, "The slug is "+project.Slug+" from now on.")
+}
+
+// settingsProblem shows the page again with what was typed and what is wrong with it.
+func (h *Handlers) settingsProblem(c echo.Context, p projects.SettingsProps, err error) error {
+	var other error
+	if p.Errors, p.Message, other = formProblem(err); other != nil {
+		return other
+	}
+	return h.renderSettings(c, http.StatusUnprocessableEntity, p)
+}
+
+// projectChanged ends each change of a project. The gate knows it by its slug, so it reads the project again.
+func (h *Handlers) projectChanged(c echo.Context, project *models.Project, text string) error {
+	h.Gate.ForgetProject(project.ID)
+	if err := h.Sessions.Notify(c, string(ui.KindSuccess), text); err != nil {
+		return err
+	}
+	return web.Redirect(c, projectPath(project)+"/settings")
+}

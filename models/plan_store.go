@@ -1,0 +1,248 @@
+package models
+
+import (
+	"context"
+	"time"
+
+	"gorm.io/gorm"
+)
+
+// planOverride is one figure that a project has in place of its plan's.
+type planOverride struct {
+	ProjectID int64  `gorm:"primaryKey;autoIncrement:false"`
+	Figure    Figure `gorm:"primaryKey"`
+	Value     *int64
+}
+
+// instanceSettings is the one row of what holds for the whole instance.
+type instanceSettings struct {
+	ID            int64
+	DefaultPlanID int64
+}
+
+func (instanceSettings) TableName() string { return "instance" }
+
+func readPlans(tx *gorm.DB) (all []Plan, err error) { return all, tx.Order("id").Find(&all).Error }
+
+// Plans lists all plans in their order, with the id of the one that new projects get.
+func (s *Store) Plans(ctx context.Context) (all []Plan, defaultID int64, err error) {
+	tx := s.read.WithContext(ctx)
+	var settings instanceSettings
+	if err := tx.Take(&settings).Error; err != nil {
+		return nil, 0, err
+	}
+	all, err = readPlans(tx)
+	return all, settings.DefaultPlanID, err
+}
+
+// Plan reads one plan, or [CodeNotFound].
+func (s *Store) Plan(ctx context.Context, id int64) (*Plan, error) {
+	var plan Plan
+	return &plan, notFoundAs(s.read.WithContext(ctx).Take(&plan, id).Error, "plan")
+}
+
+// UpdatePlan changes the figures of a plan, for every project that has it. Errors: the fields named by [Figure].
+func (s *Store) UpdatePlan(ctx context.Context, actor Actor, id int64, figures PlanFigures) (*Plan, error) {
+	if err := figures.Check(); err != nil {
+		return nil, err
+	}
+	var plan Plan
+	err := s.change(ctx, InstanceChain, actor, func(c *change) error {
+		if err := c.tx.Take(&plan, id).Error; err != nil {
+			return notFoundAs(err, "plan")
+		}
+		before := plan.facts()
+		plan.PlanFigures = figures
+		if err := c.tx.Select("*").Updates(&plan).Error; err != nil {
+			return err
+		}
+		return c.log("plan.edit", plan.object(), before, plan.facts())
+	})
+	return &plan, err
+}
+
+// SetDefaultPlan chooses the plan that new projects get.
+func (s *Store) SetDefaultPlan(ctx context.Context, actor Actor, id int64) (*Plan, error) {
+	var plan Plan
+	err := s.change(ctx, InstanceChain, actor, func(c *change) error {
+		if err := c.tx.Take(&plan, id).Error; err != nil {
+			return notFoundAs(err, "plan")
+		}
+		was, err := c.defaultPlan()
+		if err != nil {
+			return err
+		}
+		if err := c.tx.Model(&instanceSettings{ID: 1}).Update("default_plan_id", plan.ID).Error; err != nil {
+			return err
+		}
+		return c.log("plan.set_default", plan.object(), Facts{"default_plan": was.Name}, Facts{"default_plan": plan.Name})
+	})
+	return &plan, err
+}
+
+func (c *change) defaultPlan() (*Plan, error) {
+	var plan Plan
+	return &plan, c.tx.Joins("JOIN instance ON instance.default_plan_id = plans.id").Take(&plan).Error
+}
+
+// ProjectPlan reads what the project may do, or [CodeNotFound].
+func (s *Store) ProjectPlan(ctx context.Context, project *Project) (*ProjectPlan, error) {
+	return projectPlan(s.read.WithContext(ctx), project)
+}
+
+func projectPlan(tx *gorm.DB, project *Project) (*ProjectPlan, error) {
+	p := &ProjectPlan{Overrides: Overrides{}}
+	var err error
+	if p.all, err = readPlans(tx); err != nil {
+		return nil, err
+	}
+	for _, plan := range p.all {
+		if plan.ID == project.PlanID {
+			p.Plan = plan
+		}
+	}
+	var own []planOverride
+	if err := tx.Where("project_id = ?", project.ID).Find(&own).Error; err != nil {
+		return nil, err
+	}
+	for _, o := range own {
+		p.Overrides[o.Figure] = o.Value
+	}
+	p.Figures = p.Overrides.over(p.Plan.PlanFigures)
+	return p, nil
+}
+
+// ChangeProjectPlan gives a project another plan and figures of its own. A project that has more active keys than allowed
+// from then on keeps them and can make no more. Errors: fields plan and those named by [Figure].
+func (s *Store) ChangeProjectPlan(ctx context.Context, actor Actor, projectID, planID int64, overrides Overrides) (*Project, error) {
+	if err := overrides.Check(); err != nil {
+		return nil, err
+	}
+	var project Project
+	err := s.change(ctx, projectID, actor, func(c *change) error {
+		if err := c.tx.Take(&project, projectID).Error; err != nil {
+			return notFoundAs(err, "project")
+		}
+		was, err := projectPlan(c.tx, &project)
+		if err != nil {
+			return err
+		}
+		project.PlanID = planID
+		is := ProjectPlan{Overrides: overrides}
+		for _, plan := range was.all {
+			if plan.ID == planID {
+				is.Plan = plan
+			}
+		}
+		if is.Plan.ID == 0 {
+			return invalidField("plan", "Choose one of these.")
+		}
+		if err := c.tx.Model(&project).Update("plan_id", planID).Error; err != nil {
+			return err
+		}
+		if err := c.tx.Where("project_id = ?", projectID).Delete(&planOverride{}).Error; err != nil {
+			return err
+		}
+		for figure, value := range overrides {
+			if err := c.tx.Create(&planOverride{ProjectID: projectID, Figure: figure, Value: value}).Error; err != nil {
+				return err
+			}
+		}
+		return c.log("project.change_plan", project.object(), was.facts(), is.facts())
+	})
+	return &project, err
+}
+
+// facts name the plan and what is overridden; a figure that is not says so.
+func (p *ProjectPlan) facts() Facts {
+	facts := Facts{"plan": p.Plan.Name}
+	for _, figure := range append([]Figure{FigureRotation}, NumberFigures...) {
+		facts[string(figure)] = "as the plan"
+	}
+	for figure, value := range p.Overrides {
+		switch {
+		case value == nil:
+			facts[string(figure)] = "no limit"
+		case figure == FigureRotation:
+			facts[string(figure)] = *value != 0
+		default:
+			facts[string(figure)] = *value
+		}
+	}
+	return facts
+}
+
+// ProjectUse is a project as the instance admin sees it.
+type ProjectUse struct {
+	Project
+	PlanName       string
+	OverrideCount  int64
+	ActiveKeyCount int64
+}
+
+// ProjectFilter narrows the list of all projects; zero fields do not.
+type ProjectFilter struct {
+	Search string // part of the name or the slug
+	Before int64  // only projects with a smaller id: the cursor
+	Limit  int
+}
+
+// ProjectUses lists all projects of the instance, newest first, and gives the cursor of the next page, 0 on the last one.
+func (s *Store) ProjectUses(ctx context.Context, f ProjectFilter) (list []ProjectUse, next int64, err error) {
+	q := s.read.WithContext(ctx).Table("projects").
+		Select("projects.*, plans.name AS plan_name, "+
+			"(SELECT COUNT(*) FROM plan_overrides WHERE plan_overrides.project_id = projects.id) AS override_count, "+
+			"(SELECT COUNT(*) FROM keys WHERE keys.project_id = projects.id AND state = 'active' AND (expires_at IS NULL OR expires_at > ?)) AS active_key_count", s.Now()).
+		Joins("JOIN plans ON plans.id = projects.plan_id")
+	if f.Search != "" {
+		q = q.Where(`(lower(projects.name) LIKE ? ESCAPE '\' OR projects.slug LIKE ? ESCAPE '\')`, like(f.Search), like(f.Search))
+	}
+	if f.Before > 0 {
+		q = q.Where("projects.id < ?", f.Before)
+	}
+	if err := q.Order("projects.id DESC").Limit(f.Limit + 1).Find(&list).Error; err != nil {
+		return nil, 0, err
+	}
+	if len(list) > f.Limit {
+		list = list[:f.Limit]
+		next = list[f.Limit-1].ID
+	}
+	return list, next, nil
+}
+
+// activeKeys are the keys of a project that count against its plan: not inactive, not revoked, not expired.
+func activeKeys(tx *gorm.DB, projectID int64, now time.Time) *gorm.DB {
+	return tx.Model(&Key{}).Where("project_id = ? AND state = 'active' AND (expires_at IS NULL OR expires_at > ?)", projectID, now)
+}
+
+// roomForKey is an error where the project cannot have one more active key. The chain's lock is held, so that of many
+// at the same moment only as many pass as there is room for.
+func (c *change) roomForKey(project *Project) error {
+	plan, err := projectPlan(c.tx, project)
+	if err != nil || plan.Figures.ActiveKeys == nil {
+		return err
+	}
+	var active int64
+	if err := activeKeys(c.tx, project.ID, c.now).Count(&active).Error; err != nil {
+		return err
+	}
+	return planLimit(plan.ActiveKeysObstacle(active))
+}
+
+// roomIfActive is [change.roomForKey] for a key that was of another status and would be active now.
+func (c *change) roomIfActive(key *Key, was KeyStatus) error {
+	if was == StatusActive || key.Status(c.now) != StatusActive {
+		return nil
+	}
+	project, err := c.project()
+	if err != nil {
+		return err
+	}
+	return c.roomForKey(project)
+}
+
+// project reads the project of this chain.
+func (c *change) project() (*Project, error) {
+	var project Project
+	return &project, notFoundAs(c.tx.Take(&project, c.head.Chain).Error, "project")
+}
