@@ -46,6 +46,7 @@ type Store interface {
 	FindServiceToken(ctx context.Context, digest models.Digest) (*models.ServiceToken, error)
 	WriteRequestLogs(ctx context.Context, rows []models.RequestLog) error
 	TouchServiceToken(ctx context.Context, tokenID int64, at time.Time) error
+	Subscribe(fn func(models.Change))
 }
 
 // New makes a gate over the store. Close it when no more requests come.
@@ -77,6 +78,7 @@ func New(store Store, pepper models.Pepper, o Options) *Gate {
 	for _, code := range models.Codes() {
 		g.verdicts[code] = new(atomic.Uint64)
 	}
+	store.Subscribe(g.Forget)
 	return g
 }
 
@@ -217,24 +219,21 @@ func (g *Gate) record(r *Request, v *Verdict, trusted bool) {
 	})
 }
 
-// ForgetKey makes the next request with the key ask the database. Call it after each committed change of the key.
-func (g *Gate) ForgetKey(keyID int64) {
-	g.keys.forget(func(k *models.GateKey) bool { return k.KeyID == keyID })
-}
-
-// ForgetProjectKeys is [Gate.ForgetKey] for all keys of a project, after a change that shows in many of them.
-func (g *Gate) ForgetProjectKeys(projectID int64) {
-	g.keys.forget(func(k *models.GateKey) bool { return k.ProjectID == projectID })
-}
-
-// ForgetProject is [Gate.ForgetKey] for a project, one that is new included.
-func (g *Gate) ForgetProject(projectID int64) {
-	g.projects.forget(func(p *models.Project) bool { return p.ID == projectID })
-}
-
-// ForgetToken is [Gate.ForgetKey] for a service token.
-func (g *Gate) ForgetToken(tokenID int64) {
-	g.tokens.forget(func(t *gateToken) bool { return t.ID == tokenID })
+// Forget makes the next request that has to do with what was changed ask the database. The store calls it after each
+// commit.
+func (g *Gate) Forget(c models.Change) {
+	switch c.Kind {
+	case "key":
+		g.keys.forget(func(k *models.GateKey) bool { return k.KeyID == c.ID })
+	case "category": // replies name the label of a key
+		g.keys.forget(func(k *models.GateKey) bool { return k.ProjectID == c.ProjectID })
+	case "service_token":
+		g.tokens.forget(func(t *gateToken) bool { return t.ID == c.ID })
+	case "project": // one that is new included: its slug may be remembered as unknown
+		g.projects.forget(func(p *models.Project) bool { return p.ID == c.ID })
+	case "plan":
+		g.projects.forget(func(*models.Project) bool { return true })
+	}
 }
 
 // Stats are counts since the start.

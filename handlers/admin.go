@@ -262,7 +262,6 @@ func (h *Handlers) changeProjectPlan(c echo.Context) error {
 		}
 		return h.renderProjectPlan(c, http.StatusUnprocessableEntity, project, p)
 	}
-	h.Gate.ForgetProject(project.ID)
 	return h.adminDone(c, "The plan of "+project.Name+" was saved.", adminProjectPath(project))
 }
 

@@ -164,10 +164,9 @@ func (h *Handlers) deleteCategory(c echo.Context) error {
 	return h.categoryChanged(c, "The label "+category.Name+" was deleted.")
 }
 
-// categoryChanged ends each change of labels. Validate's replies name the label of a key, so the gate reads the keys again.
+// categoryChanged ends each change of labels.
 func (h *Handlers) categoryChanged(c echo.Context, text string) error {
 	m := web.Membership(c)
-	h.Gate.ForgetProjectKeys(m.ID)
 	if err := h.Sessions.Notify(c, string(ui.KindSuccess), text); err != nil {
 		return err
 	}

@@ -198,7 +198,6 @@ func (h *Handlers) updateKey(c echo.Context) error {
 	if err != nil {
 		return h.keyFormProblem(c, p, err)
 	}
-	h.Gate.ForgetKey(key.ID)
 	if err := h.Sessions.Notify(c, string(ui.KindSuccess), key.Name+" was saved."); err != nil {
 		return err
 	}

@@ -227,7 +227,6 @@ func (h *Handlers) changeKeyState(action models.KeyAction) echo.HandlerFunc {
 		if err != nil {
 			return err
 		}
-		h.Gate.ForgetKey(key.ID)
 		text := map[models.KeyAction]string{
 			models.ActionActivate:   key.Name + " is active again.",
 			models.ActionDeactivate: key.Name + " is inactive: every request with it is rejected from now on.",
@@ -254,7 +253,6 @@ func (h *Handlers) deleteKey(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	h.Gate.ForgetKey(key.ID)
 	if err := h.Sessions.Notify(c, string(ui.KindSuccess), key.Name+" was deleted."); err != nil {
 		return err
 	}

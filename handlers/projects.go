@@ -61,7 +61,6 @@ func (h *Handlers) createProject(c echo.Context) error {
 		}
 		return h.renderNewProject(c, http.StatusUnprocessableEntity, form)
 	}
-	h.Gate.ForgetProject(project.ID)
 	p, err := h.overviewProps(c, &models.Membership{Project: *project, Role: models.RoleOwner})
 	if err != nil {
 		return err

@@ -68,7 +68,6 @@ func (h *Handlers) rotateKey(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	h.Gate.ForgetKey(key.ID)
 	page, err := h.projectPage(c, key.Name+" rotated", tabKeys)
 	if err != nil {
 		return err
@@ -104,7 +103,6 @@ func (h *Handlers) endVersion(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	h.Gate.ForgetKey(key.ID)
 	text := "Version " + strconv.Itoa(number) + " of " + key.Name + " has ended."
 	if in > 0 {
 		text = "Version " + strconv.Itoa(number) + " of " + key.Name + " has a new end."

@@ -80,9 +80,8 @@ func (h *Handlers) settingsProblem(c echo.Context, p projects.SettingsProps, err
 	return h.renderSettings(c, http.StatusUnprocessableEntity, p)
 }
 
-// projectChanged ends each change of a project. The gate knows it by its slug, so it reads the project again.
+// projectChanged ends each change of a project.
 func (h *Handlers) projectChanged(c echo.Context, project *models.Project, text string) error {
-	h.Gate.ForgetProject(project.ID)
 	if err := h.Sessions.Notify(c, string(ui.KindSuccess), text); err != nil {
 		return err
 	}

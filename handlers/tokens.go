@@ -121,7 +121,6 @@ func (h *Handlers) revokeToken(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	h.Gate.ForgetToken(token.ID)
 	text := token.Name + " is revoked: every call with it is rejected from now on."
 	if err := h.Sessions.Notify(c, string(ui.KindSuccess), text); err != nil {
 		return err

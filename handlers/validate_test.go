@@ -24,7 +24,6 @@ func changeState(t *testing.T, app *testkit.App, key *models.Key, action models.
 	if _, err := app.Store.ChangeKeyState(t.Context(), key.ProjectID, key.ID, tester, action); err != nil {
 		t.Fatal(err)
 	}
-	app.Gate.ForgetKey(key.ID)
 }
 
 // setup makes a project with everything a script gets.

@@ -96,13 +96,15 @@ type change struct {
 	now    time.Time
 	head   actionChain
 	logged bool
+	done   []Change
 }
 
 // change runs fn in a transaction that holds the chain's lock, so that changes of one project come one after the other,
 // rules that count rows hold, and each change is in the log or did not happen.
 func (s *Store) change(ctx context.Context, chain int64, actor Actor, fn func(c *change) error) error {
-	return s.tx(ctx, func(tx *gorm.DB) error {
-		c := &change{tx: tx, store: s, actor: actor}
+	c := &change{store: s, actor: actor}
+	err := s.tx(ctx, func(tx *gorm.DB) error {
+		c.tx = tx
 		err := tx.Clauses(clause.Locking{Strength: "UPDATE"}).Where("chain = ?", chain).Take(&c.head).Error
 		if err != nil {
 			return notFoundAs(err, "project")
@@ -113,6 +115,8 @@ func (s *Store) change(ctx context.Context, chain int64, actor Actor, fn func(c 
 		}
 		return c.saveHead()
 	})
+	s.tell(c.done) // also after an error: a commit that seems to have failed may have been stored
+	return err
 }
 
 // startChain makes the chain of a project that was just created and goes on in it.
@@ -157,6 +161,7 @@ func (c *change) log(action string, object Object, before, after Facts) error {
 		return err
 	}
 	c.head.Seq, c.head.Hash, c.logged = row.Seq, row.Hash, true
+	c.done = append(c.done, Change{Kind: object.Kind, ID: object.ID, ProjectID: c.head.Chain})
 	return nil
 }
 

@@ -39,6 +39,7 @@ type Store struct {
 	now         func() time.Time
 	random      io.Reader
 	passwords   *passwords
+	subscribers []func(Change)
 }
 
 // Open connects to the database. Call [Store.Migrate] before anything else.
