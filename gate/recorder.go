@@ -49,23 +49,27 @@ func NewRecorder(write func(context.Context, []models.RequestLog) error, log *sl
 }
 
 // Add takes a row. It never waits: where too many rows wait already, the row is dropped and counted.
-func (r *Recorder) Add(row models.RequestLog) {
+func (r *Recorder) Add(row models.RequestLog) (ticket uint64) {
 	r.mu.Lock()
 	full := len(r.pending) >= maxPending
 	if !full {
 		r.pending = append(r.pending, row)
-		r.added.Add(1)
+		ticket = r.added.Add(1)
 	}
 	r.mu.Unlock()
 	if full {
 		r.dropped.Add(1)
-		return
+		return 0
 	}
 	select {
 	case r.wake <- struct{}{}:
 	default:
 	}
+	return ticket
 }
+
+// Stored is the newest ticket whose row is stored, with all before it.
+func (r *Recorder) Stored() uint64 { return r.stored.Load() }
 
 // Flush returns when every row that was added before the call is stored, or with ctx's error.
 func (r *Recorder) Flush(ctx context.Context) error {
