@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/sync/singleflight"
 
@@ -18,8 +17,7 @@ import (
 // and forgetting one costs the same however many there are.
 type directory struct {
 	load  func(context.Context, models.Digest) (*models.GateKey, error)
-	now   func() time.Time
-	trust trust
+	trust *trust
 	limit int // entries for each shard, of known and of unknown digests apart
 
 	changes generations
@@ -48,8 +46,8 @@ const entriesPiece = 256
 
 func (s *directoryShard) at(i uint32) *entry { return &s.entries[i/entriesPiece][i%entriesPiece] }
 
-func newDirectory(limit int, t trust, now func() time.Time, load func(context.Context, models.Digest) (*models.GateKey, error)) *directory {
-	d := &directory{load: load, now: now, trust: t, limit: max(1, limit/shards)}
+func newDirectory(limit int, t *trust, load func(context.Context, models.Digest) (*models.GateKey, error)) *directory {
+	d := &directory{load: load, trust: t, limit: max(1, limit/shards)}
 	d.clear()
 	return d
 }
@@ -119,7 +117,7 @@ func (d *directory) look(shard *directoryShard, digest models.Digest) (key model
 	}
 	absent, unknown := shard.unknown[digest]
 	if unknown && absent.changes == d.changes.all.Load() && d.trust.fresh(absent.readAt) &&
-		d.now().UnixMilli()-absent.readAt < unknownFor.Milliseconds() {
+		d.trust.moment()-absent.readAt < unknownFor.Milliseconds() {
 		return key, hitUnknown
 	}
 	return key, miss
@@ -133,7 +131,7 @@ func (d *directory) read(ctx context.Context, shard *directoryShard, digest mode
 		// One caller loads for all: its own cancellation must not fail the others.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.trust.timeout(known))
 		defer cancel()
-		readAt := d.now().UnixMilli()
+		readAt := d.trust.moment()
 		key, err := d.load(ctx, digest)
 		d.trust.asked(err)
 		if err == nil {

@@ -77,7 +77,7 @@ func New(store Store, pepper models.Pepper, o Options) *Gate {
 				}
 				return newProject(project), nil
 			}),
-		keys:     newDirectory(o.MaxKeys, trust{o.MaxAge, o.Now}, o.Now, store.FindKey),
+		keys:     newDirectory(o.MaxKeys, newTrust(o.MaxAge > 0, o.Now), store.FindKey),
 		windows:  newWindows(maxWindows, o.Now()),
 		tokens:   newCache(10_000, o.MaxAge, o.Now, digestText, loadToken(store.FindServiceToken)),
 		verdicts: map[models.Code]*atomic.Uint64{},
