@@ -27,7 +27,7 @@ type LimitState struct {
 // of them or, where one of them rejects it, in none. It gives the key's meter, locked, where the request is admitted; the
 // caller unlocks it when the request's row is recorded.
 func (g *Gate) admit(ctx context.Context, r *Request, address string, v *Verdict) (*meter, error) {
-	now := g.now()
+	now := r.Started
 	m := g.meters.lock(v.Key.KeyID)
 	if v.Key.Caps.Any() || m.loaded {
 		if err := g.meters.ready(ctx, v.Key.KeyID, m, minuteOf(now)); err != nil {

@@ -123,7 +123,7 @@ type Origin struct {
 // Request is one validate call.
 type Request struct {
 	ID      models.RequestID
-	Started time.Time
+	Started time.Time // the moment that the checks go by; now if zero
 	Project *Project
 
 	Key   string // as the caller gave it; may be empty or anything
@@ -160,6 +160,9 @@ type Verdict struct {
 // the database could not be asked.
 func (g *Gate) Check(ctx context.Context, r *Request) (Verdict, error) {
 	v := Verdict{RequestID: r.ID}
+	if r.Started.IsZero() {
+		r.Started = g.now()
+	}
 	if err := g.check(ctx, r, &v); err != nil {
 		return Verdict{}, err
 	}
@@ -243,7 +246,7 @@ func (g *Gate) checkKey(ctx context.Context, r *Request, v *Verdict) error {
 		return nil
 	}
 	v.Key, v.Known = key, true
-	v.Code = v.Key.Refusal(g.now(), r.Use)
+	v.Code = v.Key.Refusal(r.Started, r.Use)
 	return nil
 }
 

@@ -11,7 +11,8 @@ import (
 type Project struct {
 	models.GateProject
 	policies []policy // the limits that its plan has
-	header   string   // the policies as RateLimit-Policy says them
+	// Values of headers that are the same in each reply.
+	slugHeader, policyHeader []string
 }
 
 // policy is one limit of a plan.
@@ -21,7 +22,7 @@ type policy struct {
 }
 
 func newProject(p *models.GateProject) *Project {
-	project := &Project{GateProject: *p}
+	project := &Project{GateProject: *p, slugHeader: []string{p.Slug}}
 	var parts []string
 	for a := range axis(axisCount) {
 		limit := p.Limits.Number(axes[a].figure)
@@ -31,10 +32,13 @@ func newProject(p *models.GateProject) *Project {
 		project.policies = append(project.policies, policy{a, uint32(*limit)})
 		parts = append(parts, `"`+axes[a].policy+`";q=`+strconv.FormatInt(*limit, 10)+";w="+strconv.Itoa(int(axes[a].length.Seconds())))
 	}
-	project.header = strings.Join(parts, ", ")
+	project.policyHeader = []string{strings.Join(parts, ", ")}
 	return project
 }
 
-// LimitPolicies are the limits of the project's plan in the form of the RateLimit-Policy header (IETF draft
-// ratelimit-headers): limit and window in seconds of each; empty where there are none.
-func (p *Project) LimitPolicies() string { return p.header }
+// SlugHeader is the slug as the value of a header. It must not be changed.
+func (p *Project) SlugHeader() []string { return p.slugHeader }
+
+// LimitPolicies are the limits of the project's plan as the value of the RateLimit-Policy header (IETF draft
+// ratelimit-headers): limit and window in seconds of each. It must not be changed.
+func (p *Project) LimitPolicies() []string { return p.policyHeader }

@@ -48,7 +48,6 @@ func (h *Handlers) validate(c echo.Context) error {
 			Code: models.ProjectUnknown, Status: models.ProjectUnknown.Status(), RequestID: web.RequestID(c),
 		}, nil, started, false)
 	}
-	c.Response().Header()[headerProject] = []string{project.Slug}
 
 	var body validateBody
 	if err := web.DecodeJSON(c.Response(), r, maxValidateBody, &body); err != nil {
@@ -64,10 +63,10 @@ func (h *Handlers) validate(c echo.Context) error {
 		Peer:    gate.Origin{IP: c.RealIP(), Method: r.Method, Path: r.URL.EscapedPath()},
 		Claimed: claimed(r, &body, fromProxy),
 		Credits: body.Credits,
-		Session: cmp.Or(body.Session, r.Header.Get("X-Session-ID")),
+		Session: cmp.Or(body.Session, headerValue(r.Header, "X-Session-Id")),
 		Use: models.Use{
-			Platform: cmp.Or(body.Platform, strings.ToLower(r.Header.Get("X-Platform"))),
-			BundleID: cmp.Or(body.BundleID, r.Header.Get("X-Bundle-ID")),
+			Platform: cmp.Or(body.Platform, strings.ToLower(headerValue(r.Header, "X-Platform"))),
+			BundleID: cmp.Or(body.BundleID, headerValue(r.Header, "X-Bundle-Id")),
 		},
 		FromProxy: fromProxy, DryRun: body.DryRun, NeedToken: body.DryRun || body.Explain,
 	})
@@ -108,8 +107,8 @@ func (b *validateBody) problems() map[string]string {
 // credentials finds the consumer's key and the caller's service token. What the Authorization header holds is a token
 // where it means to be one, else the key where no other header names it.
 func credentials(header http.Header, inBody string) (key, token string) {
-	key = strings.TrimSpace(header.Get("X-API-Key"))
-	scheme, bearer, _ := strings.Cut(header.Get("Authorization"), " ")
+	key = strings.TrimSpace(headerValue(header, "X-Api-Key"))
+	scheme, bearer, _ := strings.Cut(headerValue(header, "Authorization"), " ")
 	if bearer = strings.TrimSpace(bearer); bearer != "" && strings.EqualFold(scheme, "Bearer") {
 		if models.LooksLikeServiceToken(bearer) {
 			token = bearer
@@ -123,17 +122,25 @@ func credentials(header http.Header, inBody string) (key, token string) {
 // claimed is what the caller says of the request behind this one. Whether it is believed is for the gate to decide.
 func claimed(r *http.Request, body *validateBody, fromProxy bool) gate.Origin {
 	h := r.Header
-	uri := cmp.Or(body.Path, h.Get("X-Original-URI"), h.Get("X-Forwarded-Uri"))
+	uri := cmp.Or(body.Path, headerValue(h, "X-Original-Uri"), headerValue(h, "X-Forwarded-Uri"))
 	path, _, _ := strings.Cut(uri, "?")
 	ip := ""
 	if !fromProxy { // of a proxy's own chain, the peer's address is the end already
-		ip = web.LastForwardedFor(h.Values("X-Forwarded-For"))
+		ip = web.LastForwardedFor(h["X-Forwarded-For"])
 	}
 	if addr, err := netip.ParseAddr(body.IP); err == nil {
 		ip = addr.Unmap().WithZone("").String()
 	}
 	return gate.Origin{
 		IP: ip, Path: path,
-		Method: cmp.Or(body.Method, h.Get("X-Original-Method"), h.Get("X-Forwarded-Method")),
+		Method: cmp.Or(body.Method, headerValue(h, "X-Original-Method"), headerValue(h, "X-Forwarded-Method")),
 	}
+}
+
+// headerValue is http.Header.Get for a name in the spelling that net/http keeps it in, at a fraction of the cost.
+func headerValue(h http.Header, name string) string {
+	if values := h[name]; len(values) > 0 {
+		return values[0]
+	}
+	return ""
 }

@@ -42,35 +42,73 @@ type rejectedReply struct {
 	Fields    map[string]string `json:"fields,omitempty"`
 }
 
-var replies = sync.Pool{New: func() any { return new(replyBuffer) }}
+var replies = sync.Pool{New: func() any { return new(reply) }}
 
-// replyBuffer gathers a reply, so that its many small texts cost few allocations.
-type replyBuffer struct {
-	body   []byte
-	header []byte
+// reply gathers an answer of validate. The values of its headers are cut from one text and kept in one array, so that the
+// many of them cost two allocations.
+type reply struct {
+	body  []byte
+	text  []byte
+	names [maxReplyHeaders]string
+	ends  [maxReplyHeaders]int // of each value in text
+	count int
+}
+
+const maxReplyHeaders = 12
+
+// header ends the value that was appended to text last.
+func (b *reply) header(name string) {
+	b.names[b.count], b.ends[b.count] = name, len(b.text)
+	b.count++
+}
+
+func (b *reply) number(name string, n int64) {
+	b.text = strconv.AppendInt(b.text, n, 10)
+	b.header(name)
+}
+
+func (b *reply) word(name, value string) {
+	b.text = append(b.text, value...)
+	b.header(name)
+}
+
+// setHeaders puts the gathered headers into h.
+func (b *reply) setHeaders(h http.Header) {
+	all, values, begin := string(b.text), make([]string, b.count), 0
+	for i := range values {
+		values[i] = all[begin:b.ends[i]]
+		begin = b.ends[i]
+		h[b.names[i]] = values[i : i+1 : i+1]
+	}
 }
 
 // sendVerdict answers with a verdict: product.md, section 3. project is nil where it is unknown.
 func sendVerdict(c echo.Context, v *gate.Verdict, project *gate.Project, now time.Time, explain bool) error {
-	b := replies.Get().(*replyBuffer)
+	b := replies.Get().(*reply)
 	defer replies.Put(b)
+	b.text, b.count = b.text[:0], 0
 	header := c.Response().Header()
+	if project != nil {
+		header[headerProject] = project.SlugHeader()
+	}
 	if v.Known {
-		b.setKeyHeaders(header, &v.Key)
+		b.addKey(&v.Key)
 	}
 	if v.LimitCount > 0 {
-		b.setLimitHeaders(header, v, project, now)
+		header[headerPolicy] = project.LimitPolicies()
+		b.addLimits(v, now)
 	}
 	if v.Code == models.RateLimited || v.Code.IsQuota() || v.Code == models.IPBlocked {
 		wait := neverRetryAfter
 		if !v.Retry.IsZero() {
 			wait = v.Retry.Sub(now)
 		}
-		header[headerRetry] = []string{strconv.FormatInt(secondsUp(wait), 10)}
+		b.number(headerRetry, secondsUp(wait))
 	}
-	b.appendBody(v, explain)
+	b.makeBody(v, explain)
+	b.number(echo.HeaderContentLength, int64(len(b.body)))
+	b.setHeaders(header)
 	header[echo.HeaderContentType] = jsonContentType
-	header[echo.HeaderContentLength] = []string{strconv.Itoa(len(b.body))}
 	c.Response().WriteHeader(v.Status)
 	if c.Request().Method == http.MethodHead {
 		return nil
@@ -84,26 +122,22 @@ var jsonContentType = []string{echo.MIMEApplicationJSON}
 // secondsUp is a wait in whole seconds, at least one, and never too short.
 func secondsUp(d time.Duration) int64 { return max(1, int64((d+time.Second-1)/time.Second)) }
 
-// setKeyHeaders names the key for a gateway to hand on to the upstream.
-func (b *replyBuffer) setKeyHeaders(h http.Header, k *models.GateKey) {
-	// One text holds all numbers, and one array all values.
-	text := strconv.AppendInt(b.header[:0], k.KeyID, 10)
-	id := len(text)
-	text = strconv.AppendInt(text, int64(k.Version), 10)
-	b.header = text
-	all := string(text)
-	values := []string{all[:id], all[id:], k.Name, string(k.Type), url.PathEscape(k.Category)} // a person typed the label: it may hold any character
-	h[headerKeyID], h[headerVersion], h[headerKeyName] = values[0:1:1], values[1:2:2], values[2:3:3]
-	h[headerKeyType], h[headerCategory] = values[3:4:4], values[4:5:5]
+// addKey names the key for a gateway to hand on to the upstream.
+func (b *reply) addKey(k *models.GateKey) {
+	b.number(headerKeyID, k.KeyID)
+	b.number(headerVersion, int64(k.Version))
+	b.word(headerKeyName, k.Name)
+	b.word(headerKeyType, string(k.Type))
+	b.word(headerCategory, url.PathEscape(k.Category)) // a person typed it: it may hold any character
 	if !k.VersionEndsAt.IsZero() {
-		h[headerSunset] = []string{k.VersionEndsAt.UTC().Format(http.TimeFormat)} // replaced, and not valid from then on
+		b.word(headerSunset, k.VersionEndsAt.UTC().Format(http.TimeFormat)) // replaced, and not valid from then on
 	}
 }
 
-// setLimitHeaders says how the plan's limits stand: all of them in the IETF draft's form, and in the older one the limit that
-// is nearest to its end.
-func (b *replyBuffer) setLimitHeaders(h http.Header, v *gate.Verdict, project *gate.Project, now time.Time) {
-	text, tightest := b.header[:0], &v.Limits[0]
+// addLimits says how the plan's limits stand: all of them in the IETF draft's form, and in the older one the limit that is
+// nearest to its end.
+func (b *reply) addLimits(v *gate.Verdict, now time.Time) {
+	text, tightest := b.text, &v.Limits[0]
 	for i := range v.Limits[:v.LimitCount] {
 		l := &v.Limits[i]
 		if i > 0 {
@@ -119,17 +153,11 @@ func (b *replyBuffer) setLimitHeaders(h http.Header, v *gate.Verdict, project *g
 			tightest = l
 		}
 	}
-	limits := len(text)
-	text = strconv.AppendUint(text, uint64(tightest.Limit), 10)
-	limit := len(text)
-	text = strconv.AppendUint(text, uint64(tightest.Remaining), 10)
-	left := len(text)
-	text = strconv.AppendInt(text, untilReset(tightest, now), 10)
-	b.header = text
-	all := string(text)
-	values := []string{all[:limits], all[limits:limit], all[limit:left], all[left:], project.LimitPolicies()}
-	h[headerLimit], h[headerXLimit], h[headerXLeft] = values[0:1:1], values[1:2:2], values[2:3:3]
-	h[headerXReset], h[headerPolicy] = values[3:4:4], values[4:5:5]
+	b.text = text
+	b.header(headerLimit)
+	b.number(headerXLimit, int64(tightest.Limit))
+	b.number(headerXLeft, int64(tightest.Remaining))
+	b.number(headerXReset, untilReset(tightest, now))
 }
 
 func untilReset(l *gate.LimitState, now time.Time) int64 {
@@ -139,7 +167,7 @@ func untilReset(l *gate.LimitState, now time.Time) int64 {
 	return secondsUp(l.Resets.Sub(now))
 }
 
-func (b *replyBuffer) appendBody(v *gate.Verdict, explain bool) {
+func (b *reply) makeBody(v *gate.Verdict, explain bool) {
 	text := append(b.body[:0], `{"valid":`...)
 	text = strconv.AppendBool(text, v.Code == models.Valid)
 	if v.Code != models.Valid {
@@ -198,12 +226,14 @@ func appendKey(text []byte, k *models.GateKey) []byte {
 
 func appendQuotas(text []byte, quotas *[models.QuotaCount]gate.QuotaState) []byte {
 	text = append(text, '{')
+	first := true
+	var resets []byte // as it was written last: mostly all are the same
 	for i := range quotas {
 		q := &quotas[i]
 		if q.Limit == 0 {
 			continue
 		}
-		if text[len(text)-1] != '{' {
+		if !first {
 			text = append(text, ',')
 		}
 		text = append(text, '"')
@@ -213,7 +243,14 @@ func appendQuotas(text []byte, quotas *[models.QuotaCount]gate.QuotaState) []byt
 		text = append(text, `,"remaining":`...)
 		text = strconv.AppendInt(text, q.Remaining, 10)
 		text = append(text, `,"resets_at":`...)
-		text = append(appendTime(text, q.Resets), '}')
+		if begin := len(text); i > 0 && !first && q.Resets.Equal(quotas[i-1].Resets) && quotas[i-1].Limit != 0 {
+			text = append(text, resets...)
+		} else {
+			text = appendTime(text, q.Resets)
+			resets = text[begin:len(text):len(text)]
+		}
+		text = append(text, '}')
+		first = false
 	}
 	return append(text, '}')
 }
