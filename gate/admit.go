@@ -30,7 +30,7 @@ func (g *Gate) admit(ctx context.Context, r *Request, address string, v *Verdict
 	now := r.Started
 	m := g.meters.lock(v.Key.KeyID)
 	if v.Key.Caps.Any() || m.loaded {
-		if err := g.meters.ready(ctx, v.Key.KeyID, m, minuteOf(now)); err != nil {
+		if err := g.meters.ready(ctx, m, minuteOf(now)); err != nil {
 			m.mu.Unlock()
 			return nil, err
 		}
@@ -65,7 +65,7 @@ func (g *Gate) admit(ctx context.Context, r *Request, address string, v *Verdict
 			}
 		}
 		if m.loaded {
-			m.used.add()
+			m.add()
 		}
 	}
 	g.describe(r, m, &counted, v, now)
@@ -97,10 +97,10 @@ func (g *Gate) judge(r *Request, m *meter, counted *[axisCount]*window, v *Verdi
 	}
 	for q := range models.Quota(models.QuotaCount) {
 		limit := v.Key.Caps[q]
-		if limit == 0 || m.used.used(q) < limit {
+		if limit == 0 || m.used(q) < limit {
 			continue
 		}
-		frees := m.used.frees(q, limit)
+		frees := g.meters.frees(m, q, limit)
 		if code == models.Valid || frees.IsZero() || !v.Retry.IsZero() && frees.After(v.Retry) {
 			code, v.Retry = q.Code(), frees
 		}
@@ -120,24 +120,24 @@ func (g *Gate) describe(r *Request, m *meter, counted *[axisCount]*window, v *Ve
 		if w.sum < p.limit {
 			state.Remaining = p.limit - w.sum
 		}
-		if len(w.points) > 0 {
-			state.Resets = g.windows.moment(p.axis, w.points[0].slot+windowSlots+1)
+		if w.sum > 0 {
+			state.Resets = g.windows.moment(p.axis, w.frees(w.sum))
 		}
 		v.Limits[v.LimitCount] = state
 		v.LimitCount++
 	}
-	m.describe(&v.Key.Caps, &v.Quotas, now)
+	g.meters.describe(m, &v.Key.Caps, &v.Quotas, now)
 }
 
 // describe writes down how the quotas stand now. The meter is locked, and ready where there is a quota.
-func (m *meter) describe(caps *models.Caps, quotas *[models.QuotaCount]QuotaState, now time.Time) {
+func (m *meters) describe(locked *meter, caps *models.Caps, quotas *[models.QuotaCount]QuotaState, now time.Time) {
 	for q, limit := range caps {
 		if limit == 0 {
 			continue
 		}
-		state := QuotaState{Limit: limit, Remaining: max(0, limit-m.used.used(models.Quota(q))), Resets: now}
+		state := QuotaState{Limit: limit, Remaining: max(0, limit-locked.used(models.Quota(q))), Resets: now}
 		if state.Remaining == 0 {
-			state.Resets = m.used.frees(models.Quota(q), limit)
+			state.Resets = m.frees(locked, models.Quota(q), limit)
 		}
 		quotas[q] = state
 	}

@@ -31,8 +31,7 @@ type directory struct {
 type directoryShard struct {
 	mu      sync.RWMutex
 	index   map[uint64]uint32 // first bytes of a digest: where its entry is
-	entries [][]entry         // in pieces, so that growing copies nothing
-	free    []uint32
+	entries slab[entry]
 	unknown map[models.Digest]absence
 }
 
@@ -41,10 +40,6 @@ type absence struct {
 	readAt  int64
 	changes uint64
 }
-
-const entriesPiece = 256
-
-func (s *directoryShard) at(i uint32) *entry { return &s.entries[i/entriesPiece][i%entriesPiece] }
 
 func newDirectory(limit int, t *trust, load func(context.Context, models.Digest) (*models.GateKey, error)) *directory {
 	d := &directory{load: load, trust: t, limit: max(1, limit/shards)}
@@ -58,7 +53,7 @@ func (d *directory) clear() {
 	for i := range d.shard {
 		shard := &d.shard[i]
 		shard.mu.Lock()
-		shard.index, shard.entries, shard.free = map[uint64]uint32{}, nil, nil
+		shard.index, shard.entries = map[uint64]uint32{}, slab[entry]{}
 		shard.unknown = map[models.Digest]absence{}
 		shard.mu.Unlock()
 	}
@@ -104,7 +99,7 @@ func (d *directory) look(shard *directoryShard, digest models.Digest) (key model
 	shard.mu.RLock()
 	defer shard.mu.RUnlock()
 	if i, indexed := shard.index[prefix(digest)]; indexed {
-		e := shard.at(i)
+		e := shard.entries.at(i)
 		if e.digest == digest {
 			if e.changes != d.changes.of(e.projectID, e.keyID) {
 				return key, miss // it did change: what was known is wrong
@@ -165,7 +160,7 @@ func (d *directory) keep(shard *directoryShard, digest models.Digest, key *model
 		i = shard.room(d.limit)
 		shard.index[prefix(digest)] = i
 	}
-	*shard.at(i) = newEntry(digest, key, readAt, d.changes.of(key.ProjectID, key.KeyID), d.words.Load())
+	*shard.entries.at(i) = newEntry(digest, key, readAt, d.changes.of(key.ProjectID, key.KeyID), d.words.Load())
 }
 
 func prefix(digest models.Digest) uint64 { return binary.LittleEndian.Uint64(digest[:8]) }
@@ -178,23 +173,12 @@ func (s *directoryShard) room(limit int) uint32 {
 			break
 		}
 	}
-	if n := len(s.free); n > 0 {
-		i := s.free[n-1]
-		s.free = s.free[:n-1]
-		return i
-	}
-	i := uint32(len(s.entries)) * entriesPiece
-	s.entries = append(s.entries, make([]entry, entriesPiece))
-	for more := i + entriesPiece - 1; more > i; more-- {
-		s.free = append(s.free, more)
-	}
-	return i
+	return s.entries.take()
 }
 
-func (s *directoryShard) drop(p uint64, i uint32) {
+func (s *directoryShard) drop(p uint64, place uint32) {
 	delete(s.index, p)
-	*s.at(i) = entry{}
-	s.free = append(s.free, i)
+	s.entries.give(place)
 }
 
 // size counts the known versions in memory.

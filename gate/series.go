@@ -1,6 +1,8 @@
 package gate
 
 import (
+	"encoding/binary"
+	"sync"
 	"time"
 
 	"github.com/claviger/claviger/models"
@@ -16,8 +18,7 @@ type point struct {
 // a minute; as they leave a window they are folded into the larger slots of the next one, so that the busiest key has
 // about 4,000 points and a quiet one as many as it had requests.
 type series struct {
-	total  int64 // ever
-	sum    [len(models.QuotaWindows)]int64
+	sum    [windowCount]int64
 	minute uint32  // at which sum and points are right
 	points []point // oldest first
 }
@@ -40,25 +41,7 @@ func leaves(minute uint32, w int) uint32 {
 	return minute - minute%slot + slot + windowMinutes[w]
 }
 
-// newSeries starts with what was admitted before, as of now.
-func newSeries(used models.KeyUsage, now uint32) series {
-	s := series{total: used.Total, points: make([]point, 0, len(used.Points))}
-	for _, p := range used.Points {
-		s.points = append(s.points, point{uint32(p.Minute), uint32(p.Requests)})
-		s.minute = max(s.minute, uint32(p.Minute))
-	}
-	s.fold(max(now, s.minute))
-	return s
-}
-
-// advance brings the series to the minute now. Where the clock was set back it stays: nothing is freed twice.
-func (s *series) advance(now uint32) {
-	if now > s.minute {
-		s.fold(now)
-	}
-}
-
-// fold drops what has left every window, and folds what has left one. It goes through all points, once a minute at most.
+// fold brings the series to the minute now: it drops what has left every window, and folds what has left one.
 func (s *series) fold(now uint32) {
 	s.minute, s.sum = now, [windowCount]int64{}
 	kept := s.points[:0]
@@ -81,47 +64,44 @@ func (s *series) fold(now uint32) {
 	s.points = kept
 }
 
-// add counts one request in the minute that the series is at.
-func (s *series) add() {
-	s.total++
-	for w := range s.sum {
-		s.sum[w]++
-	}
-	if last := len(s.points) - 1; last >= 0 && s.points[last].minute == s.minute {
-		s.points[last].n++
-		return
-	}
-	if len(s.points) == cap(s.points) { // there may be a million series: grow by little
-		grown := make([]point, len(s.points), len(s.points)+len(s.points)/4+2)
-		copy(grown, s.points)
-		s.points = grown
-	}
-	s.points = append(s.points, point{s.minute, 1})
-}
-
-// used is how much of the quota is used up.
-func (s *series) used(q models.Quota) int64 {
-	if q == models.QuotaTotal {
-		return s.total
-	}
-	return s.sum[q]
-}
-
-// frees is the moment at which less than limit is used of the quota, provided that nothing is added; the zero time where
-// that is never. It is for quotas that are used up.
-func (s *series) frees(q models.Quota, limit int64) time.Time {
-	if q == models.QuotaTotal {
-		return time.Time{}
-	}
-	left := s.sum[q]
+// frees is the minute at whose beginning less than limit is used in the window w, provided that nothing is added. It is for
+// quotas that are used up.
+func (s *series) frees(w int, limit int64) uint32 {
+	left := s.sum[w]
 	for _, p := range s.points {
-		end := leaves(p.minute, int(q))
+		end := leaves(p.minute, w)
 		if end <= s.minute {
 			continue
 		}
 		if left -= int64(p.n); left < limit {
-			return time.Unix(int64(end)*60, 0).UTC()
+			return end
 		}
 	}
-	return time.Time{}
+	return s.minute
 }
+
+// pack appends the points in as few bytes as they need: of each the distance to the one before it, and its count.
+func (s *series) pack(to []byte) []byte {
+	previous := uint32(0)
+	for _, p := range s.points {
+		to = binary.AppendUvarint(to, uint64(p.minute-previous))
+		to = binary.AppendUvarint(to, uint64(p.n))
+		previous = p.minute
+	}
+	return to
+}
+
+// unpack adds the points that pack wrote.
+func (s *series) unpack(from []byte) {
+	previous := uint32(0)
+	for len(from) > 0 {
+		distance, n := binary.Uvarint(from)
+		count, more := binary.Uvarint(from[n:])
+		from = from[n+more:]
+		previous += uint32(distance)
+		s.points = append(s.points, point{previous, uint32(count)})
+	}
+}
+
+// unpacked lends series to work with, so that going through a key's points allocates nothing.
+var unpacked = sync.Pool{New: func() any { return new(series) }}

@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"context"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -34,6 +35,38 @@ func (r *reference) usage() models.KeyUsage {
 	return u
 }
 
+// counter is a meter by itself, as the gate works with one.
+type counter struct {
+	*meter
+	all *meters
+}
+
+func newCounter(used models.KeyUsage, now time.Time) counter {
+	all := newMeters(10, func(context.Context, int64) (models.KeyUsage, error) { return used, nil }, func() uint64 { return 0 }, nil)
+	c := counter{all.lock(1), all}
+	c.advance(now)
+	return c
+}
+
+func (c counter) advance(now time.Time) {
+	if err := c.all.ready(context.Background(), c.meter, minuteOf(now)); err != nil {
+		panic(err)
+	}
+}
+
+func (c counter) frees(q models.Quota, limit int64) time.Time { return c.all.frees(c.meter, q, limit) }
+
+// copy is a meter that stands as this one does.
+func (c counter) copy() counter {
+	all := newMeters(10, nil, func() uint64 { return 0 }, nil)
+	twin := all.lock(1)
+	place := twin.place
+	twin.ticket, twin.loaded, twin.large, twin.length = c.ticket, c.loaded, c.large, c.length
+	twin.minute, twin.last, twin.total, twin.sum, twin.packed = c.minute, c.last, c.total, c.sum, c.packed
+	all.shardOf(1).large[place] = slices.Clone(c.all.shardOf(1).large[c.place])
+	return counter{twin, all}
+}
+
 // A quota is never exceeded in any window, and an old request is counted at most 1/1440 of the window too long, however the
 // requests come and whenever the process starts anew.
 func TestQuotasAreNeverExceededAndFreedInTime(t *testing.T) {
@@ -42,7 +75,7 @@ func TestQuotasAreNeverExceededAndFreedInTime(t *testing.T) {
 		caps := models.Caps{models.QuotaDaily: 1 + random.Int64N(40), models.QuotaWeekly: 1 + random.Int64N(120), models.QuotaMonthly: 1 + random.Int64N(300)}
 		now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(random.Int64N(int64(24 * time.Hour))))
 		var ref reference
-		s := newSeries(models.KeyUsage{}, minuteOf(now))
+		s := newCounter(models.KeyUsage{}, now)
 		for range 4000 {
 			// Bursts, quiet hours, and now and then days.
 			now = now.Add([]time.Duration{
@@ -50,9 +83,9 @@ func TestQuotasAreNeverExceededAndFreedInTime(t *testing.T) {
 				time.Duration(random.Int64N(int64(3 * time.Hour))), time.Duration(random.Int64N(int64(60 * time.Hour))),
 			}[min(3, int(random.ExpFloat64()*1.2))])
 			if random.IntN(50) == 0 { // a restart
-				s = newSeries(ref.usage(), minuteOf(now))
+				s = newCounter(ref.usage(), now)
 			}
-			s.advance(minuteOf(now))
+			s.advance(now)
 			admit := true
 			for q, limit := range caps[:windowCount] {
 				window := models.QuotaWindows[q]
@@ -77,51 +110,57 @@ func TestQuotasAreNeverExceededAndFreedInTime(t *testing.T) {
 }
 
 // checkFrees holds the announced moment against the series itself: a minute before it is still full, then it is not.
-func checkFrees(t *testing.T, s series, q models.Quota, limit int64) {
+func checkFrees(t *testing.T, s counter, q models.Quota, limit int64) {
 	t.Helper()
 	frees := s.frees(q, limit)
-	later := s
-	later.points = slices.Clone(s.points)
-	later.advance(minuteOf(frees) - 1)
+	later := s.copy()
+	later.advance(frees.Add(-time.Minute))
 	if later.used(q) < limit {
 		t.Fatalf("%s is said to be free at %s and is free before", q, frees)
 	}
-	later.advance(minuteOf(frees))
+	later.advance(frees)
 	if later.used(q) >= limit {
 		t.Fatalf("%s is said to be free at %s and is not", q, frees)
 	}
 }
 
 func TestAClockThatIsSetBackFreesNothingTwice(t *testing.T) {
-	now := uint32(1_000_000)
-	s := newSeries(models.KeyUsage{}, now)
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	s := newCounter(models.KeyUsage{}, now)
 	s.add()
-	s.advance(now - 500)
+	s.advance(now.Add(-8 * time.Hour))
 	s.add()
-	s.advance(now + 1440)
+	s.advance(now.Add(24 * time.Hour))
 	if got := s.used(models.QuotaDaily); got != 2 {
 		t.Errorf("%d are counted", got)
 	}
-	s.advance(now + 1441)
+	s.advance(now.Add(24*time.Hour + time.Minute))
 	if got := s.used(models.QuotaDaily); got != 0 {
 		t.Errorf("%d are counted after a day", got)
 	}
 }
 
-func TestABusyKeysSeriesStaysSmall(t *testing.T) {
-	now := uint32(1_000_000)
-	s := newSeries(models.KeyUsage{}, now)
+func TestABusyKeysPointsStayFew(t *testing.T) {
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	s := newCounter(models.KeyUsage{}, now)
 	const days = 32
 	for range days * 1440 {
-		now++
+		now = now.Add(time.Minute)
 		s.advance(now)
 		s.add()
 	}
-	if len(s.points) > 4000 {
-		t.Errorf("%d points", len(s.points))
+	var points series
+	s.all.unpack(s.meter, &points)
+	if len(points.points) > 4000 {
+		t.Errorf("%d points", len(points.points))
 	}
 	if s.sum[models.QuotaDaily] != 1440+1 || s.total != days*1440 {
 		t.Errorf("%d in a day, %d in all", s.sum[models.QuotaDaily], s.total)
+	}
+	// Once it is quiet, it is as small as any.
+	s.advance(now.Add(40 * 24 * time.Hour))
+	if s.large || len(s.all.shardOf(1).large) != 0 {
+		t.Error("a quiet key keeps the memory of a busy one")
 	}
 }
 
@@ -130,10 +169,10 @@ func FuzzSeries(f *testing.F) {
 	f.Fuzz(func(t *testing.T, steps []byte) {
 		now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 		var ref reference
-		s := newSeries(models.KeyUsage{}, minuteOf(now))
+		s := newCounter(models.KeyUsage{}, now)
 		for i, step := range steps[:min(len(steps), 400)] {
 			now = now.Add(time.Duration(step) * time.Duration(1+i%7*i%300) * 17 * time.Second)
-			s.advance(minuteOf(now))
+			s.advance(now)
 			for q := range windowCount {
 				w := models.QuotaWindows[q]
 				if used := s.used(models.Quota(q)); used < ref.within(w.Length, now) || used > ref.within(w.Length+w.Length/1440, now) {

@@ -33,12 +33,12 @@ func (g *Gate) Usage(ctx context.Context, plain string) (Usage, error) {
 	}
 	m := g.meters.lock(key.KeyID)
 	defer m.mu.Unlock()
-	if err := g.meters.ready(ctx, key.KeyID, m, minuteOf(now)); err != nil {
+	if err := g.meters.ready(ctx, m, minuteOf(now)); err != nil {
 		return u, err
 	}
 	for q := range u.Used {
-		u.Used[q] = m.used.used(models.Quota(q))
+		u.Used[q] = m.used(models.Quota(q))
 	}
-	m.describe(&key.Caps, &u.Quotas, now)
+	g.meters.describe(m, &key.Caps, &u.Quotas, now)
 	return u, nil
 }

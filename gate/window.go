@@ -8,53 +8,46 @@ import (
 	"github.com/claviger/claviger/models"
 )
 
-// windowSlots is how finely the window of a limit is divided: a request leaves it at most 1/25 of its length late (2.4
+// windowSlots is how finely the window of a limit is divided: a request leaves it at most 1/16 of its length late (3.75
 // seconds of a minute), and never early.
-const windowSlots = 25
+const windowSlots = 16
 
-// window counts the admitted requests of a rolling second or minute, by slots that had any.
+// window counts the admitted requests of a rolling second or minute.
 type window struct {
-	slot   uint32 // the newest one that the window reaches to
+	slot   uint32 // the newest one that it reaches to
 	sum    uint32
-	points []windowPoint // oldest first; at most windowSlots + 1
+	counts [windowSlots + 1]uint32 // by slot: the window overlaps one more than it is long
 }
 
-type windowPoint struct{ slot, n uint32 }
+func (w *window) count(slot uint32) *uint32 { return &w.counts[slot%(windowSlots+1)] }
 
 // advance brings the window to slot. Where the clock was set back it stays: nothing is freed twice.
 func (w *window) advance(slot uint32) {
-	if slot <= w.slot {
+	if slot > w.slot+windowSlots {
+		*w = window{slot: slot}
 		return
 	}
-	w.slot = slot
-	gone := 0
-	for gone < len(w.points) && w.points[gone].slot+windowSlots < slot {
-		w.sum -= w.points[gone].n
-		gone++
-	}
-	if gone > 0 {
-		w.points = w.points[:copy(w.points, w.points[gone:])]
+	for w.slot < slot {
+		w.slot++
+		w.sum -= *w.count(w.slot)
+		*w.count(w.slot) = 0
 	}
 }
 
 func (w *window) add() {
 	w.sum++
-	if last := len(w.points) - 1; last >= 0 && w.points[last].slot == w.slot {
-		w.points[last].n++
-		return
-	}
-	w.points = append(w.points, windowPoint{w.slot, 1})
+	*w.count(w.slot)++
 }
 
 // frees is the first slot in which less than limit is used, provided that nothing is added.
 func (w *window) frees(limit uint32) uint32 {
 	left := w.sum
-	for _, p := range w.points {
-		if left -= p.n; left < limit {
-			return p.slot + windowSlots + 1
+	for slot := w.slot - windowSlots; slot != w.slot; slot++ {
+		if left -= *w.count(slot); left < limit {
+			return slot + windowSlots + 1
 		}
 	}
-	return w.slot
+	return w.slot + windowSlots + 1
 }
 
 // axis is what a limit counts together.
@@ -109,7 +102,7 @@ type windows struct {
 	}
 }
 
-// maxWindows bounds the memory of windows to about 25 MB, those of projects apart. With more addresses and sessions than that
+// maxWindows bounds the memory of windows to about 30 MB, those of projects apart. With more addresses and sessions than that
 // within a minute, the counts of some begin anew.
 const maxWindows = 200_000
 
