@@ -1,6 +1,7 @@
 package models
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -32,8 +33,8 @@ const (
 	listenRetryMax = time.Second
 )
 
-// listenName is what Postgres shows as the application_name of the connection.
-const listenName = "claviger listener"
+// listenName is what Postgres shows as the application_name of the connection, after the name that the address gives.
+const listenName = "listener"
 
 // Listen tells the subscribers what other processes on the same Postgres change, until ctx ends. It keeps a connection of its
 // own for that, and makes a new one when it is lost. On SQLite there is one process, and it returns at once.
@@ -68,7 +69,7 @@ func (s *Store) listen(ctx context.Context, heard func(since, asked time.Time)) 
 	if err != nil {
 		return err
 	}
-	config.RuntimeParams["application_name"] = listenName
+	config.RuntimeParams["application_name"] = cmp.Or(config.RuntimeParams["application_name"], "claviger") + " " + listenName
 	config.OnNotification = func(_ *pgconn.PgConn, n *pgconn.Notification) { s.heard(n.Payload) }
 
 	connecting, cancel := context.WithTimeout(ctx, listenConnect)
