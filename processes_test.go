@@ -46,7 +46,7 @@ func newPair(t *testing.T, keys int) *pair {
 	address := testkit.Postgres(t)
 	here := newInstance(t, address)
 	s := here.setup("--email", "ada@example.com", "--project", pairProject)
-	p := &pair{t: t, proxy: testkit.NewProxy(t, address), metrics: freeAddr(t), schema: address[strings.LastIndex(address, "=")+1:]}
+	p := &pair{t: t, proxy: testkit.NewProxy(t, address), metrics: freeAddr(t), schema: testkit.Schema(t, address)}
 
 	p.database = here.openDatabase()
 	if _, err := p.database.Exec("UPDATE projects SET plan_id = (SELECT MAX(id) FROM plans)"); err != nil {
@@ -216,9 +216,8 @@ func TestWithTheDatabaseAwayKnownKeysAreAnsweredWithoutAWait(t *testing.T) {
 			}
 			p.proxy.All(link)
 			p.untilHears(false)
-			began, slow := time.Now(), 0
-			asked := 0
-			for ; time.Since(began) < 3*time.Second; asked++ {
+			slow, asked := 0, 0
+			for began := time.Now(); time.Since(began) < 3*time.Second; asked++ {
 				at := time.Now()
 				if v := p.there.validate(pairProject, p.keys[asked%len(p.keys)].secret, ""); v.Code != "valid" {
 					t.Fatalf("a known key is answered with %+v", v)
@@ -227,8 +226,8 @@ func TestWithTheDatabaseAwayKnownKeysAreAnsweredWithoutAWait(t *testing.T) {
 					slow++
 				}
 			}
-			// One at a time asks whether the database is back: at most two in a second wait for its time-out.
-			if slow > 12 {
+			// One at a time asks whether the database is back, and may wait for its time-out: the others must not.
+			if slow > asked/10 {
 				t.Errorf("%d of %d answers took long", slow, asked)
 			}
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/url"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -163,7 +162,7 @@ func TestALostConnectionIsNoticedAndMadeAgain(t *testing.T) {
 		"the server ends it": func(t *testing.T, _ *testkit.Proxy, address string) {
 			db := openRaw(t, address)
 			var ended bool
-			err := db.QueryRow("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1", schemaOf(address)+" listener").Scan(&ended)
+			err := db.QueryRow("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1", testkit.Schema(t, address)+" listener").Scan(&ended)
 			if err != nil || !ended {
 				t.Fatal(ended, err)
 			}
@@ -176,7 +175,7 @@ func TestALostConnectionIsNoticedAndMadeAgain(t *testing.T) {
 			address := testkit.Postgres(t)
 			here := testkit.Store(t, address, testkit.NewClock(), nil)
 			proxy := testkit.NewProxy(t, address)
-			there, l := listen(t, named(t, proxy.URL, schemaOf(address)))
+			there, l := listen(t, named(t, proxy.URL, testkit.Schema(t, address)))
 			l.hears(t)
 
 			lost := time.Now()
@@ -258,15 +257,12 @@ func named(t *testing.T, address, name string) string {
 	return u.String()
 }
 
-// schemaOf is the part of a test's address that no other test has.
-func schemaOf(address string) string { return address[strings.LastIndex(address, "=")+1:] }
-
 func TestAConnectionSaysWhatItIsFor(t *testing.T) {
 	address := testkit.Postgres(t)
-	_, l := listen(t, named(t, address, schemaOf(address)))
+	_, l := listen(t, named(t, address, testkit.Schema(t, address)))
 	l.hears(t)
 	var n int
-	err := openRaw(t, address).QueryRow("SELECT COUNT(*) FROM pg_stat_activity WHERE application_name = $1", schemaOf(address)+" listener").Scan(&n)
+	err := openRaw(t, address).QueryRow("SELECT COUNT(*) FROM pg_stat_activity WHERE application_name = $1", testkit.Schema(t, address)+" listener").Scan(&n)
 	if err != nil || n != 1 {
 		t.Errorf("%d listeners of that name, %v", n, err)
 	}
