@@ -142,6 +142,34 @@ func TestAChangeIsToldInEveryProcessOnceItIsCommitted(t *testing.T) {
 	}
 }
 
+// Who heard of a change earlier would read what was before it, and keep that for good.
+func TestNobodyHearsOfAChangeBeforeItIsCommitted(t *testing.T) {
+	address := testkit.Postgres(t)
+	_, there := listen(t, address)
+	there.hears(t)
+	statements, early := 0, 0
+	during := func() {}
+	here := testkit.Store(t, address, testkit.NewClock(), func() { during() })
+	project, _, _ := newProject(t, here, signUp(t, here, "ada@example.com"), "shop")
+	there.until(t, "the project", func(s record) bool {
+		return slices.ContainsFunc(s.changes, func(c models.Change) bool { return c.Kind == "project" })
+	})
+	there.hears(t)
+	before := len(there.state().changes)
+	during = func() { // runs after each statement of the transaction
+		there.hears(t)
+		statements++
+		early += len(there.state().changes) - before
+	}
+	if _, err := here.CreateCategory(t.Context(), project.ID, tester, "label"); err != nil {
+		t.Fatal(err)
+	}
+	if early > 0 || statements < 3 {
+		t.Errorf("%d notices came within %d statements", early, statements)
+	}
+	there.until(t, "the label", func(s record) bool { return len(s.changes) > before })
+}
+
 func TestOtherInstancesInTheDatabaseAreNotToldOf(t *testing.T) {
 	_, other := listen(t, testkit.Postgres(t))
 	address := testkit.Postgres(t)
@@ -227,15 +255,18 @@ func TestListeningEndsAtOnceAlsoWhenNobodyAnswers(t *testing.T) {
 			proxy.Listening(link)
 			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 			defer cancel()
-			ended := make(chan struct{})
+			ended, l := make(chan struct{}), &listener{}
 			go func() {
-				store.Listen(ctx, &listener{})
+				store.Listen(ctx, l)
 				close(ended)
 			}()
 			select {
 			case <-ended:
 				if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 					t.Error("it ended by itself")
+				}
+				if s := l.state(); link == testkit.Open && len(s.deaf) > 0 {
+					t.Errorf("that it ends is told as a loss: %v", s.deaf)
 				}
 			case <-time.After(10 * time.Second):
 				t.Error("it goes on")
