@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"github.com/gofrs/flock"
 	"github.com/labstack/echo/v4"
 	"github.com/labstack/echo/v4/middleware"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/claviger/claviger/gate"
 	"github.com/claviger/claviger/handlers"
@@ -29,9 +31,6 @@ const (
 	// drainTime is how long requests may take to end after a signal, and writeTime how long rows may after them.
 	drainTime = 20 * time.Second
 	writeTime = 10 * time.Second
-	// otherProcesses is how soon a process sees what another one on the same Postgres changed: half of the second that
-	// is promised, so that a look-up still fits in.
-	otherProcesses = 500 * time.Millisecond
 )
 
 // serve runs the service until ctx ends. whenReady, if any, runs once requests are answered.
@@ -67,11 +66,9 @@ func serve(ctx context.Context, c config.Config, log *slog.Logger, out io.Writer
 	if err != nil {
 		return err
 	}
-	options := gate.Options{Log: log}
-	if store.Dialect() == "postgres" {
-		options.MaxAge = otherProcesses
-	}
-	g := gate.New(store, secrets.Pepper, options)
+	effects := newEffects()
+	g := gate.New(store, secrets.Pepper, gate.Options{Log: log, Shared: store.Dialect() == "postgres", Effects: effects.observe})
+	defer listenToOthers(store, g)()
 	h := handlers.New(handlers.Options{
 		Store: store, Gate: g, IDs: ids, Sessions: web.NewSessions(store, secrets.CookieKey, c.Secure()), Log: log, Now: time.Now,
 		BaseURL: c.BaseURL, TrustedProxies: c.TrustedProxies, Signup: c.Signup, Version: version(), Dev: c.Dev,
@@ -92,7 +89,7 @@ func serve(ctx context.Context, c config.Config, log *slog.Logger, out io.Writer
 	ended := make(chan error, 2)
 	go func() { ended <- server.Serve(listener) }()
 	if metricsListener != nil {
-		metrics := &http.Server{Handler: metricsHandler(g, h.Durations, &queries), ReadHeaderTimeout: 10 * time.Second}
+		metrics := &http.Server{Handler: metricsHandler(g, []prometheus.Collector{h.Durations, effects}, &queries), ReadHeaderTimeout: 10 * time.Second}
 		defer metrics.Close()
 		go func() { ended <- metrics.Serve(metricsListener) }()
 	}
@@ -108,6 +105,17 @@ func serve(ctx context.Context, c config.Config, log *slog.Logger, out io.Writer
 	case serveErr = <-ended:
 	}
 	return errors.Join(serveErr, drain(h, server, g))
+}
+
+// listenToOthers tells the gate what other processes on the same database change, until stop is called.
+func listenToOthers(store *models.Store, g *gate.Gate) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var listening sync.WaitGroup
+	listening.Go(func() { store.Listen(ctx, g) })
+	return func() {
+		cancel()
+		listening.Wait()
+	}
 }
 
 // drain lets every request that has come in be answered, and every row be written.

@@ -20,14 +20,21 @@ type Options struct {
 	Log *slog.Logger     // slog.Default
 	// MaxKeys bounds how many keys are kept in memory, with their meters; 1,000,000.
 	MaxKeys int
-	// MaxAge is after how long a key is read again although nothing said that it changed. It is how changes that other
-	// processes made arrive; 0 (never) is right where there is one process.
-	MaxAge time.Duration
+	// Shared says that other processes change the same database. What was read is then believed for good only while
+	// [Gate.Heard] says that their changes are told.
+	Shared bool
+	// Effects is told of each change that has taken effect here: how long that took from the change on, and whether
+	// another process made it. May be nil.
+	Effects func(took time.Duration, remote bool)
 }
 
 // Gate answers whether requests may pass. It is safe for use by many goroutines.
 type Gate struct {
 	now      func() time.Time
+	log      *slog.Logger
+	effects  func(took time.Duration, remote bool)
+	trust    *trust
+	wasDeaf  atomic.Bool // for the log alone
 	pepper   models.Pepper
 	recorder *Recorder
 
@@ -64,9 +71,10 @@ func New(store Store, pepper models.Pepper, o Options) *Gate {
 		o.MaxKeys = 1_000_000
 	}
 	digestText := func(d models.Digest) string { return string(d[:]) }
+	trust := newTrust(o.Shared, o.Now)
 	g := &Gate{
-		now: o.Now, pepper: pepper, recorder: NewRecorder(store.WriteRequestLogs, o.Log), uses: newTokenUses(store.TouchServiceToken, o.Log),
-		projects: newCache(10_000, o.MaxAge, o.Now, func(ref string) string { return ref },
+		now: o.Now, log: o.Log, effects: o.Effects, trust: trust, pepper: pepper, recorder: NewRecorder(store.WriteRequestLogs, o.Log), uses: newTokenUses(store.TouchServiceToken, o.Log),
+		projects: newCache(10_000, trust, func(ref string) string { return ref },
 			func(ctx context.Context, ref string) (*Project, error) {
 				project, err := store.GateProject(ctx, ref)
 				if models.IsNotFound(err) {
@@ -77,9 +85,9 @@ func New(store Store, pepper models.Pepper, o Options) *Gate {
 				}
 				return newProject(project), nil
 			}),
-		keys:     newDirectory(o.MaxKeys, newTrust(o.MaxAge > 0, o.Now), store.FindKey),
+		keys:     newDirectory(o.MaxKeys, trust, store.FindKey),
 		windows:  newWindows(maxWindows, o.Now()),
-		tokens:   newCache(10_000, o.MaxAge, o.Now, digestText, loadToken(store.FindServiceToken)),
+		tokens:   newCache(10_000, trust, digestText, loadToken(store.FindServiceToken)),
 		verdicts: map[models.Code]*atomic.Uint64{},
 	}
 	for _, code := range models.Codes() {
@@ -278,27 +286,11 @@ func (g *Gate) record(r *Request, v *Verdict, origin Origin) uint64 {
 	})
 }
 
-// Forget makes the next request that has to do with what was changed ask the database. The store calls it after each
-// commit.
-func (g *Gate) Forget(c models.Change) {
-	switch c.Kind {
-	case "key":
-		g.keys.changes.keyChanged(c.ID)
-	case "category": // replies name the label of a key
-		g.keys.changes.projectChanged(c.ProjectID)
-	case "service_token":
-		g.tokens.forget(func(t *gateToken) bool { return t.ID == c.ID })
-	case "project": // one that is new included: its slug may be remembered as unknown
-		g.projects.forget(func(p *Project) bool { return p.ID == c.ID })
-	case "plan":
-		g.projects.forget(func(*Project) bool { return true })
-	}
-}
-
 // Stats are counts since the start.
 type Stats struct {
 	Verdicts                       map[models.Code]uint64
 	DirectoryHits, DirectoryMisses uint64
+	Hears                          bool // changes of other processes are told, or there are none
 	Recorder                       RecorderStats
 }
 
@@ -306,7 +298,7 @@ type Stats struct {
 func (g *Gate) Stats() Stats {
 	stats := Stats{
 		Verdicts: make(map[models.Code]uint64, len(g.verdicts)), Recorder: g.recorder.Stats(),
-		DirectoryHits: g.keys.hits.Load(), DirectoryMisses: g.keys.misses.Load(),
+		DirectoryHits: g.keys.hits.Load(), DirectoryMisses: g.keys.misses.Load(), Hears: g.trust.hears(),
 	}
 	for code, n := range g.verdicts {
 		stats.Verdicts[code] = n.Load()
