@@ -1,0 +1,130 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"time"
+)
+
+// browser asks for pages as a signed-in member does.
+type browser struct {
+	http.Client
+	server *server
+	times  *histogram
+}
+
+func signIn(ctx context.Context, s *server) (*browser, error) {
+	b := &browser{server: s, times: newHistogram()}
+	b.Jar, _ = cookiejar.New(nil) // without options it cannot fail
+	response, err := b.PostForm("http://"+s.addr+"/signin", url.Values{"email": {email}, "password": {password}})
+	if err != nil {
+		return nil, err
+	}
+	response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("signing in gave status %d", response.StatusCode)
+	}
+	_, err = b.get(ctx, "") // so that the first page that counts is not the first of all
+	return b, err
+}
+
+// get reads a page of the project to its end, and tells how long that took.
+func (b *browser) get(ctx context.Context, path string) (time.Duration, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+b.server.addr+"/projects/"+slug+path, nil)
+	if err != nil {
+		return 0, err
+	}
+	begin := time.Now()
+	response, err := b.Do(request)
+	if err != nil {
+		return 0, err
+	}
+	defer response.Body.Close()
+	if _, err := io.Copy(io.Discard, response.Body); err != nil {
+		return 0, err
+	}
+	took := time.Since(begin)
+	if response.StatusCode != http.StatusOK || response.Request.URL.Path != request.URL.Path {
+		return 0, fmt.Errorf("%s gave status %d at %s", path, response.StatusCode, response.Request.URL.Path)
+	}
+	return took, nil
+}
+
+// comparePages asks both servers for pages in turn; path gives the i-th one.
+func (b *bench) comparePages(ctx context.Context, what string, baseline, subject *server, goal goal, path func(i int) string) error {
+	var sides []*browser
+	for _, s := range []*server{baseline, subject} {
+		side, err := signIn(ctx, s)
+		if err != nil {
+			return err
+		}
+		sides = append(sides, side)
+	}
+	const warm = rareKeys
+	for i := range warm + b.pages {
+		for _, side := range sides {
+			took, err := side.get(ctx, path(i))
+			if err != nil {
+				return err
+			}
+			if i >= warm {
+				side.times.record(took)
+			}
+		}
+	}
+	p50 := func(side *browser) time.Duration { return side.times.quantile(.5) }
+	b.report.add(line{
+		what: what, baseline: round(p50(sides[0])), subject: round(p50(sides[1])),
+		ratios: []float64{float64(p50(sides[1])) / float64(p50(sides[0]))}, goal: goal,
+		notes: []string{fmt.Sprintf("medians of %d pages; p99 %s and %s", b.pages, round(sides[0].times.quantile(.99)), round(sides[1].times.quantile(.99)))},
+	})
+	return nil
+}
+
+// logPage compares the first page of one key's requests: of keys that are rare in the long log, and of busy ones.
+func logPage(ctx context.Context, b *bench) error {
+	short := b.longLog()
+	short.name, short.rows = "short-log", b.fewRows
+	few, err := b.start(ctx, short)
+	if err != nil {
+		return err
+	}
+	many, err := b.start(ctx, b.longLog())
+	if err != nil {
+		return err
+	}
+	for _, kind := range []struct {
+		name         string
+		first, count int
+	}{{"a rare key", 0, rareKeys}, {"a busy key", rareKeys, busyKeys}} {
+		what := fmt.Sprintf("log page of %s, %s rows ÷ %s rows", kind.name, count(b.manyRows), count(b.fewRows))
+		err := b.comparePages(ctx, what, few, many, atMost(1.5), func(i int) string {
+			return "/logs?key=" + keyName(kind.first+i%kind.count)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// keysPage compares the first page of the keys.
+func keysPage(ctx context.Context, b *bench) error {
+	const fewKeys = 100
+	few, err := b.start(ctx, plan{name: "hundred-keys", keys: fewKeys})
+	if err != nil {
+		return err
+	}
+	many, err := b.start(ctx, b.ordinary())
+	if err != nil {
+		return err
+	}
+	what := fmt.Sprintf("keys page, %s keys ÷ %s keys", count(b.keys), count(fewKeys))
+	return b.comparePages(ctx, what, few, many, goal{}, func(int) string { return "/keys" })
+}
