@@ -159,10 +159,14 @@ func (b *bench) drive(ctx context.Context, l side) (sample, error) {
 }
 
 // compared are the samples of two loads that took turns.
-type compared struct{ baseline, subject []sample }
+type compared struct {
+	names             [2]string
+	baseline, subject []sample
+}
 
 // compare lets baseline and subject take turns, and who goes first takes turns as well.
 func (b *bench) compare(ctx context.Context, baseline, subject side) (c compared, err error) {
+	c.names = [2]string{baseline.name, subject.name}
 	for i := range b.rounds {
 		turns := []struct {
 			side
@@ -195,20 +199,17 @@ func (c compared) ratios(figure func(sample) float64) []float64 {
 }
 
 // notes are the lines below a comparison: what a request cost, and how far the log was behind.
-func (c compared) notes(baseline, subject string) []string {
+func (c compared) notes() []string {
 	var list []string
-	for _, s := range []struct {
-		name    string
-		samples []sample
-	}{{baseline, c.baseline}, {subject, c.subject}} {
+	for i, samples := range [][]sample{c.baseline, c.subject} {
 		d := func(f func(sample) time.Duration) string {
-			return round(time.Duration(median(s.samples, func(x sample) float64 { return float64(f(x)) })))
+			return round(time.Duration(median(samples, func(x sample) float64 { return float64(f(x)) })))
 		}
-		text := fmt.Sprintf("%s: server %s and generator %s of CPU for each request; p50 %s, p99 %s, p99.9 %s", s.name,
+		text := fmt.Sprintf("%s: server %s and generator %s of CPU for each request; p50 %s, p99 %s, p99.9 %s", c.names[i],
 			d(func(x sample) time.Duration { return x.serverCPU }), d(func(x sample) time.Duration { return x.generatorCPU }),
 			d(func(x sample) time.Duration { return x.Latency.quantile(.5) }), d(func(x sample) time.Duration { return x.Latency.quantile(.99) }),
 			d(func(x sample) time.Duration { return x.Latency.quantile(.999) }))
-		behind := slices.MaxFunc(s.samples, func(a, b sample) int { return int(a.behind - b.behind) })
+		behind := slices.MaxFunc(samples, func(a, b sample) int { return int(a.behind - b.behind) })
 		if behind.behind > 0 {
 			text += fmt.Sprintf("; at most %s rows behind at the end, written %s later", count(int(behind.behind)), round(behind.drained))
 		}
@@ -218,12 +219,11 @@ func (c compared) notes(baseline, subject string) []string {
 }
 
 // throughput reports requests a second of both sides.
-func (b *bench) throughput(what string, c compared, baseline, subject string, goal goal) {
+func (b *bench) throughput(what string, c compared, goal goal) {
 	rate := func(s sample) float64 { return s.perSecond() }
 	perSecond := func(list []sample) string { return count(int(median(list, rate))) + "/s" }
 	b.report.add(line{
-		what: what, baseline: perSecond(c.baseline), subject: perSecond(c.subject), ratios: c.ratios(rate), goal: goal,
-		notes: c.notes(baseline, subject),
+		what: what, baseline: perSecond(c.baseline), subject: perSecond(c.subject), ratios: c.ratios(rate), goal: goal, notes: c.notes(),
 	})
 }
 

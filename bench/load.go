@@ -78,11 +78,11 @@ func runLoad(ctx context.Context, spec loadSpec) (*loadResult, error) {
 	if err != nil {
 		return nil, err
 	}
-	var out bytes.Buffer
+	var out, problem bytes.Buffer
 	cmd := exec.CommandContext(ctx, self, generateCommand)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(in), &out, os.Stderr
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(in), &out, &problem
 	if err := cmd.Run(); err != nil {
-		return nil, fmt.Errorf("the load generator: %w", err)
+		return nil, fmt.Errorf("the load generator: %w: %s", err, bytes.TrimSpace(problem.Bytes()))
 	}
 	var result loadResult
 	return &result, json.Unmarshal(out.Bytes(), &result)

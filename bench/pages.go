@@ -16,11 +16,10 @@ import (
 type browser struct {
 	http.Client
 	server *server
-	times  *histogram
 }
 
 func signIn(ctx context.Context, s *server) (*browser, error) {
-	b := &browser{server: s, times: newHistogram()}
+	b := &browser{server: s}
 	b.Jar, _ = cookiejar.New(nil) // without options it cannot fail
 	response, err := b.PostForm("http://"+s.addr+"/signin", url.Values{"email": {email}, "password": {password}})
 	if err != nil {
@@ -56,33 +55,38 @@ func (b *browser) get(ctx context.Context, path string) (time.Duration, error) {
 	return took, nil
 }
 
-// comparePages asks both servers for pages in turn; path gives the i-th one.
+// comparePages asks both servers for pages in turn, in as many rounds as loads have; path gives the i-th page.
 func (b *bench) comparePages(ctx context.Context, what string, baseline, subject *server, goal goal, path func(i int) string) error {
-	var sides []*browser
-	for _, s := range []*server{baseline, subject} {
-		side, err := signIn(ctx, s)
-		if err != nil {
+	var sides [2]*browser
+	var all [2]*histogram
+	for i, s := range []*server{baseline, subject} {
+		var err error
+		if sides[i], err = signIn(ctx, s); err != nil {
 			return err
 		}
-		sides = append(sides, side)
+		all[i] = newHistogram()
 	}
-	const warm = rareKeys
-	for i := range warm + b.pages {
-		for _, side := range sides {
-			took, err := side.get(ctx, path(i))
-			if err != nil {
-				return err
-			}
-			if i >= warm {
-				side.times.record(took)
+	const warm = rareKeys // pages, before what counts
+	var ratios []float64
+	for range b.rounds {
+		turn := [2]*histogram{newHistogram(), newHistogram()}
+		for n := range warm + b.pages/b.rounds {
+			for i, side := range sides {
+				took, err := side.get(ctx, path(n))
+				if err != nil {
+					return err
+				}
+				if n >= warm {
+					turn[i].record(took)
+					all[i].record(took)
+				}
 			}
 		}
+		ratios = append(ratios, float64(turn[1].quantile(.5))/float64(turn[0].quantile(.5)))
 	}
-	p50 := func(side *browser) time.Duration { return side.times.quantile(.5) }
 	b.report.add(line{
-		what: what, baseline: round(p50(sides[0])), subject: round(p50(sides[1])),
-		ratios: []float64{float64(p50(sides[1])) / float64(p50(sides[0]))}, goal: goal,
-		notes: []string{fmt.Sprintf("medians of %d pages; p99 %s and %s", b.pages, round(sides[0].times.quantile(.99)), round(sides[1].times.quantile(.99)))},
+		what: what, baseline: round(all[0].quantile(.5)), subject: round(all[1].quantile(.5)), ratios: ratios, goal: goal,
+		notes: []string{fmt.Sprintf("medians of %d pages each; p99 %s and %s", all[0].Total, round(all[0].quantile(.99)), round(all[1].quantile(.99)))},
 	})
 	return nil
 }

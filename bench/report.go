@@ -20,7 +20,7 @@ import (
 type goal struct {
 	bound  float64
 	atMost bool
-	unit   string // behind the bound: "MB", or nothing for a ratio
+	unit   string // of an upper bound that is no ratio
 }
 
 func atLeast(ratio float64) goal { return goal{bound: ratio} }
@@ -31,7 +31,7 @@ func (g goal) String() string {
 	case g.bound == 0:
 		return ""
 	case g.unit != "":
-		return strings.TrimSpace(fmt.Sprintf("≤ %.0f %s", g.bound, g.unit))
+		return fmt.Sprintf("≤ %.0f %s", g.bound, g.unit)
 	case g.atMost:
 		return fmt.Sprintf("≤ %.2f", g.bound)
 	}

@@ -105,7 +105,7 @@ func allocations(ctx context.Context, b *bench) error {
 		}
 		l := line{what: "allocations, " + fields[0], subject: fmt.Sprintf("%.0f", n), value: n, notes: []string{strings.Join(fields[1:], " ")}}
 		if !found { // the first one is the admitted check
-			l.goal = goal{bound: 2, atMost: true, unit: " "}
+			l.goal = atMost(2)
 		}
 		found = true
 		b.report.add(l)

@@ -162,34 +162,53 @@ func (d *dataset) copyKeys(ctx context.Context, pepper models.Pepper, template i
 
 // copyVersions gives each key its secret.
 func (d *dataset) copyVersions(ctx context.Context, tx *sql.Tx, own string, template int64, secrets []secret) error {
-	const perStatement = 500
+	const perStatement = 200
 	columns, row, err := templateRow(ctx, tx, "key_versions", "key_id", template)
 	if err != nil {
 		return err
 	}
 	at := func(column string) int { return slices.Index(columns, column) }
 	id := row[at("id")].(int64)
-	var arguments []any
+	var statement *sql.Stmt
+	arguments := make([]any, 0, perStatement*len(columns))
 	for first := 0; first < len(secrets); first += perStatement {
 		part := secrets[first:min(first+perStatement, len(secrets))]
-		text := []byte(fmt.Sprintf("INSERT INTO key_versions (%s) %sVALUES ", strings.Join(columns, ", "), own))
+		if first == 0 || len(part) < perStatement {
+			text := fmt.Sprintf("INSERT INTO key_versions (%s) %sVALUES %s", strings.Join(columns, ", "), own, d.places(len(part), len(columns)))
+			if statement, err = tx.PrepareContext(ctx, text); err != nil {
+				return err
+			}
+		}
 		arguments = arguments[:0]
 		for i := range part {
 			row[at("id")] = id + int64(first+i) + 1
 			row[at("key_id")] = d.firstKey + int64(first+i)
 			row[at("digest")] = part[i].digest[:]
 			row[at("last4")] = part[i].plain[len(part[i].plain)-4:]
-			for j, value := range row {
-				arguments = append(arguments, value)
-				text = fmt.Appendf(text, "%c$%d", "(,"[min(j, 1)], len(arguments))
-			}
-			text = append(text, "),"...)
+			arguments = append(arguments, row...)
 		}
-		if _, err := tx.ExecContext(ctx, string(text[:len(text)-1]), arguments...); err != nil {
+		if _, err := statement.ExecContext(ctx, arguments...); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// places are the parameters of some rows: "($1,$2),($3,$4)", or with question marks, which SQLite reads faster.
+func (d *dataset) places(rows, columns int) string {
+	var text []byte
+	for i := range rows * columns {
+		text = append(text, "(,"[min(i%columns, 1)])
+		if d.postgres != "" {
+			text = fmt.Appendf(text, "$%d", i+1)
+		} else {
+			text = append(text, '?')
+		}
+		if i%columns == columns-1 {
+			text = append(text, "),"...)
+		}
+	}
+	return string(text[:len(text)-1])
 }
 
 // templateRow reads one row with the names of its columns.
