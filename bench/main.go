@@ -46,15 +46,16 @@ type measurement struct {
 	run        func(context.Context, *bench) error
 }
 
-// measurements are what can be measured, in the order of the table.
+// measurements are what can be measured, in the order of the table. The log page comes before the loads that add rows to
+// the same long log: after them, each key's newest requests are among the last ones of all, and easy to find.
 var measurements = []measurement{
 	{"validate", "validate, requests/s ÷ plain route", validateBatch},
 	{"latency", "p99 of validate ÷ p99 of plain route, both at half of the plain route's maximum", latency},
 	{"garbage", "a key with a wrong checksum, requests/s ÷ plain route", garbage},
 	{"sync", "the first with CLAVIGER_LOG_DURABILITY=sync", validateSync},
 	{"keys", "validate, requests/s with many keys ÷ with few", manyKeys},
-	{"rows", "validate, requests/s with a long log ÷ with an empty one", manyRows},
 	{"logs", "log page with a key filter, long log ÷ short one", logPage},
+	{"rows", "validate, requests/s with a long log ÷ with an empty one", manyRows},
 	{"pages", "keys page, many keys ÷ few", keysPage},
 	{"memory", "resident memory with many keys in use", memory},
 	{"allocations", "allocations of gate.Check, by Go benchmark", allocations},

@@ -71,8 +71,9 @@ func (b *bench) comparePages(ctx context.Context, what string, baseline, subject
 	for range b.rounds {
 		turn := [2]*histogram{newHistogram(), newHistogram()}
 		for n := range warm + b.pages/b.rounds {
-			for i, side := range sides {
-				took, err := side.get(ctx, path(n))
+			for i := range sides {
+				i ^= n % 2 // who goes first takes turns, as with loads
+				took, err := sides[i].get(ctx, path(n))
 				if err != nil {
 					return err
 				}
