@@ -47,6 +47,8 @@ type dataset struct {
 	projectID   int64
 	firstKey    int64         // id of the first of plan.keys, which follow each other
 	seeding     time.Duration // how long filling it took
+	filled      time.Time     // when it was: what servers log is from then or later
+	before      int64         // requests that are counted by then
 	answered    atomic.Uint64 // requests with a known key that servers on it have answered
 	secretsFile string        // a secret a line, in the order of the keys' ids
 }
@@ -118,7 +120,7 @@ func (d *dataset) environ() []string {
 	return append(list, "CLAVIGER_DATA="+d.folder, "CLAVIGER_DATABASE_URL="+d.postgres)
 }
 
-// open opens the database as the server does. now is the time by which it writes; nil is the present.
+// open opens the database as the server does, and brings it up to date. now is the time by which it writes; nil is the present.
 func (d *dataset) open(ctx context.Context, now func() time.Time) (*models.Store, models.Pepper, error) {
 	c, err := config.Load(d.environ())
 	if err != nil {
@@ -129,10 +131,17 @@ func (d *dataset) open(ctx context.Context, now func() time.Time) (*models.Store
 		return nil, models.Pepper{}, err
 	}
 	store, err := models.Open(ctx, models.Options{URL: c.Database(), Pepper: secrets.Pepper, Now: now})
-	return store, secrets.Pepper, err
+	if err != nil {
+		return nil, models.Pepper{}, err
+	}
+	if _, err := store.Migrate(ctx); err != nil {
+		store.Close()
+		return nil, models.Pepper{}, err
+	}
+	return store, secrets.Pepper, nil
 }
 
-// raw opens the database without the models: for filling it faster than their rules allow, and for counting.
+// raw opens the database without the models: for filling it faster than their rules allow.
 func (d *dataset) raw() (*sql.DB, error) {
 	if d.postgres != "" {
 		return sql.Open("pgx", d.postgres)
@@ -151,21 +160,48 @@ func keyName(i int) string { return fmt.Sprintf("key_%d", keyNameBase+i) }
 // keyNameBase gives all names the same length, so that they sort as the ids do.
 const keyNameBase = 10_000_000
 
-// check holds what is on record against what was answered: every answer is in the log, once. The server must have stopped.
+// check holds what is on record against what was answered: every answer is in the log and in the counts, once. The server
+// must have stopped. It reads by way of the models, so that it does not matter how rows are stored.
 func (d *dataset) check(ctx context.Context) (string, error) {
-	db, err := d.raw()
+	const page = 20_000
+	store, _, err := d.open(ctx, nil)
 	if err != nil {
 		return "", err
 	}
-	defer db.Close()
-	var rows int64
-	if err := db.QueryRowContext(ctx, "SELECT COUNT(*) FROM request_logs").Scan(&rows); err != nil {
+	defer store.Close()
+	counted, err := d.counted(ctx, store)
+	if err != nil {
 		return "", err
 	}
+	rows, before := int64(0), models.RequestID(0)
+	for more := true; more; {
+		list, err := store.RequestLogs(ctx, d.projectID, models.LogFilter{From: d.filled, Before: before, Limit: page})
+		if err != nil {
+			return "", err
+		}
+		for _, entry := range list.Entries { // newest first
+			if before != 0 && entry.ID >= before {
+				return "", fmt.Errorf("%s: the log has request %s twice or out of order", d.name, entry.ID)
+			}
+			before = entry.ID
+		}
+		rows += int64(len(list.Entries))
+		more = list.HasOlder && len(list.Entries) > 0
+	}
 	answered := int64(d.answered.Load())
-	text := fmt.Sprintf("%s: %s answered, %s rows written", d.name, count(answered), count(rows-int64(d.rows)))
-	if rows-int64(d.rows) != answered {
-		return "", fmt.Errorf("%s: the two differ by %d", text, rows-int64(d.rows)-answered)
+	text := fmt.Sprintf("%s: %s answered, %s rows in the log, %s counted", d.name, count(answered), count(rows), count(counted-d.before))
+	if rows != answered || counted-d.before != answered {
+		return "", errors.New(text)
 	}
 	return text, nil
+}
+
+// counted is how many requests the project's counts by minute hold, of all that the bench makes.
+func (d *dataset) counted(ctx context.Context, store *models.Store) (sum int64, err error) {
+	const minutes = 32 * 24 * 60
+	usage, err := store.UsageByMinute(ctx, d.projectID, minutes)
+	for _, minute := range usage {
+		sum += minute.Admitted + minute.Rejected
+	}
+	return sum, err
 }

@@ -28,9 +28,6 @@ func (d *dataset) fill(ctx context.Context) error {
 		return err
 	}
 	defer store.Close()
-	if _, err := store.Migrate(ctx); err != nil {
-		return err
-	}
 	setup, err := store.Setup(ctx, email, password, slug)
 	if err != nil {
 		return err
@@ -58,7 +55,47 @@ func (d *dataset) fill(ctx context.Context) error {
 	if err := d.copyKeys(ctx, pepper, template.ID, setup.Project.KeyPrefix); err != nil {
 		return err
 	}
-	return d.writeRows(ctx)
+	if err := d.writeRows(ctx); err != nil {
+		return err
+	}
+	return d.finish(ctx)
+}
+
+// finish leaves the database as a server would that had been writing all along: with nothing left to tidy.
+func (d *dataset) finish(ctx context.Context) error {
+	store, _, err := d.open(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	if d.before, err = d.counted(ctx, store); err != nil {
+		return err
+	}
+	if t, ok := any(store).(tidier); ok {
+		for more := true; more; {
+			if more, err = t.Tidy(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	store.Close()
+	db, err := d.raw()
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	statement := "PRAGMA wal_checkpoint(TRUNCATE)"
+	if d.postgres != "" {
+		statement = "VACUUM ANALYZE"
+	}
+	_, err = db.ExecContext(ctx, statement)
+	d.filled = time.Now()
+	return err
+}
+
+// tidier is a store that has something to tidy, in small steps.
+type tidier interface {
+	Tidy(ctx context.Context) (more bool, err error)
 }
 
 // secret is one to be, with what is stored of it.
@@ -149,15 +186,7 @@ func (d *dataset) copyKeys(ctx context.Context, pepper models.Pepper, template i
 			}
 		}
 	}
-	if err := tx.Commit(); err != nil {
-		return err
-	}
-	tidy := "PRAGMA wal_checkpoint(TRUNCATE)"
-	if d.postgres != "" {
-		tidy = "VACUUM ANALYZE"
-	}
-	_, err = db.ExecContext(ctx, tidy)
-	return err
+	return tx.Commit()
 }
 
 // copyVersions gives each key its secret.
