@@ -143,6 +143,9 @@ func (r *report) print(out io.Writer, b *bench, took time.Duration) {
 	if len(r.records) > 0 {
 		fmt.Fprintf(out, "\nEvery answered request is in the log, once; no server dropped a row.\n- %s\n", strings.Join(r.records, "\n- "))
 	}
+	if b.postgres != "" {
+		fmt.Fprintln(out, "\nThe goals are for SQLite. Here Postgres works on the same cores, and its CPU time is not in the server's.")
+	}
 	if b.short {
 		fmt.Fprintln(out, "\nThis was -short: it shows that the measurements work. Its figures are not those of the goals.")
 	}
