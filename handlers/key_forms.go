@@ -215,7 +215,7 @@ func withProblems(problems map[string]string, rules error) error {
 			problems[name] = text
 		}
 	}
-	return &models.Error{Code: models.CodeInvalid, Message: "Please correct what is marked.", Fields: problems}
+	return models.Invalid(problems)
 }
 
 // keyFormProblem shows the form again with what was typed and what is wrong with it.

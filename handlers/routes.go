@@ -128,6 +128,9 @@ func (h *Handlers) Register(e *echo.Echo) error {
 
 	// Asked on every request of our users' users: no session, no cookies, nothing that writes a page.
 	e.Any("/v1/projects/:project/validate", h.validate)
+	if err := h.registerAPI(e); err != nil {
+		return err
+	}
 	e.GET("/healthz", h.healthy)
 	e.GET("/readyz", h.ready)
 	e.GET("/static/*", echo.WrapHandler(static.Handler()))
