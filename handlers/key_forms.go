@@ -188,6 +188,9 @@ func (h *Handlers) updateKey(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	if why := before.Obstacle(models.ActionEdit); why != "" {
+		return models.Conflict(why)
+	}
 	form, in, problems := readKeyForm(c, &before.Key)
 	form.Type = string(before.Type)
 	p := keys.FormProps{Form: form, KeyID: before.ID, KeyName: before.Name, Default: before.IsDefault}
