@@ -48,6 +48,7 @@ func (h *Handlers) Routes() []Route {
 		{get, "/signin", anyone, h.signInForm},
 		{post, "/signin", anyone, h.signIn},
 		{post, "/signout", anyone, h.signOut},
+		{get, "/docs/api", anyone, h.apiDocs},
 
 		{get, "/account", signedIn, h.account},
 		{post, "/account/password", signedIn, h.changePassword},
