@@ -162,7 +162,7 @@ func (g *Gate) Check(ctx context.Context, r Request) (Verdict, error) {
 func (g *Gate) check(ctx context.Context, r *Request) (v Verdict, trusted bool, err error) {
 	trusted = r.FromProxy
 	if r.Token != "" {
-		code, err := g.checkToken(ctx, r)
+		_, code, err := g.Token(ctx, r.Project, r.Token, models.ScopeValidate)
 		if err != nil || code != models.Valid {
 			return Verdict{Code: code}, false, err
 		}
@@ -171,36 +171,14 @@ func (g *Gate) check(ctx context.Context, r *Request) (v Verdict, trusted bool, 
 	if r.Key == "" {
 		return Verdict{Code: models.KeyMissing}, trusted, nil
 	}
-	secret, wellFormed := models.ParseSecret(r.Key)
-	if !wellFormed || secret.Kind == models.SecretService {
-		return Verdict{Code: models.KeyInvalid}, trusted, nil
-	}
-	key, err := g.keys.get(ctx, g.pepper.Digest(secret))
+	key, err := g.Key(ctx, r.Project, r.Key)
 	if err != nil {
 		return Verdict{}, false, err
 	}
-	if key == nil || key.ProjectID != r.Project.ID {
+	if key == nil {
 		return Verdict{Code: models.KeyInvalid}, trusted, nil
 	}
 	return Verdict{Code: key.Refusal(g.now(), r.Use), Key: key}, trusted, nil
-}
-
-func (g *Gate) checkToken(ctx context.Context, r *Request) (models.Code, error) {
-	secret, wellFormed := models.ParseSecret(r.Token)
-	if !wellFormed || secret.Kind != models.SecretService {
-		return models.TokenInvalid, nil
-	}
-	token, err := g.tokens.get(ctx, g.pepper.Digest(secret))
-	switch {
-	case err != nil:
-		return "", err
-	case token == nil || token.ProjectID != r.Project.ID || token.RevokedAt != nil:
-		return models.TokenInvalid, nil
-	case !token.Has(models.ScopeValidate):
-		return models.TokenScope, nil
-	}
-	g.uses.note(token, g.now())
-	return models.Valid, nil
 }
 
 // record hands the request's row to the recorder. What the caller claims goes in only where it is believed.
