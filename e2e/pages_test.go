@@ -45,6 +45,7 @@ func (v *world) pages() []shown {
 		tab.Press("Sign in")
 		tab.See("That did not work")
 	})
+	add(stranger, "API", at("/docs/api"))
 	add(stranger, "not found for a stranger", at("/nothing/here"))
 
 	add(v.newcomer, "no projects", at("/projects"))

@@ -230,7 +230,7 @@ func (g *Gate) checkCaller(ctx context.Context, r *Request, v *Verdict) (trusted
 		}
 		return r.FromProxy, nil
 	}
-	v.Code, err = g.checkToken(ctx, r)
+	_, v.Code, err = g.Token(ctx, r.Project, r.Token, models.ScopeValidate)
 	return true, err
 }
 
@@ -240,40 +240,17 @@ func (g *Gate) checkKey(ctx context.Context, r *Request, v *Verdict) error {
 		v.Code = models.KeyMissing
 		return nil
 	}
-	secret, wellFormed := models.ParseSecret(r.Key)
-	if !wellFormed || secret.Kind == models.SecretService {
-		v.Code = models.KeyInvalid
-		return nil
-	}
-	key, found, err := g.keys.get(ctx, g.pepper.Digest(secret))
+	key, found, err := g.key(ctx, r.Project, r.Key)
 	if err != nil {
 		return err
 	}
-	if !found || key.ProjectID != r.Project.ID {
+	if !found {
 		v.Code = models.KeyInvalid
 		return nil
 	}
 	v.Key, v.Known = key, true
 	v.Code = v.Key.Refusal(r.Started, r.Use)
 	return nil
-}
-
-func (g *Gate) checkToken(ctx context.Context, r *Request) (models.Code, error) {
-	secret, wellFormed := models.ParseSecret(r.Token)
-	if !wellFormed || secret.Kind != models.SecretService {
-		return models.TokenInvalid, nil
-	}
-	token, err := g.tokens.get(ctx, g.pepper.Digest(secret))
-	switch {
-	case err != nil:
-		return "", err
-	case token == nil || token.ProjectID != r.Project.ID || token.RevokedAt != nil:
-		return models.TokenInvalid, nil
-	case !token.Has(models.ScopeValidate):
-		return models.TokenScope, nil
-	}
-	g.uses.note(token, g.now())
-	return models.Valid, nil
 }
 
 // record hands the request's row to the recorder.

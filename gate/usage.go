@@ -20,11 +20,7 @@ func (g *Gate) Usage(ctx context.Context, plain string) (Usage, error) {
 	if plain == "" {
 		return Usage{Code: models.KeyMissing}, nil
 	}
-	secret, wellFormed := models.ParseSecret(plain)
-	if !wellFormed || secret.Kind == models.SecretService {
-		return Usage{Code: models.KeyInvalid}, nil
-	}
-	key, found, err := g.keys.get(ctx, g.pepper.Digest(secret))
+	key, found, err := g.key(ctx, nil, plain)
 	if err != nil || !found {
 		return Usage{Code: models.KeyInvalid}, err
 	}

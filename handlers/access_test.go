@@ -69,7 +69,7 @@ func ask(b *testkit.Browser, method, path string) testkit.Page {
 
 // ownPages are the routes that show or change nothing but the asker's own account, or nothing at all.
 var ownPages = map[string]bool{
-	"GET /": true, "GET /signup": true, "POST /signup": true, "GET /signin": true, "POST /signin": true, "POST /signout": true,
+	"GET /": true, "GET /docs/api": true, "GET /signup": true, "POST /signup": true, "GET /signin": true, "POST /signin": true, "POST /signout": true,
 	"GET /account": true, "POST /account/password": true, "POST /account/sessions/end": true,
 	"GET /projects": true, "GET /projects/new": true, "POST /projects": true,
 }

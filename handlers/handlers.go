@@ -41,6 +41,7 @@ type Options struct {
 type Handlers struct {
 	Options
 	addressThrottle, accountThrottle *web.Throttle
+	apiRates                         *web.Rates
 	draining                         atomic.Bool
 }
 
@@ -57,6 +58,7 @@ func New(o Options) *Handlers {
 		Options:         o,
 		addressThrottle: web.NewThrottle(o.Now, longestAddressWait),
 		accountThrottle: web.NewThrottle(o.Now, longestAccountWait),
+		apiRates:        web.NewRates(o.Now, apiPerMinute),
 	}
 }
 

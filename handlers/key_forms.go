@@ -188,6 +188,9 @@ func (h *Handlers) updateKey(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	if why := before.Obstacle(models.ActionEdit); why != "" {
+		return models.Conflict(why)
+	}
 	form, in, problems := readKeyForm(c, &before.Key)
 	form.Type = string(before.Type)
 	p := keys.FormProps{Form: form, KeyID: before.ID, KeyName: before.Name, Default: before.IsDefault}
@@ -215,7 +218,7 @@ func withProblems(problems map[string]string, rules error) error {
 			problems[name] = text
 		}
 	}
-	return &models.Error{Code: models.CodeInvalid, Message: "Please correct what is marked.", Fields: problems}
+	return models.Invalid(problems)
 }
 
 // keyFormProblem shows the form again with what was typed and what is wrong with it.

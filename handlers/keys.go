@@ -83,7 +83,7 @@ func (h *Handlers) keyItem(k *models.KeyDetails) keys.Item {
 		ID: k.ID, Name: k.Name, Description: k.Description, Type: string(k.Type), Category: k.Category,
 		Status: string(k.Status(h.Now())), Default: k.IsDefault, SelfRotation: k.SelfRotation,
 		Prefix: k.Prefix + "_" + secretKindOf(k.Type), Last4: k.Last4, Version: k.Version,
-		CreatedBy: k.CreatorEmail, CreatedAt: k.CreatedAt, RotationDue: k.RotationDue(h.Now()),
+		CreatedBy: k.Creator, CreatedAt: k.CreatedAt, RotationDue: k.RotationDue(h.Now()),
 		Platforms: platformNames(k.Restrictions), IOSBundleID: k.IOSBundleID, AndroidPackage: k.AndroidPackage,
 	}
 	if k.ExpiresAt != nil {

@@ -48,6 +48,7 @@ func (h *Handlers) Routes() []Route {
 		{get, "/signin", anyone, h.signInForm},
 		{post, "/signin", anyone, h.signIn},
 		{post, "/signout", anyone, h.signOut},
+		{get, "/docs/api", anyone, h.apiDocs},
 
 		{get, "/account", signedIn, h.account},
 		{post, "/account/password", signedIn, h.changePassword},
@@ -128,7 +129,9 @@ func (h *Handlers) Register(e *echo.Echo) error {
 
 	// Asked on every request of our users' users: no session, no cookies, nothing that writes a page.
 	e.Any("/v1/projects/:project/validate", h.validate)
-	e.GET("/v1/usage", h.usage)
+	if err := h.registerAPI(e); err != nil {
+		return err
+	}
 	e.GET("/healthz", h.healthy)
 	e.GET("/readyz", h.ready)
 	e.GET("/static/*", echo.WrapHandler(static.Handler()))

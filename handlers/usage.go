@@ -8,7 +8,6 @@ import (
 
 	"github.com/claviger/claviger/gate"
 	"github.com/claviger/claviger/models"
-	"github.com/claviger/claviger/web"
 )
 
 // usageReply is what a key may know of itself.
@@ -39,11 +38,10 @@ func (h *Handlers) usage(c echo.Context) error {
 	key, _ := credentials(c.Request().Header, "")
 	u, err := h.Gate.Usage(c.Request().Context(), key)
 	if err != nil {
-		return h.noVerdict(c, err)
+		return err
 	}
-	c.Response().Header().Set(echo.HeaderCacheControl, "no-store")
 	if u.Code != models.Valid {
-		return c.JSON(u.Code.Status(), web.ErrorBody{Error: u.Code.Message(), Code: string(u.Code), RequestID: web.RequestID(c).String()})
+		return u.Code.Err()
 	}
 	reply := usageReply{Quotas: map[string]usageQuota{}, Key: usageKey{
 		ID: u.Key.KeyID, Name: u.Key.Name, Type: u.Key.Type, Category: u.Key.Category, Version: u.Key.Version, ExpiresAt: timeOrNull(u.Key.ExpiresAt),

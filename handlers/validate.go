@@ -108,8 +108,7 @@ func (b *validateBody) problems() map[string]string {
 // where it means to be one, else the key where no other header names it.
 func credentials(header http.Header, inBody string) (key, token string) {
 	key = strings.TrimSpace(headerValue(header, "X-Api-Key"))
-	scheme, bearer, _ := strings.Cut(headerValue(header, "Authorization"), " ")
-	if bearer = strings.TrimSpace(bearer); bearer != "" && strings.EqualFold(scheme, "Bearer") {
+	if bearer := web.Bearer(header); bearer != "" {
 		if models.LooksLikeServiceToken(bearer) {
 			token = bearer
 		} else if key == "" {

@@ -110,7 +110,7 @@ func (s *Store) change(ctx context.Context, chain int64, actor Actor, fn func(c 
 			return notFoundAs(err, "project")
 		}
 		c.now = s.Now() // with the lock held, so that times are in the order of the rows
-		if err := fn(c); err != nil {
+		if err := c.once(fn); err != nil {
 			return err
 		}
 		if err := c.saveHead(); err != nil {

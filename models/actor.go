@@ -17,11 +17,22 @@ type Actor struct {
 	Name  string // e-mail address, or name of the token or key
 	IP    string // where the request came from; empty for a command
 	Admin bool   // a member who is admin of the instance
+	Once  *Once  // of a service token that gave an idempotency key; nil for everybody else
 }
 
 // Actor is the actor of a signed-in user's request.
 func (u *User) Actor(ip string) Actor {
 	return Actor{Kind: ActorMember, ID: u.ID, Name: u.Email, IP: ip, Admin: u.IsAdmin}
+}
+
+// Actor is the actor of a request with a service token.
+func (t *ServiceToken) Actor(ip string, once *Once) Actor {
+	return Actor{Kind: ActorServiceToken, ID: t.ID, Name: t.Name, IP: ip, Once: once}
+}
+
+// Actor is the actor of a request in which a key rotates itself.
+func (k *GateKey) Actor(ip string) Actor {
+	return Actor{Kind: ActorKey, ID: k.KeyID, Name: k.Name, IP: ip}
 }
 
 // userID is the member's account, nil for other actors.

@@ -74,6 +74,9 @@ func Codes() []Code { return slices.Collect(maps.Keys(codes)) }
 // Status is the HTTP status of the reply. A project may choose another one for quotas: see [GateProject].
 func (c Code) Status() int { return codes[c].status }
 
+// Err is the outcome as an error: the code and the message of a refusal.
+func (c Code) Err() *Error { return &Error{Code: string(c), Message: c.Message()} }
+
 // Message is the error text of the reply; empty for [Valid].
 func (c Code) Message() string { return codes[c].message }
 

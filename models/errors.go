@@ -17,6 +17,14 @@ const (
 	CodeBadRequest   = "bad_request"
 	CodeTooLarge     = "too_large"
 	CodePlanLimit    = "plan_limit" // the project's plan does not allow it
+
+	// Of the management API alone. The codes of refused tokens and keys are those of validate: see [Code.Err].
+	CodeTokenMissing        = "token_missing"
+	CodeMediaType           = "unsupported_media_type"
+	CodeRateLimited         = "rate_limited"
+	CodeIdempotencyMismatch = "idempotency_mismatch"
+	CodeSelfRotationOff     = "self_rotation_off"
+	CodeVersionRetiring     = "version_retiring" // a replaced secret may not rotate its key
 )
 
 // Error is every failure that a person or a caller may be told about. Message and Fields are safe to show;
@@ -70,12 +78,15 @@ func (f fieldErrors) err() error {
 	if len(f) == 0 {
 		return nil
 	}
-	return &Error{Code: CodeInvalid, Message: "Please correct what is marked.", Fields: f}
+	return Invalid(f)
 }
 
-func invalidField(field, message string) *Error {
-	return &Error{Code: CodeInvalid, Message: "Please correct what is marked.", Fields: map[string]string{field: message}}
+// Invalid says what is wrong with which field, of a form or of JSON.
+func Invalid(fields map[string]string) *Error {
+	return &Error{Code: CodeInvalid, Message: "Some fields are not as they should be.", Fields: fields}
 }
+
+func invalidField(field, message string) *Error { return Invalid(map[string]string{field: message}) }
 
 // notFoundAs turns GORM's "no row" into NotFound(what) and leaves other errors as they are.
 func notFoundAs(err error, what string) error {

@@ -135,10 +135,10 @@ type KeyName struct {
 // KeyDetails is a key with what lists and pages show beside it.
 type KeyDetails struct {
 	Key
-	Category     string
-	CreatorEmail string // empty for an account that is gone
-	Prefix       string // of the newest version
-	Last4        string
+	Category string
+	Creator  string // e-mail address, or name of the service token; empty where nobody knows
+	Prefix   string // of the newest version
+	Last4    string
 }
 
 // Status is what the key is at now.

@@ -19,6 +19,14 @@ type KeyInput struct {
 	Quotas
 }
 
+// input is what a person chose of the key, as it is.
+func (k *Key) input(category string) KeyInput {
+	return KeyInput{
+		Name: k.Name, Description: k.Description, Type: k.Type, Category: category, ExpiresAt: k.ExpiresAt,
+		SelfRotation: k.SelfRotation, Restrictions: k.Restrictions, Quotas: k.Quotas,
+	}
+}
+
 const (
 	maxBundleID       = 155 // as long as Apple lets one be
 	maxQuota          = 1_000_000_000_000

@@ -11,10 +11,11 @@ import (
 // keyDetails selects keys of a project with what [KeyDetails] adds, in one query.
 func (s *Store) keyDetails(ctx context.Context, projectID int64) *gorm.DB {
 	return s.read.WithContext(ctx).Table("keys").
-		Select("keys.*, categories.name AS category, COALESCE(users.email, '') AS creator_email, key_versions.prefix, key_versions.last4").
+		Select("keys.*, categories.name AS category, COALESCE(users.email, made.created_by_name, '') AS creator, key_versions.prefix, key_versions.last4").
 		Joins("JOIN categories ON categories.id = keys.category_id").
 		Joins("JOIN key_versions ON key_versions.key_id = keys.id AND key_versions.number = keys.version").
 		Joins("LEFT JOIN users ON users.id = keys.created_by").
+		Joins("LEFT JOIN key_versions AS made ON made.key_id = keys.id AND made.number = 1").
 		Where("keys.project_id = ?", projectID)
 }
 

@@ -110,12 +110,22 @@ func nameTaken(err error) error {
 
 // UpdateKey changes what a person may change of a key: all of [KeyInput] but the type.
 func (s *Store) UpdateKey(ctx context.Context, projectID, keyID int64, actor Actor, in KeyInput) (*Key, error) {
+	return s.EditKey(ctx, projectID, keyID, actor, func(*Key, KeyInput) (KeyInput, error) { return in, nil })
+}
+
+// EditKey is [Store.UpdateKey] with what edit makes of the key as it is, which it must not change. Nobody else changes the key meanwhile, so that
+// who changes one field takes back nobody's change of another.
+func (s *Store) EditKey(ctx context.Context, projectID, keyID int64, actor Actor, edit func(key *Key, as KeyInput) (KeyInput, error)) (*Key, error) {
 	return s.changeKey(ctx, projectID, keyID, actor, ActionEdit, func(c *change, key *Key) error {
-		if err := in.normalize(key, c.now); err != nil {
-			return err
-		}
 		var was Category
 		if err := c.tx.Take(&was, key.CategoryID).Error; err != nil {
+			return err
+		}
+		in, err := edit(key, key.input(was.Name))
+		if err != nil {
+			return err
+		}
+		if err := in.normalize(key, c.now); err != nil {
 			return err
 		}
 		before, status := key.facts(was.Name), key.Status(c.now)

@@ -170,7 +170,7 @@ func TestEditingAKeyKeepsItsSecretTypeAndHistory(t *testing.T) {
 		}
 		if got.Name != "renamed" || got.Type != models.TypeTest || got.Description != "for Acme" || got.Category != "partner-acme" ||
 			!got.SelfRotation || got.ExpiresAt == nil || !got.ExpiresAt.Equal(expires) || !got.CreatedAt.Equal(key.CreatedAt) ||
-			!got.UpdatedAt.Equal(clock.Now()) || got.Last4 != secret.Last4() || got.CreatorEmail != "ada@example.com" {
+			!got.UpdatedAt.Equal(clock.Now()) || got.Last4 != secret.Last4() || got.Creator != "ada@example.com" {
 			t.Errorf("%+v", got)
 		}
 		found, err := store.FindKey(t.Context(), testkit.Pepper(t).Digest(secret))

@@ -13,6 +13,11 @@ import (
 func (s *Store) RotateKey(ctx context.Context, projectID, keyID int64, actor Actor, seen int, grace time.Duration) (*Key, Secret, error) {
 	var secret Secret
 	key, err := s.changeKey(ctx, projectID, keyID, actor, ActionRotate, func(c *change, key *Key) error {
+		if actor.Kind == ActorKey {
+			if err := key.selfRotationRefusal(seen, c.now); err != nil {
+				return err
+			}
+		}
 		if seen != 0 && seen != key.Version {
 			return Conflict("The key was rotated at the same moment by somebody else. Look at the newest version first.")
 		}
@@ -48,6 +53,22 @@ func (s *Store) RotateKey(ctx context.Context, projectID, keyID int64, actor Act
 		return nil, Secret{}, err
 	}
 	return key, secret, nil
+}
+
+// selfRotationRefusal says why the key may not rotate itself with the secret of version used; nil where it may.
+func (k *Key) selfRotationRefusal(used int, now time.Time) error {
+	switch status := k.Status(now); {
+	case status == StatusInactive:
+		return KeyInactive.Err()
+	case status == StatusExpired:
+		return KeyExpired.Err()
+	case !k.SelfRotation:
+		return &Error{Code: CodeSelfRotationOff, Message: "This key may not rotate itself. A member of the project can turn self-rotation on."}
+	case used != k.Version:
+		return &Error{Code: CodeVersionRetiring, Message: "This secret was replaced already. Only the newest secret of a key may rotate it, " +
+			"so that nobody takes a key over with an old one that was found somewhere."}
+	}
+	return nil
 }
 
 // EndVersion moves the end of a version that is retiring: to now where in is 0, and otherwise to so long from now.

@@ -32,6 +32,9 @@ func Explain(c echo.Context, err error) Problem {
 	switch {
 	case errors.As(err, &known):
 		p.Status, p.Code, p.Message, p.Fields = statusOf[known.Code], known.Code, known.Message, known.Fields
+		if p.Status == 0 {
+			p.Status = models.Code(known.Code).Status() // of a refused key or token, as validate would answer
+		}
 	case errors.As(err, &fromEcho):
 		p.Status, p.Code = fromEcho.Code, strings.ReplaceAll(strings.ToLower(http.StatusText(fromEcho.Code)), " ", "_")
 	case errors.Is(err, context.DeadlineExceeded):
@@ -53,6 +56,13 @@ var statusOf = map[string]int{
 	models.CodeBadRequest:   http.StatusBadRequest,
 	models.CodeTooLarge:     http.StatusRequestEntityTooLarge,
 	models.CodePlanLimit:    http.StatusForbidden,
+
+	models.CodeTokenMissing:        http.StatusUnauthorized,
+	models.CodeMediaType:           http.StatusUnsupportedMediaType,
+	models.CodeRateLimited:         http.StatusTooManyRequests,
+	models.CodeIdempotencyMismatch: http.StatusUnprocessableEntity,
+	models.CodeSelfRotationOff:     http.StatusForbidden,
+	models.CodeVersionRetiring:     http.StatusConflict,
 }
 
 func plainMessage(status int) string {

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -21,7 +22,31 @@ func DecodeJSON(w http.ResponseWriter, r *http.Request, limit int64, target any)
 	if mediaType, _, err := mime.ParseMediaType(contentType[0]); err != nil || mediaType != "application/json" {
 		return nil
 	}
-	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, limit))
+	return decodeStrictly(http.MaxBytesReader(w, r.Body, limit), target)
+}
+
+// ReadJSONBody reads a body of at most limit bytes that is JSON if there is one. Errors: [models.CodeMediaType] for a body
+// of another content type, [models.CodeTooLarge].
+func ReadJSONBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	if err != nil {
+		return nil, badJSON(err)
+	}
+	if len(body) == 0 {
+		return nil, nil
+	}
+	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || mediaType != "application/json" && mediaType != "application/merge-patch+json" {
+		return nil, &models.Error{Code: models.CodeMediaType, Message: "The body must be JSON, with Content-Type: application/json"}
+	}
+	return body, nil
+}
+
+// ParseJSON reads one JSON object into target; members that are absent leave it as it is. Errors: as [DecodeJSON].
+func ParseJSON(body []byte, target any) error { return decodeStrictly(bytes.NewReader(body), target) }
+
+func decodeStrictly(body io.Reader, target any) error {
+	decoder := json.NewDecoder(body)
 	decoder.DisallowUnknownFields()
 	err := decoder.Decode(target)
 	if errors.Is(err, io.EOF) {
@@ -65,6 +90,8 @@ func typeName(kind string) string {
 		return "true or false"
 	case kind == "string":
 		return "a string"
+	case kind == "slice":
+		return "a list"
 	}
 	return "a JSON object"
 }

@@ -22,9 +22,7 @@ func (a *App) Exec(query string, args ...any) {
 // TryExec is [App.Exec] for what the database may refuse.
 func (a *App) TryExec(query string, args ...any) error {
 	a.T.Helper()
-	driver, url := "sqlite", "file:"+a.DatabaseURL+"?_pragma=busy_timeout(5000)" // the service may be writing
 	if models.IsPostgresURL(a.DatabaseURL) {
-		driver, url = "pgx", a.DatabaseURL
 		for i := range args {
 			query = strings.Replace(query, "?", fmt.Sprintf("$%d", i+1), 1)
 		}
@@ -35,13 +33,34 @@ func (a *App) TryExec(query string, args ...any) error {
 			}
 		}
 	}
+	db := a.open()
+	defer db.Close()
+	_, err := db.Exec(query, args...)
+	return err
+}
+
+// Row reads the one value that a query gives, for what no method of the store tells.
+func (a *App) Row(into any, query string) {
+	a.T.Helper()
+	db := a.open()
+	defer db.Close()
+	if err := db.QueryRow(query).Scan(into); err != nil {
+		a.T.Fatal(err)
+	}
+}
+
+// open connects to the database beside the service.
+func (a *App) open() *sql.DB {
+	a.T.Helper()
+	driver, url := "sqlite", "file:"+a.DatabaseURL+"?_pragma=busy_timeout(5000)" // the service may be writing
+	if models.IsPostgresURL(a.DatabaseURL) {
+		driver, url = "pgx", a.DatabaseURL
+	}
 	db, err := sql.Open(driver, url)
 	if err != nil {
 		a.T.Fatal(err)
 	}
-	defer db.Close()
-	_, err = db.Exec(query, args...)
-	return err
+	return db
 }
 
 // UnknownSecret is well formed, and of no key. Each number gives another one.

@@ -30,7 +30,7 @@ type Item struct {
 	Prefix                      string // with the type: "clv_prod"
 	Last4                       string
 	Version                     int
-	CreatedBy                   string // e-mail; empty for an account that is gone
+	CreatedBy                   string // e-mail or name of a service token; empty for an account that is gone
 	CreatedAt                   time.Time
 	LastUsedAt                  time.Time // zero: never
 	ExpiresAt                   time.Time // zero: never

@@ -1,0 +1,94 @@
+package handlers
+
+import (
+	"encoding/hex"
+	"math"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/claviger/claviger/models"
+)
+
+// logObject is one request in JSON.
+type logObject struct {
+	ID         string      `json:"id"`
+	At         time.Time   `json:"at"`
+	KeyID      int64       `json:"key_id"`
+	KeyName    *string     `json:"key_name"` // as it is called now; null where it is deleted
+	Version    int         `json:"version"`
+	Category   string      `json:"category"` // at the time
+	Method     string      `json:"method"`
+	Path       string      `json:"path"`
+	Status     int         `json:"status"`
+	Code       models.Code `json:"code"`
+	DurationMS float64     `json:"duration_ms"`
+	IP         string      `json:"ip"`
+	Credits    int64       `json:"credits"`
+	Session    *string     `json:"session"` // hashed; null where none was told
+}
+
+func newLogObject(e *models.LogEntry) logObject {
+	return logObject{
+		ID: e.ID.String(), At: e.ID.Time(), KeyID: e.KeyID, KeyName: textOrNull(e.KeyName), Version: e.Version, Category: e.Category,
+		Method: e.Method, Path: e.Path, Status: e.Status, Code: e.Code, DurationMS: float64(e.DurationUs) / 1000,
+		IP: e.IP, Credits: e.Credits, Session: textOrNull(hex.EncodeToString(e.SessionHash)),
+	}
+}
+
+func (h *Handlers) apiLogs(c echo.Context) error {
+	ctx, project := c.Request().Context(), caller(c).project
+	q := newAPIQuery(c)
+	codes := make([]string, len(models.LoggedCodes))
+	for i, code := range models.LoggedCodes {
+		codes[i] = string(code)
+	}
+	filter := models.LogFilter{
+		KeyID: q.whole("key_id", 0, math.MaxInt64), Category: q.text("category"), Code: models.Code(q.choice("code", codes...)),
+		From: q.moment("from"), To: q.moment("to"), Limit: q.limit(),
+	}
+	if name := q.text("key"); name != "" {
+		id, err := h.Store.KeyIDByName(ctx, project.ID, name)
+		switch {
+		case models.IsNotFound(err):
+			q.problems["key"] = "No key has or had this name."
+		case err != nil:
+			return err
+		case filter.KeyID != 0 && filter.KeyID != id:
+			q.problems["key"] = "This name and key_id are of two keys."
+		}
+		filter.KeyID = id
+	}
+	q.cursor(func(text string) (ok bool) {
+		filter.Before, ok = models.ParseRequestID(text)
+		return ok
+	})
+	if err := q.err(); err != nil {
+		return err
+	}
+	found, err := h.Store.RequestLogs(ctx, project.ID, filter)
+	if err != nil {
+		return err
+	}
+	page := apiPage[logObject]{Data: make([]logObject, len(found.Entries))}
+	for i := range found.Entries {
+		page.Data[i] = newLogObject(&found.Entries[i])
+	}
+	if n := len(page.Data); n > 0 && found.HasOlder {
+		page.NextCursor = &page.Data[n-1].ID
+	}
+	return c.JSON(http.StatusOK, page)
+}
+
+func (h *Handlers) apiLog(c echo.Context) error {
+	id, ok := models.ParseRequestID(c.Param("request"))
+	if !ok {
+		return models.NotFound("request")
+	}
+	entry, err := h.Store.RequestLog(c.Request().Context(), caller(c).project.ID, id)
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, newLogObject(entry))
+}

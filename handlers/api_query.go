@@ -1,0 +1,101 @@
+package handlers
+
+import (
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/claviger/claviger/models"
+)
+
+const (
+	defaultPage = 50
+	longestPage = 100
+)
+
+// apiPage is the one form of a list.
+type apiPage[T any] struct {
+	Data       []T     `json:"data"`
+	NextCursor *string `json:"next_cursor"` // null on the last page
+}
+
+// apiQuery reads the parameters of a list and gathers what is wrong with them.
+type apiQuery struct {
+	values   url.Values
+	asked    map[string]bool
+	problems map[string]string
+}
+
+func newAPIQuery(c echo.Context) *apiQuery {
+	return &apiQuery{values: c.QueryParams(), asked: map[string]bool{}, problems: map[string]string{}}
+}
+
+// text is a parameter as every database takes it in a condition; empty where it is absent.
+func (q *apiQuery) text(name string) string {
+	q.asked[name] = true
+	if len(q.values[name]) > 1 {
+		q.problems[name] = "Give it once."
+	}
+	return models.LogText(q.values.Get(name), maxQueryText)
+}
+
+// choice is one of what may be chosen, or empty.
+func (q *apiQuery) choice(name string, choices ...string) string {
+	value := q.text(name)
+	if value != "" && !slices.Contains(choices, value) {
+		q.problems[name] = "Choose one of " + strings.Join(choices, ", ") + "."
+	}
+	return value
+}
+
+// whole is a number from 1 to most; otherwise where it is absent.
+func (q *apiQuery) whole(name string, otherwise, most int64) int64 {
+	value := q.text(name)
+	if value == "" {
+		return otherwise
+	}
+	n, err := strconv.ParseInt(value, 10, 64)
+	if err != nil || n < 1 || n > most {
+		q.problems[name] = "Give a whole number from 1 to " + strconv.FormatInt(most, 10) + "."
+	}
+	return n
+}
+
+func (q *apiQuery) limit() int { return int(q.whole("limit", defaultPage, longestPage)) }
+
+// moment is a time in RFC 3339; the zero time where it is absent.
+func (q *apiQuery) moment(name string) time.Time {
+	value := q.text(name)
+	if value == "" {
+		return time.Time{}
+	}
+	at, err := time.Parse(time.RFC3339, value)
+	if err != nil {
+		q.problems[name] = "Give a time as in RFC 3339, such as 2026-03-14T09:26:53Z."
+	}
+	return at
+}
+
+// cursor is what an earlier page gave as next_cursor; read tells whether it is one.
+func (q *apiQuery) cursor(read func(string) bool) {
+	if value := q.text("cursor"); value != "" && !read(value) {
+		q.problems["cursor"] = "Give the next_cursor of the page before."
+	}
+}
+
+// err tells all that is wrong, parameters that nobody asked for included.
+func (q *apiQuery) err() error {
+	for name := range q.values {
+		if !q.asked[name] {
+			q.problems[models.LogText(name, maxQueryText)] = "There is no such parameter."
+		}
+	}
+	if len(q.problems) == 0 {
+		return nil
+	}
+	return &models.Error{Code: models.CodeBadRequest, Message: "A parameter of the address is not as it should be", Fields: q.problems}
+}

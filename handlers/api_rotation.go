@@ -1,0 +1,188 @@
+package handlers
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/web"
+)
+
+type rotateBody struct {
+	Grace   string `json:"grace"`
+	Version int    `json:"version"` // that the caller knows as the newest; 0 for whichever it is
+}
+
+// apiRotateKey answers with the new secret, in the only response that ever does.
+func (h *Handlers) apiRotateKey(c echo.Context) error {
+	ctx, project := c.Request().Context(), caller(c).project
+	id, err := keyID(c)
+	if err != nil {
+		return err
+	}
+	body, err := apiBody(c)
+	if err != nil {
+		return err
+	}
+	var said rotateBody
+	if err := web.ParseJSON(body, &said); err != nil {
+		return err
+	}
+	if said.Version < 0 {
+		return models.Invalid(map[string]string{"version": "Give the number of the version that you know as the newest."})
+	}
+	grace, err := graceOf("grace", said.Grace)
+	if err != nil {
+		return err
+	}
+	actor, err := apiActorOnce(c, body)
+	if err != nil {
+		return err
+	}
+	before, err := h.Store.Key(ctx, project.ID, id)
+	if err != nil {
+		return err
+	}
+	key, secret, err := h.Store.RotateKey(ctx, project.ID, id, actor, said.Version, grace)
+	if err != nil {
+		return h.replayKey(c, http.StatusOK, err)
+	}
+	before.Key = *key
+	return h.answerSecret(c, http.StatusOK, before, secret)
+}
+
+// graceOf finds a grace by its name; empty is "now".
+func graceOf(field, name string) (time.Duration, error) {
+	grace, known := models.ParseGrace(name)
+	if known {
+		return grace, nil
+	}
+	names := make([]string, len(models.Graces))
+	for i, g := range models.Graces {
+		names[i] = g.Name
+	}
+	return 0, models.Invalid(map[string]string{field: "Choose one of " + strings.Join(names, ", ") + "."})
+}
+
+// versionObject is one secret of a key in JSON.
+type versionObject struct {
+	Version   int                  `json:"version"`
+	Status    models.VersionStatus `json:"status"`
+	Prefix    string               `json:"prefix"`
+	Last4     string               `json:"last4"`
+	CreatedBy *string              `json:"created_by"`
+	CreatedAt time.Time            `json:"created_at"`
+	EndsAt    *time.Time           `json:"ends_at"`
+}
+
+func (h *Handlers) apiVersions(c echo.Context) error {
+	ctx, project := c.Request().Context(), caller(c).project
+	if err := newAPIQuery(c).err(); err != nil {
+		return err
+	}
+	id, err := keyID(c)
+	if err != nil {
+		return err
+	}
+	key, err := h.Store.Key(ctx, project.ID, id)
+	if err != nil {
+		return err
+	}
+	versions, err := h.Store.Versions(ctx, project.ID, id)
+	if err != nil {
+		return err
+	}
+	page := apiPage[versionObject]{Data: make([]versionObject, len(versions))}
+	for i := range versions {
+		v := &versions[i]
+		page.Data[i] = versionObject{
+			Version: v.Number, Status: v.Status(h.Now()), Prefix: v.Prefix + "_" + secretKindOf(key.Type), Last4: v.Last4,
+			CreatedBy: textOrNull(v.CreatedByName), CreatedAt: v.CreatedAt.UTC(), EndsAt: utc(v.EndsAt),
+		}
+	}
+	return c.JSON(http.StatusOK, page)
+}
+
+// apiEndVersion moves the end of a version that is retiring.
+func (h *Handlers) apiEndVersion(c echo.Context) error {
+	id, err := keyID(c)
+	if err != nil {
+		return err
+	}
+	number, err := strconv.Atoi(c.Param("version"))
+	if err != nil {
+		return models.NotFound("version")
+	}
+	var said struct {
+		In string `json:"in"`
+	}
+	if err := readAPIBody(c, &said); err != nil {
+		return err
+	}
+	in, err := graceOf("in", said.In)
+	if err != nil {
+		return err
+	}
+	if _, err := h.Store.EndVersion(c.Request().Context(), caller(c).project.ID, id, apiActor(c), number, in); err != nil {
+		return err
+	}
+	return h.answerKey(c, id)
+}
+
+// rotateSelf rotates the key that asks for it: product.md, section 10. It takes no Idempotency-Key: only the newest
+// secret may rotate its key, so that the same request rotates it once.
+func (h *Handlers) rotateSelf(c echo.Context) error {
+	ctx, header := c.Request().Context(), c.Response().Header()
+	project, err := h.apiProject(c)
+	if err != nil {
+		return err
+	}
+	plain := strings.TrimSpace(c.Request().Header.Get("X-API-Key"))
+	if plain == "" {
+		return models.KeyMissing.Err()
+	}
+	key, err := h.Gate.Key(ctx, project, plain)
+	if err != nil {
+		return err
+	}
+	if key == nil {
+		return models.KeyInvalid.Err()
+	}
+	if err := h.apiRates.Take(header, "key "+strconv.FormatInt(key.KeyID, 10)); err != nil {
+		return err
+	}
+	// A key with platforms cannot rotate itself, so there is nothing that the request would have to say of its app.
+	if code := key.Refusal(h.Now(), models.Use{}); code == models.KeyRevoked || code == models.KeyInactive || code == models.KeyExpired {
+		return code.Err()
+	}
+	var said struct {
+		Grace string `json:"grace"`
+	}
+	if err := readAPIBody(c, &said); err != nil {
+		return err
+	}
+	grace, err := graceOf("grace", said.Grace)
+	if err != nil {
+		return err
+	}
+	rotated, secret, err := h.Store.RotateKey(ctx, project.ID, key.KeyID, key.Actor(c.RealIP()), key.Version, grace)
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, rotatedSelf{
+		ID: rotated.ID, Name: rotated.Name, Version: rotated.Version, PreviousEndsAt: rotated.RotatedAt.Add(grace).UTC(), Secret: secret.Plain(),
+	})
+}
+
+// rotatedSelf is what a key learns of itself: it is no member of the project.
+type rotatedSelf struct {
+	ID             int64     `json:"id"`
+	Name           string    `json:"name"`
+	Version        int       `json:"version"`
+	PreviousEndsAt time.Time `json:"previous_ends_at"`
+	Secret         string    `json:"secret"`
+}

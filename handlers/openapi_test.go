@@ -1,0 +1,354 @@
+package handlers_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/pb33f/libopenapi"
+	validator "github.com/pb33f/libopenapi-validator"
+
+	"github.com/claviger/claviger/handlers"
+	"github.com/claviger/claviger/internal/testkit"
+	"github.com/claviger/claviger/models"
+)
+
+// document is what the tests read of the document that is served.
+type document struct {
+	Paths map[string]map[string]operation `json:"paths"`
+}
+
+type operation struct {
+	Security    []map[string][]string `json:"security"`
+	RequestBody json.RawMessage       `json:"requestBody"`
+	Responses   map[string]any        `json:"responses"`
+}
+
+// scope that the operation needs; [handlers.NoToken] where it needs no service token.
+func (o operation) scope() models.Scope {
+	if len(o.Security) == 1 {
+		if scopes := o.Security[0]["serviceToken"]; len(scopes) == 1 {
+			return models.Scope(scopes[0])
+		}
+	}
+	return handlers.NoToken
+}
+
+func readDocument(t *testing.T) (document, []byte) {
+	t.Helper()
+	text, err := os.ReadFile("openapi.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var d document
+	if err := json.Unmarshal(text, &d); err != nil {
+		t.Fatal(err)
+	}
+	return d, text
+}
+
+var pathParameter = regexp.MustCompile(`:(\w+)`)
+
+const validatePath = "/v1/projects/{project}/validate" // any method, and no line of the table
+
+func TestTheDocumentIsOpenAPI31(t *testing.T) {
+	_, text := readDocument(t)
+	v := newValidator(t, text)
+	if ok, problems := v.ValidateDocument(); !ok {
+		for _, p := range problems {
+			t.Errorf("%s: %s %v", p.Message, p.Reason, p.SchemaValidationErrors)
+		}
+	}
+}
+
+func newValidator(t *testing.T, text []byte) validator.Validator {
+	t.Helper()
+	document, err := libopenapi.NewDocument(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, problems := validator.NewValidator(document)
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	return v
+}
+
+func TestTheDocumentAndTheRoutesNameTheSame(t *testing.T) {
+	app := testkit.NewApp(t, t.TempDir()+"/claviger.db")
+	d, text := readDocument(t)
+	routes := map[string]models.Scope{}
+	for _, route := range app.Handlers.APIRoutes() {
+		routes[route.Method+" "+pathParameter.ReplaceAllString(route.Path, "{$1}")] = route.Scope
+	}
+	for path, operations := range d.Paths {
+		for method, o := range operations {
+			name := strings.ToUpper(method) + " " + path
+			scope, there := routes[name]
+			switch {
+			case path == validatePath:
+			case !there:
+				t.Errorf("%s is in the document and no route", name)
+			case scope != o.scope():
+				t.Errorf("%s needs the scope %s, the document says %s", name, scope, o.scope())
+			}
+			delete(routes, name)
+		}
+	}
+	for name := range routes {
+		t.Errorf("%s is a route and not in the document", name)
+	}
+	reply, err := http.Get(app.URL + "/v1/openapi.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reply.Body.Close()
+	if served, err := io.ReadAll(reply.Body); err != nil || !bytes.Equal(served, text) {
+		t.Errorf("what is served is not the document: %v", err)
+	}
+}
+
+// recorded holds every answer against the document, and keeps which were seen.
+type recorded struct {
+	t         *testing.T
+	app       *testkit.App
+	validator validator.Validator
+	document  document
+	seen      map[string]bool // "GET /v1/… 200"
+}
+
+// send asks the service; want is the status, and the request itself must be as the document says where that is a success.
+func (r *recorded) send(want int, method, path, body string, headers ...string) map[string]any {
+	r.t.Helper()
+	make := func() *http.Request {
+		request, err := http.NewRequest(method, r.app.URL+path, strings.NewReader(body))
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		if body != "" {
+			request.Header.Set("Content-Type", "application/json")
+		}
+		for i := 0; i+1 < len(headers); i += 2 {
+			request.Header.Set(headers[i], headers[i+1])
+		}
+		return request
+	}
+	response, err := http.DefaultClient.Do(make())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	text, err := io.ReadAll(response.Body)
+	response.Body.Close()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if response.StatusCode != want {
+		r.t.Errorf("%s %s gives %d, want %d: %.300s", method, path, response.StatusCode, want, text)
+	}
+	response.Body = io.NopCloser(bytes.NewReader(text))
+	if ok, problems := r.validator.ValidateHttpResponse(make(), response); !ok {
+		for _, p := range problems {
+			r.t.Errorf("the answer %d to %s %s is not as the document says: %s %s %v\n%.500s", want, method, path, p.Message, p.Reason, p.SchemaValidationErrors, text)
+		}
+	}
+	if want < 300 {
+		if ok, problems := r.validator.ValidateHttpRequest(make()); !ok {
+			for _, p := range problems {
+				r.t.Errorf("the document refuses %s %s, which works: %s %s %v", method, path, p.Message, p.Reason, p.SchemaValidationErrors)
+			}
+		}
+	}
+	r.seen[method+" "+r.template(path)+" "+fmt.Sprint(response.StatusCode)] = true
+	var object map[string]any
+	if len(text) > 0 {
+		if err := json.Unmarshal(text, &object); err != nil {
+			r.t.Errorf("%s %s gives no JSON: %s", method, path, text)
+		}
+	}
+	return object
+}
+
+// template is the path of the document that path is one of: the one with the fewest parameters, as OpenAPI has it.
+func (r *recorded) template(path string) string {
+	path, _, _ = strings.Cut(path, "?")
+	best := ""
+	for candidate := range r.document.Paths {
+		pattern := regexp.MustCompile("^" + regexp.MustCompile(`\\\{\w+\\\}`).ReplaceAllString(regexp.QuoteMeta(candidate), "[^/]+") + "$")
+		if pattern.MatchString(path) && (best == "" || strings.Count(candidate, "{") < strings.Count(best, "{")) {
+			best = candidate
+		}
+	}
+	return best
+}
+
+// Each status that the document names for an operation is asked for, and each answer is held against its schema.
+func TestEveryAnswerIsAsTheDocumentSays(t *testing.T) {
+	eachApp(t, func(t *testing.T, app *testkit.App) {
+		d, text := readDocument(t)
+		r := &recorded{t: t, app: app, validator: newValidator(t, text), document: d, seen: map[string]bool{}}
+		user, _ := app.SignUp("ada@example.com")
+		project, _, _ := app.Project(user, "shop")
+		token := func(scopes ...models.Scope) []string {
+			_, secret, err := app.Store.CreateServiceToken(t.Context(), project.ID, tester, "ci", scopes)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return []string{"Authorization", "Bearer " + secret.Plain()}
+		}
+		all, none := token(models.AllScopes...), token(models.ScopeReport)
+		const root = "/v1/projects/shop"
+		ask := func(want int, method, path, body string, headers ...string) map[string]any {
+			t.Helper()
+			return r.send(want, method, root+path, body, append(slices.Clone(all), headers...)...)
+		}
+
+		key := ask(201, "POST", "/keys", `{"name":"server","type":"production","category":"partner","description":"x","expires_at":"2027-01-01T00:00:00Z",`+
+			`"quotas":{"daily":5},"ios_bundle_id":"com.example.app","android_package":"com.example.app","platforms":[]}`, "Idempotency-Key", "one")
+		one := fmt.Sprintf("/keys/%v", key["id"])
+		secret, _ := key["secret"].(string)
+		ask(201, "POST", "/keys", `{"name":"mobile","type":"test","platforms":["ios","android"]}`)
+		r.send(200, "GET", root+"/validate", "", "X-API-Key", secret, "X-Session-ID", "s")
+		r.send(200, "POST", root+"/validate", `{"key":"`+secret+`"}`)
+		r.send(401, "GET", root+"/validate", "")
+		r.send(200, "POST", root+"/validate", `{"key":"`+secret+`","dry_run":true,"explain":true}`, all...)
+		r.send(200, "GET", "/v1/usage", "", "X-API-Key", secret)
+		r.send(401, "GET", "/v1/usage", "")
+		app.Flush()
+
+		ask(200, "GET", "/keys?limit=1&q=server&type=production&category=partner&status=active", "")
+		if page := ask(200, "GET", "/keys?limit=1", ""); page["next_cursor"] == nil {
+			t.Error("the first page of two has no cursor")
+		} else {
+			ask(200, "GET", fmt.Sprintf("/keys?limit=1&cursor=%v", page["next_cursor"]), "")
+		}
+		ask(400, "GET", "/keys?limit=101", "")
+		ask(200, "GET", one, "")
+		ask(200, "PATCH", one, `{"description":null,"quotas":{"daily":null},"expires_at":null,"ios_bundle_id":null}`)
+		ask(422, "PATCH", one, `{"name":"a b"}`)
+		ask(422, "POST", "/keys", `{"name":"a b","type":"production"}`)
+		ask(409, "DELETE", one, "")
+		ask(200, "POST", one+"/deactivate", "")
+		ask(409, "POST", one+"/deactivate", "")
+		ask(200, "POST", one+"/activate", "")
+		ask(409, "POST", one+"/activate", "")
+		ask(200, "POST", one+"/rotate", `{"grace":"1h"}`)
+		ask(200, "POST", one+"/rotate", "")
+		ask(409, "POST", one+"/rotate", `{"version":1}`)
+		ask(422, "POST", one+"/rotate", `{"grace":"for ever"}`)
+		ask(200, "GET", one+"/versions", "")
+		ask(400, "GET", one+"/versions?limit=5", "")
+		ask(200, "POST", one+"/versions/1/end", `{"in":"now"}`)
+		ask(409, "POST", one+"/versions/1/end", `{"in":"now"}`)
+		ask(422, "POST", one+"/versions/1/end", `{"in":"soon"}`)
+
+		self := ask(201, "POST", "/keys", `{"name":"self","type":"production","self_rotation":true}`)
+		old, _ := self["secret"].(string)
+		r.send(422, "POST", root+"/keys/rotate", `{"grace":"soon"}`, "X-API-Key", old)
+		r.send(200, "POST", root+"/keys/rotate", `{"grace":"1h"}`, "X-API-Key", old)
+		r.send(409, "POST", root+"/keys/rotate", "", "X-API-Key", old)
+		r.send(401, "POST", root+"/keys/rotate", "")
+		r.send(403, "POST", root+"/keys/rotate", "", "X-API-Key", testOnly(t, app, project))
+
+		label := ask(201, "POST", "/categories", `{"name":"agency"}`, "Idempotency-Key", "two")
+		ask(422, "POST", "/categories", `{"name":"agency"}`)
+		ask(200, "GET", "/categories", "")
+		ask(400, "GET", "/categories?x=1", "")
+		category := fmt.Sprintf("/categories/%v", label["id"])
+		ask(200, "PATCH", category, `{"name":"agencies"}`)
+		ask(422, "PATCH", category, `{"name":""}`)
+		builtIn := fmt.Sprintf("/categories/%d", categoryID(t, app, project, "staging"))
+		ask(409, "PATCH", builtIn, `{"name":"x"}`)
+		ask(409, "DELETE", builtIn, "")
+		ask(409, "POST", builtIn+"/merge", `{"into":1}`)
+		ask(422, "POST", category+"/merge", `{"into":0}`)
+		ask(200, "POST", fmt.Sprintf("/categories/%d/merge", categoryID(t, app, project, "partner")), fmt.Sprintf(`{"into":%v}`, label["id"]))
+		ask(200, "PATCH", one, `{"category":"production"}`)
+		ask(204, "DELETE", category, "")
+
+		logs := ask(200, "GET", fmt.Sprintf("/logs?limit=1&key=server&key_id=%v&code=valid&category=partner&from=2026-01-01T00:00:00Z&to=2027-01-01T00:00:00Z", key["id"]), "")
+		ask(400, "GET", "/logs?key=nobody", "")
+		entry, _ := logs["data"].([]any)[0].(map[string]any)
+		ask(200, "GET", fmt.Sprintf("/logs/%v", entry["id"]), "")
+		ask(200, "GET", fmt.Sprintf("/logs?cursor=%v", entry["id"]), "")
+
+		ask(200, "POST", one+"/revoke", "")
+		ask(409, "POST", one+"/revoke", "")
+		ask(409, "PATCH", one, `{"description":"x"}`)
+		unused := ask(201, "POST", "/keys", `{"name":"unused","type":"test"}`)
+		ask(204, "DELETE", fmt.Sprintf("/keys/%v", unused["id"]), "")
+		r.send(200, "GET", "/v1/openapi.json", "")
+
+		// What was made under an Idempotency-Key and deleted since.
+		gone := ask(201, "POST", "/keys", `{"name":"gone","type":"test"}`, "Idempotency-Key", "three")
+		ask(204, "DELETE", fmt.Sprintf("/keys/%v", gone["id"]), "")
+		ask(409, "POST", "/keys", `{"name":"gone","type":"test"}`, "Idempotency-Key", "three")
+		ask(409, "POST", "/categories", `{"name":"agency"}`, "Idempotency-Key", "two")
+
+		// What every operation refuses in the same way.
+		for path, operations := range d.Paths {
+			for method, o := range operations {
+				method := strings.ToUpper(method)
+				known := strings.NewReplacer("{project}", "shop", "{key}", fmt.Sprint(self["id"]), "{version}", "1",
+					"{category}", fmt.Sprint(categoryID(t, app, project, "staging")), "{request}", fmt.Sprint(entry["id"])).Replace(path)
+				elsewhere := strings.Replace(known, "/shop", "/nowhere", 1)
+				headers := all
+				switch {
+				case path == validatePath:
+					r.send(401, method, known, "", "X-API-Key", "x")
+					r.send(403, method, known, "", none...)
+					headers = nil
+				case o.scope() == handlers.NoToken:
+					headers = []string{"X-API-Key", old}
+				default:
+					r.send(401, method, known, "")
+					r.send(403, method, known, "", none...)
+				}
+				if elsewhere == known { // of no project
+					continue
+				}
+				r.send(404, method, elsewhere, "", headers...)
+				takesBody := o.Responses["413"] != nil
+				if takesBody {
+					r.send(413, method, known, `{"x":"`+strings.Repeat("x", 17<<10)+`"}`, headers...)
+					r.send(400, method, known, `{"nonsense":1}`, headers...)
+				}
+				if o.Responses["415"] != nil {
+					r.send(415, method, known, "name=x", append(slices.Clone(headers), "Content-Type", "application/x-www-form-urlencoded")...)
+				}
+			}
+		}
+		for i := 0; ; i++ {
+			if reply := app.Call("GET", root+"/keys", "", all...); reply.Status == 429 || i > 700 {
+				break
+			}
+		}
+		for path, operations := range d.Paths {
+			for method, o := range operations {
+				name := strings.ToUpper(method) + " " + path
+				if o.scope() != handlers.NoToken {
+					r.send(429, strings.ToUpper(method), strings.NewReplacer("{project}", "shop", "{key}", "1", "{version}", "1", "{category}", "1", "{request}", "1").Replace(path), "", all...)
+				}
+				for _, status := range slices.Sorted(maps.Keys(o.Responses)) {
+					if !r.seen[name+" "+status] && status != "503" && !(status == "429" && o.scope() == handlers.NoToken) {
+						t.Errorf("%s: nothing here was answered with %s", name, status)
+					}
+				}
+			}
+		}
+	})
+}
+
+// testOnly makes a key that may not rotate itself.
+func testOnly(t *testing.T, app *testkit.App, project *models.Project) string {
+	t.Helper()
+	_, secret := app.Key(project, models.KeyInput{Name: "plain"})
+	return secret
+}

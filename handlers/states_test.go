@@ -1,0 +1,185 @@
+package handlers_test
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/claviger/claviger/internal/testkit"
+	"github.com/claviger/claviger/models"
+)
+
+// The states of product.md, section 2, with those that follow from the clock and from use, and the default key.
+var keyStates = []string{"active", "inactive", "revoked", "expired", "used", "default"}
+
+// validateCode is what validate says of a key in each state.
+var validateCode = map[string]string{
+	"active": "valid", "inactive": "key_inactive", "revoked": "key_revoked", "expired": "key_expired", "used": "valid", "default": "valid",
+}
+
+const (
+	saysActive   = "The key is active already."
+	saysInactive = "The key is inactive already."
+	saysRevoked  = "The key is revoked already."
+	saysFinal    = "revoking is final."
+	saysStays    = "A revoked key stays as it was"
+	saysUsed     = "A key that was used cannot be deleted"
+	saysDefault  = "The default key cannot be"
+)
+
+// outcome of an act: the reason of its refusal, or what validate says of the secret afterwards, and of the new one where
+// the act made one.
+type outcome struct{ refused, code, freshCode string }
+
+// transitions is the whole table. An act that is refused changes nothing.
+var transitions = map[models.KeyAction]map[string]outcome{
+	models.ActionActivate: {
+		"active": {refused: saysActive}, "inactive": {code: "valid"}, "revoked": {refused: saysFinal},
+		"expired": {refused: saysActive}, "used": {refused: saysActive}, "default": {refused: saysActive},
+	},
+	models.ActionDeactivate: {
+		"active": {code: "key_inactive"}, "inactive": {refused: saysInactive}, "revoked": {refused: saysFinal},
+		"expired": {code: "key_inactive"}, "used": {code: "key_inactive"}, "default": {refused: saysDefault},
+	},
+	models.ActionRevoke: {
+		"active": {code: "key_revoked"}, "inactive": {code: "key_revoked"}, "revoked": {refused: saysRevoked},
+		"expired": {code: "key_revoked"}, "used": {code: "key_revoked"}, "default": {refused: saysDefault},
+	},
+	models.ActionDelete: {
+		"active": {code: "key_invalid"}, "inactive": {code: "key_invalid"}, "revoked": {code: "key_invalid"},
+		"expired": {code: "key_invalid"}, "used": {refused: saysUsed}, "default": {refused: saysDefault},
+	},
+	models.ActionRotate: {
+		"active": {code: "key_revoked", freshCode: "valid"}, "inactive": {code: "key_revoked", freshCode: "key_inactive"},
+		"revoked": {refused: saysStays}, "expired": {code: "key_revoked", freshCode: "key_expired"},
+		"used": {code: "key_revoked", freshCode: "valid"}, "default": {code: "key_revoked", freshCode: "valid"},
+	},
+	models.ActionEdit: {
+		"active": {code: "valid"}, "inactive": {code: "key_inactive"}, "revoked": {refused: saysStays},
+		"expired": {code: "key_expired"}, "used": {code: "valid"}, "default": {code: "valid"},
+	},
+}
+
+// hand does an act to a key and gives the status, what the answer says, and the new secret where there is one.
+type hand func(project *models.Project, key *models.Key, action models.KeyAction) (status int, says, fresh string)
+
+func TestEveryActOnAKeyInEveryState(t *testing.T) {
+	eachApp(t, func(t *testing.T, app *testkit.App) {
+		user, browser := app.SignUp("ada@example.com")
+		shared, _, _ := app.Project(user, "shop")
+		for name, do := range map[string]hand{"dashboard": dashboardHand(browser), "api": apiHand(t, app)} {
+			for action, byState := range transitions {
+				if len(byState) != len(keyStates) {
+					t.Fatalf("%s is said of %d states", action, len(byState))
+				}
+				for _, state := range keyStates {
+					t.Run(fmt.Sprintf("%s/%s/%s", name, action, state), func(t *testing.T) {
+						want := byState[state]
+						project, key, secret := shared, (*models.Key)(nil), ""
+						if state == "default" {
+							project, key, secret = app.Project(user, fmt.Sprintf("%s-%s", name, action))
+						} else {
+							key, secret = keyInState(t, app, project, state, fmt.Sprintf("%s_%s_%s", name, action, state))
+						}
+						status, says, fresh := do(project, key, action)
+						if want.refused != "" {
+							if status != 409 || !strings.Contains(says, want.refused) {
+								t.Errorf("%d %s, want a refusal that says %s", status, says, want.refused)
+							}
+							want.code = validateCode[state]
+						} else if status >= 300 {
+							t.Errorf("%d %s", status, says)
+						}
+						if code := app.Validate(project.Slug, secret).Code(); code != want.code {
+							t.Errorf("the next request is %s, want %s", code, want.code)
+						}
+						if (fresh != "") != (want.freshCode != "") {
+							t.Fatalf("the new secret is %q", fresh)
+						}
+						if fresh != "" {
+							if code := app.Validate(project.Slug, fresh).Code(); code != want.freshCode {
+								t.Errorf("the new secret is %s, want %s", code, want.freshCode)
+							}
+						}
+						if action == models.ActionEdit {
+							edited, err := app.Store.Key(t.Context(), project.ID, key.ID)
+							if err != nil || (edited.Description == "edited") == (want.refused != "") {
+								t.Errorf("%q %v", edited.Description, err)
+							}
+						}
+					})
+				}
+			}
+		}
+	})
+}
+
+// keyInState makes a key that was never used, but for the state of that name.
+func keyInState(t *testing.T, app *testkit.App, project *models.Project, state, name string) (*models.Key, string) {
+	t.Helper()
+	in := models.KeyInput{Name: name}
+	if state == "expired" {
+		soon := app.Clock.Now().Add(time.Minute)
+		in.ExpiresAt = &soon
+	}
+	key, secret := app.Key(project, in)
+	switch state {
+	case "inactive", "revoked":
+		action := map[string]models.KeyAction{"inactive": models.ActionDeactivate, "revoked": models.ActionRevoke}[state]
+		if _, err := app.Store.ChangeKeyState(t.Context(), project.ID, key.ID, tester, action); err != nil {
+			t.Fatal(err)
+		}
+	case "expired":
+		app.Clock.Advance(time.Hour)
+	case "used":
+		app.Validate(project.Slug, secret)
+		app.Flush()
+	}
+	return key, secret
+}
+
+func dashboardHand(b *testkit.Browser) hand {
+	return func(project *models.Project, key *models.Key, action models.KeyAction) (int, string, string) {
+		path, form := testkit.KeyPath(project, key)+"/"+string(action), url.Values{}
+		switch action {
+		case models.ActionRevoke:
+			form.Set("confirm", key.Name)
+		case models.ActionRotate:
+			form.Set("version", "1")
+			form.Set("grace", "now")
+		case models.ActionEdit:
+			path = testkit.KeyPath(project, key)
+			form = url.Values{"name": {key.Name}, "category": {"production"}, "description": {"edited"}, "time_zone": {"UTC"}}
+			if key.ExpiresAt != nil {
+				form.Set("expires_at", key.ExpiresAt.UTC().Format("2006-01-02T15:04"))
+			}
+		}
+		page := b.Post(path, form)
+		return page.Status, page.Text(), secretPattern.FindString(page.Find("#secret-value").Text())
+	}
+}
+
+func apiHand(t *testing.T, app *testkit.App) hand {
+	clients := map[int64]client{}
+	return func(project *models.Project, key *models.Key, action models.KeyAction) (int, string, string) {
+		api, known := clients[project.ID]
+		if !known {
+			api = newClient(t, app, project)
+			clients[project.ID] = api
+		}
+		path := fmt.Sprintf("/keys/%d", key.ID)
+		var reply testkit.Reply
+		switch action {
+		case models.ActionDelete:
+			reply = api.ask("DELETE", path, "")
+		case models.ActionEdit:
+			reply = api.ask("PATCH", path, `{"description":"edited"}`)
+		default:
+			reply = api.ask("POST", path+"/"+string(action), "")
+		}
+		fresh, _ := reply.Body["secret"].(string)
+		return reply.Status, fmt.Sprint(reply.Body["error"]), fresh
+	}
+}
