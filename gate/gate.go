@@ -23,6 +23,10 @@ type Options struct {
 	// MaxAge is after how long a key is read again although nothing said that it changed. It is how changes that other
 	// processes made arrive; 0 (never) is right where there is one process.
 	MaxAge time.Duration
+	// Durability is when a request is answered; [DurabilityBatch].
+	Durability Durability
+	// Spool is the folder in which rows wait while the database does not take them; empty: they wait in memory alone.
+	Spool string
 }
 
 // Gate answers whether requests may pass. It is safe for use by many goroutines.
@@ -30,6 +34,8 @@ type Gate struct {
 	now      func() time.Time
 	pepper   models.Pepper
 	recorder *Recorder
+	// durability says whether an answer waits for the recorder.
+	durability Durability
 
 	projects *cache[string, models.Project]
 	keys     *cache[models.Digest, models.GateKey]
@@ -62,7 +68,10 @@ func New(store Store, pepper models.Pepper, o Options) *Gate {
 	}
 	digestText := func(d models.Digest) string { return string(d[:]) }
 	g := &Gate{
-		now: o.Now, pepper: pepper, recorder: NewRecorder(store.WriteRequestLogs, o.Log), uses: newTokenUses(store.TouchServiceToken, o.Log),
+		now: o.Now, pepper: pepper, uses: newTokenUses(store.TouchServiceToken, o.Log),
+		durability: o.Durability, recorder: NewRecorder(RecorderOptions{
+			Write: store.WriteRequestLogs, Durability: o.Durability, Folder: o.Spool, Now: o.Now, Log: o.Log,
+		}),
 		projects: newCache(10_000, o.MaxAge, o.Now, func(ref string) string { return ref },
 			func(ctx context.Context, ref string) (*models.Project, error) {
 				project, err := store.Project(ctx, ref)
@@ -138,7 +147,7 @@ type Verdict struct {
 }
 
 // Check answers one request and records it where its key is known. An error means that there is no verdict, because
-// the database could not be asked.
+// the database could not be asked, or with [DurabilitySync] that the request could not be recorded.
 func (g *Gate) Check(ctx context.Context, r Request) (Verdict, error) {
 	verdict, trusted, err := g.check(ctx, &r)
 	if err != nil {
@@ -151,10 +160,12 @@ func (g *Gate) Check(ctx context.Context, r Request) (Verdict, error) {
 			verdict.Credits = *r.Credits
 		}
 	}
-	g.verdicts[verdict.Code].Add(1)
 	if verdict.Key != nil {
-		g.record(&r, &verdict, trusted)
+		if err := g.record(ctx, &r, &verdict, trusted); err != nil {
+			return Verdict{}, err
+		}
 	}
+	g.verdicts[verdict.Code].Add(1)
 	return verdict, nil
 }
 
@@ -203,20 +214,25 @@ func (g *Gate) checkToken(ctx context.Context, r *Request) (models.Code, error) 
 	return models.Valid, nil
 }
 
-// record hands the request's row to the recorder. What the caller claims goes in only where it is believed.
-func (g *Gate) record(r *Request, v *Verdict, trusted bool) {
+// record hands the request's row to the recorder, and with [DurabilitySync] waits for it. What the caller claims goes in
+// only where it is believed.
+func (g *Gate) record(ctx context.Context, r *Request, v *Verdict, trusted bool) error {
 	origin := r.Peer
 	if trusted {
 		origin.IP = cmp.Or(r.Claimed.IP, origin.IP)
 		origin.Method = cmp.Or(r.Claimed.Method, origin.Method)
 		origin.Path = cmp.Or(r.Claimed.Path, origin.Path)
 	}
-	g.recorder.Add(models.RequestLog{
+	ticket := g.recorder.Add(models.RequestLog{
 		ID: r.ID, ProjectID: v.Key.ProjectID, KeyID: v.Key.KeyID, Version: v.Key.Version, Category: v.Key.Category,
 		Method: models.LogText(origin.Method, models.MaxLoggedMethod), Path: models.LogText(origin.Path, models.MaxLoggedPath), IP: origin.IP,
 		Status: v.Code.Status(), DurationUs: max(0, g.now().Sub(r.Started).Microseconds()),
 		Credits: v.Credits, Code: v.Code, SessionHash: g.pepper.HashSession(r.Session),
 	})
+	if g.durability != DurabilitySync {
+		return nil
+	}
+	return g.recorder.Wait(ctx, ticket)
 }
 
 // Forget makes the next request that has to do with what was changed ask the database. The store calls it after each
@@ -235,6 +251,9 @@ func (g *Gate) Forget(c models.Change) {
 		g.projects.forget(func(*models.Project) bool { return true })
 	}
 }
+
+// Recording says whether the request log is written at this moment.
+func (g *Gate) Recording() RecorderState { return g.recorder.State() }
 
 // Stats are counts since the start.
 type Stats struct {
