@@ -17,6 +17,7 @@ const (
 	// writeTimeout ends an attempt to write a batch; it is then tried again.
 	writeTimeout          = 10 * time.Second
 	firstRetry, lastRetry = 20 * time.Millisecond, time.Second
+	closeRetries          = 3
 	// spoolRetry is how soon a spool that failed is tried again.
 	spoolRetry = 100 * time.Millisecond
 )
@@ -70,11 +71,11 @@ func (r *Recorder) run() {
 }
 
 // finished tells whether all rows are where they outlive the process. What is in the spool is left there only where the
-// database does not take it.
+// database has not taken it several times.
 func (r *Recorder) finished() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.loop.flight == nil && len(r.queue) == 0 && (r.counts.spooledRows == 0 || r.counts.failures > 0)
+	return r.loop.flight == nil && len(r.queue) == 0 && (r.counts.spooledRows == 0 || r.counts.failures > closeRetries)
 }
 
 // step begins what is due, and gives the time at which something will be: zero where nothing waits for a time.

@@ -15,7 +15,9 @@ import (
 type sink struct {
 	mu      sync.Mutex
 	rows    []models.RequestID
-	refuse  int // so many attempts fail
+	batches []int // how many rows each had
+	refuse  int   // so many attempts fail
+	away    bool  // all do
 	entered chan struct{}
 	hold    chan struct{}
 }
@@ -27,14 +29,21 @@ func (s *sink) write(_ context.Context, rows []models.RequestLog) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.refuse > 0 {
+	if s.refuse > 0 || s.away {
 		s.refuse--
 		return errors.New("the database is away")
 	}
+	s.batches = append(s.batches, len(rows))
 	for _, r := range rows {
 		s.rows = append(s.rows, r.ID)
 	}
 	return nil
+}
+
+func (s *sink) setAway(away bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.away = away
 }
 
 func (s *sink) ids() []models.RequestID {
