@@ -11,8 +11,8 @@ import (
 // slowBatch, it goes to the spool: so it outlives the process within 100 ms. In sync mode somebody waits for each row, so
 // whatever waits is written at once; a spool for a database that is merely slow would only cost more.
 const (
-	gatherFor = 30 * time.Millisecond
-	slowBatch = 60 * time.Millisecond
+	gatherFor = 25 * time.Millisecond
+	slowBatch = 50 * time.Millisecond
 	slowSync  = 500 * time.Millisecond
 	// writeTimeout ends an attempt to write a batch; it is then tried again.
 	writeTimeout          = 10 * time.Second

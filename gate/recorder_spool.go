@@ -47,7 +47,7 @@ func (r *Recorder) appendSpool(batches []*batch) error {
 		}
 		s = r.loop.spool
 	}
-	if err := s.append(batches); err != nil {
+	if err := s.append(batches, r.Durability == DurabilitySync); err != nil {
 		r.logSpool("rows cannot be put into the spool and wait in memory", err)
 		return err
 	}

@@ -26,6 +26,8 @@ const (
 	frameHeader = 12
 	// maxFrame is more than any batch takes: a length beyond it is none.
 	maxFrame = 64 << 20
+	// keptSize is what an empty spool may occupy: making it smaller waits for a disk that is just asked to keep it.
+	keptSize = 16 << 20
 	// maxSpool leaves the disk room for others. What comes on top waits in memory.
 	maxSpool = 8 << 30
 )
@@ -44,6 +46,7 @@ type spool struct {
 	start, end int64        // of the batches that wait
 	firstSize  int64        // of the oldest of them; 0 where it is not known
 	buffer     []byte
+	syncing    chan struct{} // holds a token while the disk is asked to keep what was written
 }
 
 type frame struct {
@@ -51,8 +54,9 @@ type frame struct {
 	sum          uint32
 }
 
-// append puts batches at the end, all or none, and returns when the disk has them.
-func (s *spool) append(batches []*batch) (err error) {
+// append puts batches at the end, all or none. They outlive the process from then on, and with sync a failure of the
+// machine; without, the disk is asked to take them, and nobody waits for it.
+func (s *spool) append(batches []*batch, sync bool) (err error) {
 	end, firstSize := s.end, s.firstSize
 	defer func() {
 		if err != nil {
@@ -76,11 +80,24 @@ func (s *spool) append(batches []*batch) (err error) {
 		}
 		end += int64(len(s.buffer))
 	}
-	if err := s.file.Sync(); err != nil {
+	if !sync {
+		s.syncSoon()
+	} else if err := s.file.Sync(); err != nil {
 		return err
 	}
 	s.end, s.firstSize = end, firstSize
 	return nil
+}
+
+func (s *spool) syncSoon() {
+	select {
+	case s.syncing <- struct{}{}:
+		go func() {
+			defer func() { <-s.syncing }()
+			s.file.Sync() // where the disk fails, the next write says so
+		}()
+	default: // it is being asked already, and asked again with what comes next
+	}
 }
 
 // sumOf is the checksum of a frame: of all but the length and itself.
@@ -144,11 +161,11 @@ func (s *spool) headerAt(at int64) (f frame, err error) {
 	return f, nil
 }
 
-// pop drops the oldest batch, and empties the file after the last, or where nobody knows how long that batch is. An
-// error means that the disk did not take note; a batch that comes again after a crash changes nothing.
+// pop drops the oldest batch, or all where nobody knows how long that one is. An error means that the disk did not take
+// note; a batch that comes again after a crash changes nothing.
 func (s *spool) pop() error {
 	s.start += s.firstSize
-	if s.firstSize == 0 || s.empty() {
+	if s.firstSize == 0 || s.empty() && s.end > keptSize {
 		return s.clear()
 	}
 	s.firstSize = 0
@@ -167,4 +184,11 @@ func (s *spool) writeStart() error {
 }
 
 // close gives the file free for other processes.
-func (s *spool) close() error { return errors.Join(s.file.Close(), s.lock.Close()) }
+func (s *spool) close() error {
+	s.syncing <- struct{}{}
+	var err error
+	if s.empty() {
+		err = s.clear()
+	}
+	return errors.Join(err, s.file.Sync(), s.file.Close(), s.lock.Close())
+}

@@ -67,9 +67,9 @@ func openSpoolFile(path string, log *slog.Logger) (s *spool, rows int, err error
 	if err != nil {
 		return nil, 0, errors.Join(err, lock.Close())
 	}
-	s = &spool{file: file, lock: lock}
+	s = &spool{file: file, lock: lock, syncing: make(chan struct{}, 1)}
 	if rows, err = s.recover(log); err != nil {
-		return nil, 0, errors.Join(err, s.close())
+		return nil, 0, errors.Join(err, file.Close(), lock.Close())
 	}
 	return s, rows, nil
 }

@@ -43,7 +43,7 @@ func crashed(t *testing.T, batches int) (folder string) {
 		for i := range 10 {
 			b.rows = append(b.rows, models.RequestLog{ID: models.RequestID(10*n + i + 1), Code: models.Valid, Path: "/v1"})
 		}
-		if err := s.append([]*batch{b}); err != nil {
+		if err := s.append([]*batch{b}, true); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -264,7 +264,7 @@ func TestAProcessTakesOverTheSpoolsOfThoseThatAreGone(t *testing.T) {
 	for i := range 3 {
 		s, _, err := openSpool(folder, none)
 		if err == nil {
-			err = s.append([]*batch{{rows: []models.RequestLog{{ID: models.RequestID(i + 1)}}}})
+			err = s.append([]*batch{{rows: []models.RequestLog{{ID: models.RequestID(i + 1)}}}}, true)
 		}
 		if err != nil {
 			t.Fatal(err)
