@@ -57,6 +57,7 @@ func serve(ctx context.Context, c config.Config, log *slog.Logger, out io.Writer
 		return err
 	}
 	defer unlock()
+	go keepHeadroom(ctx)
 	var queries atomic.Uint64
 	store, secrets, err := openStore(ctx, c, models.Options{OnQuery: func() { queries.Add(1) }})
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 type Options struct {
 	Now func() time.Time // time.Now
 	Log *slog.Logger     // slog.Default
-	// MaxKeys bounds how many keys are kept in memory; 1,000,000.
+	// MaxKeys bounds how many keys are kept in memory, with their meters; 1,000,000.
 	MaxKeys int
 	// MaxAge is after how long a key is read again although nothing said that it changed. It is how changes that other
 	// processes made arrive; 0 (never) is right where there is one process.
@@ -37,17 +37,20 @@ type Gate struct {
 	// durability says whether an answer waits for the recorder.
 	durability Durability
 
-	projects *cache[string, models.Project]
-	keys     *cache[models.Digest, models.GateKey]
+	projects *cache[string, Project]
+	keys     *directory
 	tokens   *cache[models.Digest, gateToken]
 	uses     *tokenUses
+	meters   *meters
+	windows  *windows
 
 	verdicts map[models.Code]*atomic.Uint64
 }
 
 // Store is what the gate asks of the database.
 type Store interface {
-	Project(ctx context.Context, ref string) (*models.Project, error)
+	GateProject(ctx context.Context, ref string) (*models.GateProject, error)
+	KeyUsage(ctx context.Context, keyID int64) (models.KeyUsage, error)
 	FindKey(ctx context.Context, digest models.Digest) (*models.GateKey, error)
 	FindServiceToken(ctx context.Context, digest models.Digest) (*models.ServiceToken, error)
 	WriteRequestLogs(ctx context.Context, rows []models.RequestLog) error
@@ -73,20 +76,25 @@ func New(store Store, pepper models.Pepper, o Options) *Gate {
 			Write: store.WriteRequestLogs, Durability: o.Durability, Folder: o.Spool, Now: o.Now, Log: o.Log,
 		}),
 		projects: newCache(10_000, o.MaxAge, o.Now, func(ref string) string { return ref },
-			func(ctx context.Context, ref string) (*models.Project, error) {
-				project, err := store.Project(ctx, ref)
+			func(ctx context.Context, ref string) (*Project, error) {
+				project, err := store.GateProject(ctx, ref)
 				if models.IsNotFound(err) {
 					return nil, nil
 				}
-				return project, err
+				if err != nil {
+					return nil, err
+				}
+				return newProject(project), nil
 			}),
-		keys:     newCache(o.MaxKeys, o.MaxAge, o.Now, digestText, store.FindKey),
+		keys:     newDirectory(o.MaxKeys, newTrust(o.MaxAge > 0, o.Now), store.FindKey),
+		windows:  newWindows(maxWindows, o.Now()),
 		tokens:   newCache(10_000, o.MaxAge, o.Now, digestText, loadToken(store.FindServiceToken)),
 		verdicts: map[models.Code]*atomic.Uint64{},
 	}
 	for _, code := range models.Codes() {
 		g.verdicts[code] = new(atomic.Uint64)
 	}
+	g.meters = newMeters(o.MaxKeys, store.KeyUsage, g.recorder.Stored, g.recorder.Flush)
 	store.Subscribe(g.Forget)
 	return g
 }
@@ -105,7 +113,7 @@ func (g *Gate) Flush(ctx context.Context) error {
 }
 
 // Project finds a project by id or slug; nil where there is none.
-func (g *Gate) Project(ctx context.Context, ref string) (*models.Project, error) {
+func (g *Gate) Project(ctx context.Context, ref string) (*Project, error) {
 	if len(ref) > maxProjectRef {
 		return nil, nil
 	}
@@ -124,8 +132,8 @@ type Origin struct {
 // Request is one validate call.
 type Request struct {
 	ID      models.RequestID
-	Started time.Time
-	Project *models.Project
+	Started time.Time // the moment that the checks go by; now if zero
+	Project *Project
 
 	Key   string // as the caller gave it; may be empty or anything
 	Token string // service token; empty where none was given
@@ -136,64 +144,126 @@ type Request struct {
 	Session   string // of the consumer; may be empty
 	Use       models.Use
 	FromProxy bool // the caller is a trusted proxy: what it claims is believed
+	DryRun    bool // nothing is counted and nothing is recorded
+	NeedToken bool // the caller asks for what only a service token may
 }
 
 // Verdict is the outcome of a check.
 type Verdict struct {
 	Code      models.Code
+	Status    int // of the reply
 	RequestID models.RequestID
-	Key       *models.GateKey // nil where no key of the project is known
-	Credits   int64           // charged: 0 for a rejected request
+	Known     bool           // Key is a key of the project
+	Key       models.GateKey // the version that was used
+	Credits   int64          // charged: 0 for a rejected request
+
+	// Quotas and Limits stand as they do after the check, for requests that came as far as check 9.
+	Quotas     [models.QuotaCount]QuotaState
+	Limits     [axisCount]LimitState
+	LimitCount int
+	Retry      time.Time     // when a request would pass that a limit or a quota rejected; zero where that is never
+	Limit      time.Duration // window of the limit that rejected it: a second or a minute
 }
 
 // Check answers one request and records it where its key is known. An error means that there is no verdict, because
 // the database could not be asked, or with [DurabilitySync] that the request could not be recorded.
-func (g *Gate) Check(ctx context.Context, r Request) (Verdict, error) {
-	verdict, trusted, err := g.check(ctx, &r)
+func (g *Gate) Check(ctx context.Context, r *Request) (Verdict, error) {
+	v := Verdict{RequestID: r.ID}
+	if r.Started.IsZero() {
+		r.Started = g.now()
+	}
+	ticket, err := g.check(ctx, r, &v)
 	if err != nil {
 		return Verdict{}, err
 	}
-	verdict.RequestID = r.ID
-	if verdict.Code == models.Valid {
-		verdict.Credits = 1
-		if trusted && r.Credits != nil {
-			verdict.Credits = *r.Credits
-		}
-	}
-	if verdict.Key != nil {
-		if err := g.record(ctx, &r, &verdict, trusted); err != nil {
+	if g.durability == DurabilitySync && v.Known && !r.DryRun {
+		if err := g.recorder.Wait(ctx, ticket); err != nil {
 			return Verdict{}, err
 		}
 	}
-	g.verdicts[verdict.Code].Add(1)
-	return verdict, nil
+	g.verdicts[v.Code].Add(1)
+	return v, nil
 }
 
-// check goes through the checks of product.md, section 3, in their order; the first that fails answers.
-func (g *Gate) check(ctx context.Context, r *Request) (v Verdict, trusted bool, err error) {
-	trusted = r.FromProxy
-	if r.Token != "" {
-		code, err := g.checkToken(ctx, r)
-		if err != nil || code != models.Valid {
-			return Verdict{Code: code}, false, err
-		}
-		trusted = true
+// check goes through the checks of product.md, section 3, in their order; the first that fails answers. ticket is that of
+// the request's row, where it has one.
+func (g *Gate) check(ctx context.Context, r *Request, v *Verdict) (ticket Ticket, err error) {
+	trusted, err := g.checkCaller(ctx, r, v)
+	if err != nil || v.Code != models.Valid {
+		v.Status = v.Code.Status()
+		return ticket, err
 	}
+	origin := r.Peer
+	if trusted { // what the caller claims counts only where it is believed
+		origin.IP = cmp.Or(r.Claimed.IP, origin.IP)
+		origin.Method = cmp.Or(r.Claimed.Method, origin.Method)
+		origin.Path = cmp.Or(r.Claimed.Path, origin.Path)
+	}
+	if err := g.checkKey(ctx, r, v); err != nil {
+		return ticket, err
+	}
+	var m *meter
+	if v.Code == models.Valid {
+		if m, err = g.admit(ctx, r, addressGroup(origin.IP), v); err != nil {
+			return ticket, err
+		}
+	}
+	v.Status = v.Code.Status()
+	switch {
+	case v.Code == models.Valid:
+		if v.Credits = 1; trusted && r.Credits != nil {
+			v.Credits = *r.Credits
+		}
+	case v.Code.IsQuota():
+		v.Status = r.Project.QuotaStatus
+	}
+	if v.Known && !r.DryRun {
+		ticket = g.record(r, v, origin)
+		if m != nil {
+			m.ticket = ticket.Number
+		}
+	}
+	if m != nil {
+		m.mu.Unlock()
+	}
+	return ticket, nil
+}
+
+// checkCaller tells whether what the caller claims is believed. v.Code stays valid unless its service token is no good.
+func (g *Gate) checkCaller(ctx context.Context, r *Request, v *Verdict) (trusted bool, err error) {
+	v.Code = models.Valid
+	if r.Token == "" {
+		if r.NeedToken {
+			v.Code = models.TokenMissing
+		}
+		return r.FromProxy, nil
+	}
+	v.Code, err = g.checkToken(ctx, r)
+	return true, err
+}
+
+// checkKey is checks 2 to 8: whether there is a key, and what the key itself says.
+func (g *Gate) checkKey(ctx context.Context, r *Request, v *Verdict) error {
 	if r.Key == "" {
-		return Verdict{Code: models.KeyMissing}, trusted, nil
+		v.Code = models.KeyMissing
+		return nil
 	}
 	secret, wellFormed := models.ParseSecret(r.Key)
 	if !wellFormed || secret.Kind == models.SecretService {
-		return Verdict{Code: models.KeyInvalid}, trusted, nil
+		v.Code = models.KeyInvalid
+		return nil
 	}
-	key, err := g.keys.get(ctx, g.pepper.Digest(secret))
+	key, found, err := g.keys.get(ctx, g.pepper.Digest(secret))
 	if err != nil {
-		return Verdict{}, false, err
+		return err
 	}
-	if key == nil || key.ProjectID != r.Project.ID {
-		return Verdict{Code: models.KeyInvalid}, trusted, nil
+	if !found || key.ProjectID != r.Project.ID {
+		v.Code = models.KeyInvalid
+		return nil
 	}
-	return Verdict{Code: key.Refusal(g.now(), r.Use), Key: key}, trusted, nil
+	v.Key, v.Known = key, true
+	v.Code = v.Key.Refusal(r.Started, r.Use)
+	return nil
 }
 
 func (g *Gate) checkToken(ctx context.Context, r *Request) (models.Code, error) {
@@ -214,25 +284,14 @@ func (g *Gate) checkToken(ctx context.Context, r *Request) (models.Code, error) 
 	return models.Valid, nil
 }
 
-// record hands the request's row to the recorder, and with [DurabilitySync] waits for it. What the caller claims goes in
-// only where it is believed.
-func (g *Gate) record(ctx context.Context, r *Request, v *Verdict, trusted bool) error {
-	origin := r.Peer
-	if trusted {
-		origin.IP = cmp.Or(r.Claimed.IP, origin.IP)
-		origin.Method = cmp.Or(r.Claimed.Method, origin.Method)
-		origin.Path = cmp.Or(r.Claimed.Path, origin.Path)
-	}
-	ticket := g.recorder.Add(models.RequestLog{
+// record hands the request's row to the recorder.
+func (g *Gate) record(r *Request, v *Verdict, origin Origin) Ticket {
+	return g.recorder.Add(models.RequestLog{
 		ID: r.ID, ProjectID: v.Key.ProjectID, KeyID: v.Key.KeyID, Version: v.Key.Version, Category: v.Key.Category,
 		Method: models.LogText(origin.Method, models.MaxLoggedMethod), Path: models.LogText(origin.Path, models.MaxLoggedPath), IP: origin.IP,
-		Status: v.Code.Status(), DurationUs: max(0, g.now().Sub(r.Started).Microseconds()),
+		Status: v.Status, DurationUs: max(0, g.now().Sub(r.Started).Microseconds()),
 		Credits: v.Credits, Code: v.Code, SessionHash: g.pepper.HashSession(r.Session),
 	})
-	if g.durability != DurabilitySync {
-		return nil
-	}
-	return g.recorder.Wait(ctx, ticket)
 }
 
 // Forget makes the next request that has to do with what was changed ask the database. The store calls it after each
@@ -240,15 +299,15 @@ func (g *Gate) record(ctx context.Context, r *Request, v *Verdict, trusted bool)
 func (g *Gate) Forget(c models.Change) {
 	switch c.Kind {
 	case "key":
-		g.keys.forget(func(k *models.GateKey) bool { return k.KeyID == c.ID })
+		g.keys.changes.keyChanged(c.ID)
 	case "category": // replies name the label of a key
-		g.keys.forget(func(k *models.GateKey) bool { return k.ProjectID == c.ProjectID })
+		g.keys.changes.projectChanged(c.ProjectID)
 	case "service_token":
 		g.tokens.forget(func(t *gateToken) bool { return t.ID == c.ID })
 	case "project": // one that is new included: its slug may be remembered as unknown
-		g.projects.forget(func(p *models.Project) bool { return p.ID == c.ID })
+		g.projects.forget(func(p *Project) bool { return p.ID == c.ID })
 	case "plan":
-		g.projects.forget(func(*models.Project) bool { return true })
+		g.projects.forget(func(*Project) bool { return true })
 	}
 }
 

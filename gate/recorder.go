@@ -82,6 +82,9 @@ type counts struct {
 	unkept                   bool // the spool does not take rows either
 }
 
+// done is how many of this process's own rows are settled. What an earlier process left goes before them.
+func (c *counts) done() uint64 { return c.settled - min(c.settled, c.left) }
+
 // batch is rows that are written together.
 type batch struct {
 	rows    []models.RequestLog
@@ -107,8 +110,11 @@ func (o *outcome) settle(err error) {
 	}
 }
 
-// Ticket is what [Recorder.Add] gives for a row.
-type Ticket struct{ outcome *outcome }
+// Ticket is what [Recorder.Add] gives for a row; the zero value is that of a row that was dropped.
+type Ticket struct {
+	Number  uint64 // grows by one with each row
+	outcome *outcome
+}
 
 // NewRecorder starts a recorder. Rows that an earlier process left in the spool are written first.
 func NewRecorder(o RecorderOptions) *Recorder {
@@ -148,6 +154,7 @@ func (r *Recorder) Add(row models.RequestLog) Ticket {
 	}
 	r.inQueue++
 	r.counts.added++
+	number := r.counts.added - r.counts.left
 	r.mu.Unlock()
 	if tell {
 		select {
@@ -155,7 +162,7 @@ func (r *Recorder) Add(row models.RequestLog) Ticket {
 		default:
 		}
 	}
-	return Ticket{b.outcome}
+	return Ticket{number, b.outcome}
 }
 
 // begin opens a batch at the end of the queue. The caller holds mu.
@@ -183,6 +190,13 @@ func (r *Recorder) Wait(ctx context.Context, t Ticket) error {
 	}
 }
 
+// Stored is the newest number of a ticket whose row is in the database, with all before it.
+func (r *Recorder) Stored() uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.counts.done()
+}
+
 // Flush returns when every row that was added before the call is in the database, those that an earlier process left
 // in the spool included, or with ctx's error.
 func (r *Recorder) Flush(ctx context.Context) error {
@@ -191,8 +205,7 @@ func (r *Recorder) Flush(ctx context.Context) error {
 	r.mu.Unlock()
 	for {
 		r.mu.Lock()
-		// What an earlier process left may be found late, and goes first.
-		reached, progress := r.counts.settled >= goal+r.counts.left, r.progress
+		reached, progress := r.counts.done() >= goal, r.progress
 		r.mu.Unlock()
 		if reached {
 			return nil

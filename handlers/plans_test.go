@@ -154,11 +154,11 @@ func TestSettingsChangeNamePrefixAndSlug(t *testing.T) {
 		project, _, secret := app.Project(user, "shop")
 		app.Project(user, "other")
 		app.Validate("shop", secret)
-		page := browser.Post("/projects/shop/settings", planForm("name", "", "key_prefix", "X"))
-		if page.Status != 422 || page.FieldError("name") == "" || page.FieldError("key_prefix") == "" {
+		page := browser.Post("/projects/shop/settings", planForm("name", "", "key_prefix", "X", "quota_status", "200"))
+		if page.Status != 422 || page.FieldError("name") == "" || page.FieldError("key_prefix") == "" || page.FieldError("quota_status") == "" {
 			t.Errorf("%d %s", page.Status, page.Text())
 		}
-		page = browser.Post("/projects/shop/settings", planForm("name", "Acme & Sons", "key_prefix", "acme"))
+		page = browser.Post("/projects/shop/settings", planForm("name", "Acme & Sons", "key_prefix", "acme", "quota_status", "429"))
 		if !strings.Contains(page.Text(), "The settings were saved.") || !strings.Contains(page.Text(), "Acme & Sons") {
 			t.Errorf("%s", page.Text())
 		}

@@ -128,6 +128,7 @@ func (h *Handlers) Register(e *echo.Echo) error {
 
 	// Asked on every request of our users' users: no session, no cookies, nothing that writes a page.
 	e.Any("/v1/projects/:project/validate", h.validate)
+	e.GET("/v1/usage", h.usage)
 	e.GET("/healthz", h.healthy)
 	e.GET("/readyz", h.ready)
 	e.GET("/static/*", echo.WrapHandler(static.Handler()))

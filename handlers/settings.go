@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"net/http"
+	"strconv"
 
 	"github.com/labstack/echo/v4"
 
@@ -13,7 +14,9 @@ import (
 
 func (h *Handlers) settings(c echo.Context) error {
 	m := web.Membership(c)
-	return h.renderSettings(c, http.StatusOK, projects.SettingsProps{Name: m.Name, KeyPrefix: m.KeyPrefix, Slug: m.Slug})
+	return h.renderSettings(c, http.StatusOK, projects.SettingsProps{
+		Name: m.Name, KeyPrefix: m.KeyPrefix, QuotaStatus: strconv.Itoa(m.QuotaStatus), Slug: m.Slug,
+	})
 }
 
 func (h *Handlers) renderSettings(c echo.Context, status int, p projects.SettingsProps) error {
@@ -53,8 +56,13 @@ func planFigures(plan *models.ProjectPlan) []projects.PlanFigure {
 
 func (h *Handlers) updateProject(c echo.Context) error {
 	m := web.Membership(c)
-	p := projects.SettingsProps{Name: c.FormValue("name"), KeyPrefix: c.FormValue("key_prefix"), Slug: m.Slug}
-	project, err := h.Store.UpdateProject(c.Request().Context(), m.ID, h.actor(c), models.ProjectInput{Name: p.Name, KeyPrefix: p.KeyPrefix})
+	p := projects.SettingsProps{Name: c.FormValue("name"), KeyPrefix: c.FormValue("key_prefix"), QuotaStatus: c.FormValue("quota_status"), Slug: m.Slug}
+	in := models.ProjectInput{Name: p.Name, KeyPrefix: p.KeyPrefix}
+	var err error
+	if in.QuotaStatus, err = strconv.Atoi(p.QuotaStatus); err != nil {
+		in.QuotaStatus = -1 // no number is no status: the store says so
+	}
+	project, err := h.Store.UpdateProject(c.Request().Context(), m.ID, h.actor(c), in)
 	if err != nil {
 		return h.settingsProblem(c, p, err)
 	}
@@ -63,7 +71,9 @@ func (h *Handlers) updateProject(c echo.Context) error {
 
 func (h *Handlers) changeSlug(c echo.Context) error {
 	m := web.Membership(c)
-	p := projects.SettingsProps{Name: m.Name, KeyPrefix: m.KeyPrefix, Slug: c.FormValue("slug")}
+	p := projects.SettingsProps{
+		Name: m.Name, KeyPrefix: m.KeyPrefix, QuotaStatus: strconv.Itoa(m.QuotaStatus), Slug: c.FormValue("slug"),
+	}
 	project, err := h.Store.ChangeSlug(c.Request().Context(), m.ID, h.actor(c), p.Slug)
 	if err != nil {
 		return h.settingsProblem(c, p, err)

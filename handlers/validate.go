@@ -4,10 +4,8 @@ import (
 	"cmp"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -32,32 +30,8 @@ type validateBody struct {
 	BundleID    string `json:"bundle_id"`
 	Attestation string `json:"attestation"`
 	Credits     *int64 `json:"credits"`
-}
-
-type admittedReply struct {
-	Valid     bool               `json:"valid"`
-	Code      models.Code        `json:"code"`
-	RequestID string             `json:"request_id"`
-	Key       replyKey           `json:"key"`
-	Quotas    map[string]*string `json:"quotas"` // none are enforced yet
-	Credits   int64              `json:"credits"`
-}
-
-type replyKey struct {
-	ID        int64          `json:"id"`
-	Name      string         `json:"name"`
-	Type      models.KeyType `json:"type"`
-	Category  string         `json:"category"`
-	Version   int            `json:"version"`
-	ExpiresAt *time.Time     `json:"expires_at"`
-}
-
-type rejectedReply struct {
-	Valid     bool              `json:"valid"`
-	Error     string            `json:"error"`
-	Code      string            `json:"code"`
-	RequestID string            `json:"request_id"`
-	Fields    map[string]string `json:"fields,omitempty"`
+	DryRun      bool   `json:"dry_run"`
+	Explain     bool   `json:"explain"`
 }
 
 // validate answers whether a consumer's request may pass: product.md, section 3.
@@ -70,9 +44,10 @@ func (h *Handlers) validate(c echo.Context) error {
 		return h.noVerdict(c, err)
 	}
 	if project == nil {
-		return h.reject(c, models.ProjectUnknown)
+		return sendVerdict(c, &gate.Verdict{
+			Code: models.ProjectUnknown, Status: models.ProjectUnknown.Status(), RequestID: web.RequestID(c),
+		}, nil, started, false)
 	}
-	c.Response().Header().Set("X-Claviger-Project", project.Slug)
 
 	var body validateBody
 	if err := web.DecodeJSON(c.Response(), r, maxValidateBody, &body); err != nil {
@@ -83,41 +58,22 @@ func (h *Handlers) validate(c echo.Context) error {
 	}
 	key, token := credentials(r.Header, body.Key)
 	fromProxy := web.FromProxy(r.RemoteAddr, h.TrustedProxies)
-	verdict, err := h.Gate.Check(r.Context(), gate.Request{
+	verdict, err := h.Gate.Check(r.Context(), &gate.Request{
 		ID: web.RequestID(c), Started: started, Project: project, Key: key, Token: token,
 		Peer:    gate.Origin{IP: c.RealIP(), Method: r.Method, Path: r.URL.EscapedPath()},
 		Claimed: claimed(r, &body, fromProxy),
 		Credits: body.Credits,
-		Session: cmp.Or(body.Session, r.Header.Get("X-Session-ID")),
+		Session: cmp.Or(body.Session, headerValue(r.Header, "X-Session-Id")),
 		Use: models.Use{
-			Platform: cmp.Or(body.Platform, strings.ToLower(r.Header.Get("X-Platform"))),
-			BundleID: cmp.Or(body.BundleID, r.Header.Get("X-Bundle-ID")),
+			Platform: cmp.Or(body.Platform, strings.ToLower(headerValue(r.Header, "X-Platform"))),
+			BundleID: cmp.Or(body.BundleID, headerValue(r.Header, "X-Bundle-Id")),
 		},
-		FromProxy: fromProxy,
+		FromProxy: fromProxy, DryRun: body.DryRun, NeedToken: body.DryRun || body.Explain,
 	})
 	if err != nil {
 		return h.noVerdict(c, err)
 	}
-	if verdict.Key != nil {
-		setKeyHeaders(c.Response().Header(), verdict.Key)
-	}
-	if verdict.Code != models.Valid {
-		return h.reject(c, verdict.Code)
-	}
-	return c.JSON(http.StatusOK, admittedReply{
-		Valid: true, Code: verdict.Code, RequestID: verdict.RequestID.String(), Credits: verdict.Credits,
-		Quotas: map[string]*string{},
-		Key: replyKey{
-			ID: verdict.Key.KeyID, Name: verdict.Key.Name, Type: verdict.Key.Type, Category: verdict.Key.Category,
-			Version: verdict.Key.Version, ExpiresAt: verdict.Key.ExpiresAt,
-		},
-	})
-}
-
-func (h *Handlers) reject(c echo.Context, code models.Code) error {
-	return c.JSON(code.Status(), rejectedReply{
-		Error: code.Message(), Code: string(code), RequestID: web.RequestID(c).String(),
-	})
+	return sendVerdict(c, &verdict, project, started, body.Explain)
 }
 
 // noVerdict answers a request that could not be understood, or not be judged.
@@ -151,8 +107,8 @@ func (b *validateBody) problems() map[string]string {
 // credentials finds the consumer's key and the caller's service token. What the Authorization header holds is a token
 // where it means to be one, else the key where no other header names it.
 func credentials(header http.Header, inBody string) (key, token string) {
-	key = strings.TrimSpace(header.Get("X-API-Key"))
-	scheme, bearer, _ := strings.Cut(header.Get("Authorization"), " ")
+	key = strings.TrimSpace(headerValue(header, "X-Api-Key"))
+	scheme, bearer, _ := strings.Cut(headerValue(header, "Authorization"), " ")
 	if bearer = strings.TrimSpace(bearer); bearer != "" && strings.EqualFold(scheme, "Bearer") {
 		if models.LooksLikeServiceToken(bearer) {
 			token = bearer
@@ -166,29 +122,25 @@ func credentials(header http.Header, inBody string) (key, token string) {
 // claimed is what the caller says of the request behind this one. Whether it is believed is for the gate to decide.
 func claimed(r *http.Request, body *validateBody, fromProxy bool) gate.Origin {
 	h := r.Header
-	uri := cmp.Or(body.Path, h.Get("X-Original-URI"), h.Get("X-Forwarded-Uri"))
+	uri := cmp.Or(body.Path, headerValue(h, "X-Original-Uri"), headerValue(h, "X-Forwarded-Uri"))
 	path, _, _ := strings.Cut(uri, "?")
 	ip := ""
 	if !fromProxy { // of a proxy's own chain, the peer's address is the end already
-		ip = web.LastForwardedFor(h.Values("X-Forwarded-For"))
+		ip = web.LastForwardedFor(h["X-Forwarded-For"])
 	}
 	if addr, err := netip.ParseAddr(body.IP); err == nil {
 		ip = addr.Unmap().WithZone("").String()
 	}
 	return gate.Origin{
 		IP: ip, Path: path,
-		Method: cmp.Or(body.Method, h.Get("X-Original-Method"), h.Get("X-Forwarded-Method")),
+		Method: cmp.Or(body.Method, headerValue(h, "X-Original-Method"), headerValue(h, "X-Forwarded-Method")),
 	}
 }
 
-// setKeyHeaders names the key for a gateway to hand on to the upstream.
-func setKeyHeaders(h http.Header, key *models.GateKey) {
-	h.Set("X-API-Key-Version", strconv.Itoa(key.Version))
-	if key.VersionEndsAt != nil {
-		h.Set("Sunset", key.VersionEndsAt.UTC().Format(http.TimeFormat)) // RFC 8594: replaced, and not valid from then on
+// headerValue is http.Header.Get for a name in the spelling that net/http keeps it in, at a fraction of the cost.
+func headerValue(h http.Header, name string) string {
+	if values := h[name]; len(values) > 0 {
+		return values[0]
 	}
-	h.Set("X-Claviger-Key-Id", strconv.FormatInt(key.KeyID, 10))
-	h.Set("X-Claviger-Key-Name", key.Name)
-	h.Set("X-Claviger-Key-Type", string(key.Type))
-	h.Set("X-Claviger-Category", url.PathEscape(key.Category)) // a person typed it: it may hold any character
+	return ""
 }

@@ -367,7 +367,7 @@ func TestEveryChangeWritesOneRowOfWhatWasAndIsAndNoSecret(t *testing.T) {
 				project, defaultKey, secret, err = store.CreateProject(ctx, actor, models.ProjectInput{Name: "Shop"})
 				return remember(secret, err)
 			}, []string{
-				`project.create project Shop {} {"key_prefix":"clv","name":"Shop","owner":"ada@example.com","plan":"Enterprise","slug":"shop"}`,
+				`project.create project Shop {} {"key_prefix":"clv","name":"Shop","owner":"ada@example.com","plan":"Enterprise","quota_status":401,"slug":"shop"}`,
 				`key.create key DEFAULT {} {` + fmt.Sprintf(made, "Made with the project.", "DEFAULT") + `}`}},
 			{create("one"), []string{`key.create key one {} {` + fmt.Sprintf(made, "", "one") + `}`}},
 			{edit(edited), []string{

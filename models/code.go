@@ -11,6 +11,7 @@ type Code string
 
 const (
 	Valid       Code = "valid"
+	IPBlocked   Code = "ip_blocked"
 	KeyMissing  Code = "key_missing"
 	KeyInvalid  Code = "key_invalid"
 	KeyRevoked  Code = "key_revoked"
@@ -20,7 +21,14 @@ const (
 	PlatformNotAllowed Code = "platform_not_allowed"
 	BundleNotAllowed   Code = "bundle_not_allowed"
 
+	RateLimited      Code = "rate_limited"
+	QuotaCodeTotal   Code = "quota_total"
+	QuotaCodeDaily   Code = "quota_daily"
+	QuotaCodeWeekly  Code = "quota_weekly"
+	QuotaCodeMonthly Code = "quota_monthly"
+
 	ProjectUnknown Code = "project_unknown"
+	TokenMissing   Code = "token_missing"
 	TokenInvalid   Code = "token_invalid"
 	TokenScope     Code = "token_scope"
 )
@@ -32,6 +40,7 @@ type codeInfo struct {
 
 var codes = map[Code]codeInfo{
 	Valid:       {http.StatusOK, ""},
+	IPBlocked:   {http.StatusForbidden, "IP temporarily blocked"},
 	KeyMissing:  {http.StatusUnauthorized, "Missing API Key"},
 	KeyInvalid:  {http.StatusUnauthorized, "Invalid API Key"},
 	KeyRevoked:  {http.StatusUnauthorized, "Revoked API Key"},
@@ -41,19 +50,38 @@ var codes = map[Code]codeInfo{
 	PlatformNotAllowed: {http.StatusForbidden, "Platform not allowed"},
 	BundleNotAllowed:   {http.StatusForbidden, "Bundle ID not allowed"},
 
+	RateLimited:      {http.StatusTooManyRequests, "You exceeded the rate limit on your subscription"},
+	QuotaCodeTotal:   {http.StatusUnauthorized, "Rate limit exceeded: quota total"},
+	QuotaCodeDaily:   {http.StatusUnauthorized, "Rate limit exceeded: quota daily"},
+	QuotaCodeWeekly:  {http.StatusUnauthorized, "Rate limit exceeded: quota weekly"},
+	QuotaCodeMonthly: {http.StatusUnauthorized, "Rate limit exceeded: quota monthly"},
+
 	ProjectUnknown: {http.StatusNotFound, "Unknown project"},
+	TokenMissing:   {http.StatusUnauthorized, "explain and dry_run need a service token"},
 	TokenInvalid:   {http.StatusUnauthorized, "Invalid service token"},
 	TokenScope:     {http.StatusForbidden, "The service token lacks the scope validate"},
 }
 
 // LoggedCodes are the outcomes a request with a known key can have, in the order of the checks: what the log can be filtered by.
-var LoggedCodes = []Code{Valid, KeyRevoked, KeyInactive, KeyExpired, PlatformNotAllowed, BundleNotAllowed}
+var LoggedCodes = []Code{
+	Valid, KeyRevoked, KeyInactive, KeyExpired, PlatformNotAllowed, BundleNotAllowed,
+	RateLimited, QuotaCodeTotal, QuotaCodeDaily, QuotaCodeWeekly, QuotaCodeMonthly,
+}
 
 // Codes lists every outcome, in no order.
 func Codes() []Code { return slices.Collect(maps.Keys(codes)) }
 
-// Status is the HTTP status of the reply.
+// Status is the HTTP status of the reply. A project may choose another one for quotas: see [GateProject].
 func (c Code) Status() int { return codes[c].status }
 
 // Message is the error text of the reply; empty for [Valid].
 func (c Code) Message() string { return codes[c].message }
+
+// IsQuota tells whether the request was rejected by one of its key's quotas.
+func (c Code) IsQuota() bool {
+	switch c {
+	case QuotaCodeTotal, QuotaCodeDaily, QuotaCodeWeekly, QuotaCodeMonthly:
+		return true
+	}
+	return false
+}

@@ -8,7 +8,7 @@ import (
 	"gorm.io/gorm"
 )
 
-// GateKey is what the gate needs of one version of a key. It is read once and then shared by all requests: never changed.
+// GateKey is what the gate needs of one version of a key.
 type GateKey struct {
 	ProjectID     int64
 	KeyID         int64
@@ -16,11 +16,12 @@ type GateKey struct {
 	Type          KeyType
 	Category      string
 	State         KeyState
-	ExpiresAt     *time.Time
+	ExpiresAt     time.Time // zero: never
 	SelfRotation  bool
 	Restrictions  `gorm:"embedded"`
 	Version       int
-	VersionEndsAt *time.Time // of a version that is retiring, or has ended
+	VersionEndsAt time.Time // of a version that is retiring, or has ended; zero for the newest
+	Caps          Caps      `gorm:"-"`
 }
 
 // Use is what a request says of the app that makes it.
@@ -31,10 +32,22 @@ type Use struct {
 
 // Refusal is the code with which the key itself is turned away at now, or [Valid]: checks 4 to 8 of product.md, section 3.
 func (k *GateKey) Refusal(now time.Time, use Use) Code {
-	if k.VersionEndsAt != nil && !now.Before(*k.VersionEndsAt) {
+	if code := k.StateRefusal(now); code != Valid {
+		return code
+	}
+	return k.Restrictions.Refusal(use)
+}
+
+// StateRefusal is checks 4 to 6 alone: what does not depend on who uses the key.
+func (k *GateKey) StateRefusal(now time.Time) Code {
+	if !k.VersionEndsAt.IsZero() && !now.Before(k.VersionEndsAt) {
 		return KeyRevoked
 	}
-	switch StatusOf(k.State, k.ExpiresAt, now) {
+	var expires *time.Time
+	if !k.ExpiresAt.IsZero() {
+		expires = &k.ExpiresAt
+	}
+	switch StatusOf(k.State, expires, now) {
 	case StatusRevoked:
 		return KeyRevoked
 	case StatusInactive:
@@ -42,7 +55,7 @@ func (k *GateKey) Refusal(now time.Time, use Use) Code {
 	case StatusExpired:
 		return KeyExpired
 	}
-	return k.Restrictions.Refusal(use)
+	return Valid
 }
 
 // Refusal compares what a request says of its app with what the key allows. Both are headers, which can be forged: they
@@ -79,16 +92,21 @@ func (r *Restrictions) Refusal(use Use) Code {
 
 // FindKey looks a digest up among the versions of all keys; nil where there is none.
 func (s *Store) FindKey(ctx context.Context, digest Digest) (*GateKey, error) {
-	var key GateKey
+	var row struct {
+		GateKey `gorm:"embedded"`
+		Quotas  `gorm:"embedded;embeddedPrefix:quota_"`
+	}
 	err := s.read.WithContext(ctx).Table("key_versions").
 		Select("keys.project_id, keys.id AS key_id, keys.name, keys.type, categories.name AS category, keys.state, keys.expires_at, keys.self_rotation, "+
 			"keys.platform_ios, keys.platform_android, keys.ios_bundle_id, keys.android_package, "+
+			"keys.quota_total, keys.quota_daily, keys.quota_weekly, keys.quota_monthly, "+
 			"key_versions.number AS version, key_versions.ends_at AS version_ends_at").
 		Joins("JOIN keys ON keys.id = key_versions.key_id").
 		Joins("JOIN categories ON categories.id = keys.category_id").
-		Where("key_versions.digest = ?", digest[:]).Take(&key).Error
+		Where("key_versions.digest = ?", digest[:]).Take(&row).Error
 	if errors.Is(err, gorm.ErrRecordNotFound) {
 		return nil, nil
 	}
-	return &key, err
+	row.GateKey.Caps = row.Quotas.Caps()
+	return &row.GateKey, err
 }

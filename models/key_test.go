@@ -39,7 +39,13 @@ func TestStatusAndRefusalAgree(t *testing.T) {
 			if got := StatusOf(c.state, c.expires, noon); got != c.status {
 				t.Errorf("status %s, want %s", got, c.status)
 			}
-			key := GateKey{State: c.state, ExpiresAt: c.expires, VersionEndsAt: c.ends}
+			key := GateKey{State: c.state}
+			if c.expires != nil {
+				key.ExpiresAt = *c.expires
+			}
+			if c.ends != nil {
+				key.VersionEndsAt = *c.ends
+			}
 			if got := key.Refusal(noon, Use{}); got != c.refusal {
 				t.Errorf("refusal %s, want %s", got, c.refusal)
 			}

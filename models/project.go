@@ -18,8 +18,10 @@ type Project struct {
 	Slug      string // starts with a letter, so that it is never taken for an id
 	KeyPrefix string
 	PlanID    int64
-	CreatedBy *int64
-	CreatedAt time.Time
+	// QuotaStatus is what a request over a quota is rejected with: [QuotaStatusDefault] or [QuotaStatusTooMany].
+	QuotaStatus int
+	CreatedBy   *int64
+	CreatedAt   time.Time
 }
 
 // Member is a user's seat in a project.
@@ -52,6 +54,8 @@ type ProjectInput struct {
 	Name      string
 	Slug      string // default: from the name
 	KeyPrefix string // default: [DefaultKeyPrefix]
+	// QuotaStatus is that of [Project]; 0 is [QuotaStatusDefault].
+	QuotaStatus int
 }
 
 // normalize fills the defaults and checks each field.
@@ -68,6 +72,7 @@ func (in *ProjectInput) normalize() error {
 		problems.add("slug", slugProblem(in.Slug))
 	}
 	in.checkKeyPrefix(problems)
+	in.checkQuotaStatus(problems)
 	return problems.err()
 }
 
@@ -91,6 +96,16 @@ func (in *ProjectInput) checkKeyPrefix(problems fieldErrors) {
 	}
 	if !isPrefix(in.KeyPrefix) {
 		problems.add("key_prefix", "Use 2 to 12 characters of a to z and 0 to 9.")
+	}
+}
+
+func (in *ProjectInput) checkQuotaStatus(problems fieldErrors) {
+	switch in.QuotaStatus {
+	case 0:
+		in.QuotaStatus = QuotaStatusDefault
+	case QuotaStatusDefault, QuotaStatusTooMany:
+	default:
+		problems.add("quota_status", "Choose 401 or 429.")
 	}
 }
 
@@ -142,7 +157,7 @@ func (p *Project) object() Object { return Object{"project", p.ID, p.Name} }
 
 // facts are what the action log keeps of a project's settings.
 func (p *Project) facts() Facts {
-	return Facts{"name": p.Name, "slug": p.Slug, "key_prefix": p.KeyPrefix}
+	return Facts{"name": p.Name, "slug": p.Slug, "key_prefix": p.KeyPrefix, "quota_status": p.QuotaStatus}
 }
 
 // createProject goes on in the chain of the new project.
@@ -151,7 +166,7 @@ func (c *change) createProject(in ProjectInput) (*Project, *Key, Secret, error) 
 	if err != nil {
 		return nil, nil, Secret{}, err
 	}
-	project := &Project{Name: in.Name, Slug: in.Slug, KeyPrefix: in.KeyPrefix, PlanID: plan.ID, CreatedBy: c.actor.userID(), CreatedAt: c.now}
+	project := &Project{Name: in.Name, Slug: in.Slug, KeyPrefix: in.KeyPrefix, PlanID: plan.ID, QuotaStatus: in.QuotaStatus, CreatedBy: c.actor.userID(), CreatedAt: c.now}
 	if err := c.tx.Create(project).Error; err != nil {
 		return nil, nil, Secret{}, slugTaken(err)
 	}
@@ -181,16 +196,19 @@ func slugTaken(err error) error {
 	return err
 }
 
-// UpdateProject changes the name and the key prefix of a project; the slug of the input is not looked at. Secrets that
-// exist keep the prefix they were made with, and stay valid. Errors: fields name and key_prefix.
+// UpdateProject changes the settings of a project; the slug of the input is not looked at. Secrets that exist keep the
+// prefix they were made with, and stay valid. Errors: fields name, key_prefix and quota_status.
 func (s *Store) UpdateProject(ctx context.Context, projectID int64, actor Actor, in ProjectInput) (*Project, error) {
 	problems := fieldErrors{}
 	in.checkName(problems)
 	in.checkKeyPrefix(problems)
+	in.checkQuotaStatus(problems)
 	if err := problems.err(); err != nil {
 		return nil, err
 	}
-	return s.changeProject(ctx, projectID, actor, "project.edit", func(p *Project) { p.Name, p.KeyPrefix = in.Name, in.KeyPrefix })
+	return s.changeProject(ctx, projectID, actor, "project.edit", func(p *Project) {
+		p.Name, p.KeyPrefix, p.QuotaStatus = in.Name, in.KeyPrefix, in.QuotaStatus
+	})
 }
 
 // ChangeSlug gives a project another slug. From then on nothing is found under the one before it; the id stays.
@@ -211,7 +229,7 @@ func (s *Store) changeProject(ctx context.Context, projectID int64, actor Actor,
 		}
 		before := project.facts()
 		edit(project)
-		if err := c.tx.Select("name", "slug", "key_prefix").Updates(project).Error; err != nil {
+		if err := c.tx.Select("name", "slug", "key_prefix", "quota_status").Updates(project).Error; err != nil {
 			return slugTaken(err)
 		}
 		return c.log(action, project.object(), before, project.facts())

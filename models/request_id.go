@@ -32,12 +32,16 @@ func (id RequestID) Time() time.Time {
 
 func (id RequestID) String() string {
 	var text [len(requestIDPrefix) + requestIDDigits]byte
-	copy(text[:], requestIDPrefix)
-	for i := len(text) - 1; i >= len(requestIDPrefix); i-- {
-		text[i] = crockford[id&31]
-		id >>= 5
+	return string(id.AppendTo(text[:0]))
+}
+
+// AppendTo appends the text form.
+func (id RequestID) AppendTo(text []byte) []byte {
+	text = append(text, requestIDPrefix...)
+	for shift := 5 * (requestIDDigits - 1); shift >= 0; shift -= 5 {
+		text = append(text, crockford[id>>shift&31])
 	}
-	return string(text[:])
+	return text
 }
 
 // ParseRequestID reads the text form; ok is false for anything else.

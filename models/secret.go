@@ -10,6 +10,7 @@ import (
 	"math/big"
 	"strings"
 	"sync"
+	"unsafe"
 )
 
 // A secret is {prefix}_{kind}_{43 base62 characters of 32 random bytes}{6 base62 characters of the CRC-32 of all before}.
@@ -55,8 +56,8 @@ func (s Secret) String() string { return s.Prefix + "_" + string(s.Kind) + "_•
 // Last4 are the characters that lists show.
 func (s Secret) Last4() string { return s.plain[len(s.plain)-4:] }
 
-// newSecret makes a secret from 32 bytes of random.
-func newSecret(random io.Reader, prefix string, kind SecretKind) (Secret, error) {
+// NewSecret makes a secret from 32 bytes of random.
+func NewSecret(random io.Reader, prefix string, kind SecretKind) (Secret, error) {
 	var raw [secretRandomBytes]byte
 	if _, err := io.ReadFull(random, raw[:]); err != nil {
 		return Secret{}, fmt.Errorf("reading random bytes: %w", err)
@@ -76,7 +77,7 @@ func ParseSecret(plain string) (Secret, bool) {
 		return Secret{}, false
 	}
 	for i := range len(tail) {
-		if !isBase62(tail[i]) {
+		if !isBase62[tail[i]] {
 			return Secret{}, false
 		}
 	}
@@ -126,9 +127,12 @@ func isPrefix(s string) bool {
 
 const base62Alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
-func isBase62(c byte) bool {
-	return c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z'
-}
+var isBase62 = func() (is [256]bool) {
+	for i := range len(base62Alphabet) {
+		is[base62Alphabet[i]] = true
+	}
+	return is
+}()
 
 // base62 writes n in length digits, with leading zeros.
 func base62(n *big.Int, length int) string {
@@ -148,11 +152,7 @@ func checksum(body string) string {
 }
 
 func putChecksum(sum *[secretChecksumBytes]byte, body string) {
-	n := ^uint32(0) // as crc32.ChecksumIEEE does, without the copy that its []byte would need
-	for i := range len(body) {
-		n = crc32.IEEETable[byte(n)^body[i]] ^ n>>8
-	}
-	n = ^n
+	n := crc32.ChecksumIEEE(bytesOf(body))
 	for i := secretChecksumBytes - 1; i >= 0; i-- {
 		sum[i] = base62Alphabet[n%62]
 		n /= 62
@@ -162,7 +162,12 @@ func putChecksum(sum *[secretChecksumBytes]byte, body string) {
 // Pepper is the instance's own key for digests. Without it a copy of the database tells nothing about any secret.
 type Pepper struct {
 	key  []byte
-	macs *sync.Pool // of hash.Hash, so that a digest allocates nothing
+	macs *sync.Pool // of *mac, so that a digest allocates nothing
+}
+
+type mac struct {
+	hash.Hash
+	sum Digest
 }
 
 // PepperLength is how many random bytes a pepper has.
@@ -173,20 +178,23 @@ func NewPepper(key []byte) (Pepper, error) {
 	if len(key) < PepperLength {
 		return Pepper{}, fmt.Errorf("a pepper needs at least %d bytes, this one has %d", PepperLength, len(key))
 	}
-	return Pepper{key: key, macs: &sync.Pool{New: func() any { return hmac.New(sha256.New, key) }}}, nil
+	return Pepper{key: key, macs: &sync.Pool{New: func() any { return &mac{Hash: hmac.New(sha256.New, key)} }}}, nil
 }
 
 // Digest is the HMAC-SHA-256 of a secret.
 func (p Pepper) Digest(s Secret) Digest { return p.digest(s.plain) }
 
-func (p Pepper) digest(plain string) (d Digest) {
-	mac := p.macs.Get().(hash.Hash)
-	mac.Reset()
-	io.WriteString(mac, plain)
-	mac.Sum(d[:0])
-	p.macs.Put(mac)
-	return d
+func (p Pepper) digest(plain string) Digest {
+	m := p.macs.Get().(*mac)
+	defer p.macs.Put(m)
+	m.Reset()
+	m.Write(bytesOf(plain))
+	m.Sum(m.sum[:0])
+	return m.sum
 }
+
+// bytesOf are the bytes of a text, without a copy: they must only be read.
+func bytesOf(text string) []byte { return unsafe.Slice(unsafe.StringData(text), len(text)) }
 
 // HashSession is what the log keeps of a consumer's session: enough to tell sessions apart. Nil for none.
 func (p Pepper) HashSession(session string) []byte {

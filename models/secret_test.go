@@ -13,7 +13,7 @@ import (
 func TestSecretHasTheFormOfTheSpecification(t *testing.T) {
 	form := regexp.MustCompile(`^acme_test_[0-9A-Za-z]{49}$`)
 	for range 100 {
-		secret, err := newSecret(rand.Reader, "acme", SecretTest)
+		secret, err := NewSecret(rand.Reader, "acme", SecretTest)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -30,7 +30,7 @@ func TestSecretHasTheFormOfTheSpecification(t *testing.T) {
 // The random part and the checksum, worked out here in another way than the code does.
 func TestSecretEncodesItsRandomBytesAndChecksum(t *testing.T) {
 	raw := append(bytes.Repeat([]byte{0}, 31), 62) // the number 62: "10" in base 62
-	secret, err := newSecret(bytes.NewReader(raw), "clv", SecretProduction)
+	secret, err := NewSecret(bytes.NewReader(raw), "clv", SecretProduction)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +53,7 @@ func TestSecretEncodesItsRandomBytesAndChecksum(t *testing.T) {
 }
 
 func TestAChangedSecretIsRejectedByItsChecksum(t *testing.T) {
-	secret, err := newSecret(rand.Reader, "clv", SecretProduction)
+	secret, err := NewSecret(rand.Reader, "clv", SecretProduction)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +79,7 @@ func TestAChangedSecretIsRejectedByItsChecksum(t *testing.T) {
 }
 
 func TestPrintingASecretHidesIt(t *testing.T) {
-	secret, err := newSecret(rand.Reader, "clv", SecretProduction)
+	secret, err := NewSecret(rand.Reader, "clv", SecretProduction)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +89,7 @@ func TestPrintingASecretHidesIt(t *testing.T) {
 }
 
 func TestParsingASecretAllocatesNothing(t *testing.T) {
-	secret, err := newSecret(rand.Reader, "clv", SecretProduction)
+	secret, err := NewSecret(rand.Reader, "clv", SecretProduction)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +112,7 @@ func TestLooksLikeServiceToken(t *testing.T) {
 func TestDigestDependsOnThePepper(t *testing.T) {
 	one, _ := NewPepper(bytes.Repeat([]byte("1"), 32))
 	two, _ := NewPepper(bytes.Repeat([]byte("2"), 32))
-	secret, err := newSecret(rand.Reader, "clv", SecretProduction)
+	secret, err := NewSecret(rand.Reader, "clv", SecretProduction)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +125,7 @@ func TestDigestDependsOnThePepper(t *testing.T) {
 }
 
 func FuzzParseSecret(f *testing.F) {
-	secret, err := newSecret(rand.Reader, "clv", SecretTest)
+	secret, err := NewSecret(rand.Reader, "clv", SecretTest)
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -103,7 +103,7 @@ func (s *Store) CreateServiceToken(ctx context.Context, projectID int64, actor A
 }
 
 func (c *change) createServiceToken(project *Project, name string, scopes []Scope) (*ServiceToken, Secret, error) {
-	secret, err := newSecret(c.store.random, project.KeyPrefix, SecretService)
+	secret, err := NewSecret(c.store.random, project.KeyPrefix, SecretService)
 	if err != nil {
 		return nil, Secret{}, err
 	}

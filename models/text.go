@@ -26,6 +26,9 @@ func oneLine(s string) (trimmed string, ok bool) {
 // LogText makes of what a caller sent what every database takes as text: valid UTF-8 without control characters, of at
 // most limit bytes.
 func LogText(s string, limit int) string {
+	if isPlain(s) { // nearly all are
+		return cut(s, limit)
+	}
 	s = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
 			return -1
@@ -33,6 +36,16 @@ func LogText(s string, limit int) string {
 		return r
 	}, strings.ToValidUTF8(s, "\uFFFD"))
 	return cut(s, limit)
+}
+
+// isPlain tells whether s is of printable ASCII alone.
+func isPlain(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
 }
 
 var likeEscaper = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)

@@ -14,7 +14,11 @@ import (
 // DecodeJSON reads one JSON object of at most limit bytes into target. A body of another content type, or an empty one,
 // is not read. Errors: [models.CodeBadRequest] with the member that is wrong, [models.CodeTooLarge].
 func DecodeJSON(w http.ResponseWriter, r *http.Request, limit int64, target any) error {
-	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != "application/json" {
+	contentType := r.Header["Content-Type"]
+	if len(contentType) == 0 {
+		return nil
+	}
+	if mediaType, _, err := mime.ParseMediaType(contentType[0]); err != nil || mediaType != "application/json" {
 		return nil
 	}
 	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, limit))

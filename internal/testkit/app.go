@@ -37,6 +37,7 @@ type App struct {
 	Handlers    *handlers.Handlers
 	Queries     atomic.Int64 // statements sent to the database so far
 	Server      *httptest.Server
+	stopped     bool
 }
 
 // Option changes what an [App] is made with.
@@ -83,15 +84,23 @@ func NewApp(t testing.TB, url string, options ...Option) *App {
 	server.Config.Handler = e
 	app.Server = server
 	server.Start()
-	t.Cleanup(func() {
-		server.Close()
-		ctx, cancel := context.WithTimeout(context.Background(), writeTime)
-		defer cancel()
-		if err := app.Gate.Close(ctx); err != nil {
-			t.Error(err)
-		}
-	})
+	t.Cleanup(app.Stop)
 	return app
+}
+
+// Stop ends the service as a signal does: what waits is written. It is called at the end of the test where the test did not.
+func (a *App) Stop() {
+	if a.stopped {
+		return
+	}
+	a.stopped = true
+	a.Server.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), writeTime)
+	defer cancel()
+	if err := a.Gate.Close(ctx); err != nil {
+		a.T.Error(err)
+	}
+	a.Store.Close()
 }
 
 // testLog shows the service's own log in the output of a failed test.

@@ -523,7 +523,7 @@ func EditProject(p ProjectProps) templ.Component {
 			})
 			templ_7745c5c3_Err = ui.FieldGroup(ui.FieldProps{
 				Name: "overrides", Label: "Own figures", Optional: true,
-				Hint: "What the project has in place of its plan's figures. Empty is as the plan says; the word none is no limit. " + notEnforced,
+				Hint: "What the project has in place of its plan's figures. Empty is as the plan says; the word none is no limit. ",
 			}).Render(templ.WithChildren(ctx, templ_7745c5c3_Var20), templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err

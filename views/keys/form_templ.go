@@ -343,7 +343,7 @@ func quotaFields(p FormProps) templ.Component {
 		})
 		templ_7745c5c3_Err = ui.FieldGroup(ui.FieldProps{
 			Name: "quotas", Label: "Quotas", Optional: true,
-			Hint: "Most requests that are admitted in a window that rolls along; empty is no cap. On record now; not enforced yet.",
+			Hint: "Most requests that are admitted in a window that rolls along; empty is no cap.",
 		}).Render(templ.WithChildren(ctx, templ_7745c5c3_Var7), templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err

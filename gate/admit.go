@@ -1,0 +1,144 @@
+package gate
+
+import (
+	"context"
+	"time"
+
+	"github.com/claviger/claviger/models"
+)
+
+// QuotaState is how a quota of a key stands after a check.
+type QuotaState struct {
+	Limit     int64 // 0: there is no such quota
+	Remaining int64
+	// Resets is the moment at which the next request would pass: the check's own while something remains. Zero is never.
+	Resets time.Time
+}
+
+// LimitState is how a limit of the plan stands after a check.
+type LimitState struct {
+	Policy    string // its name in [Project.LimitPolicies]
+	Limit     uint32
+	Remaining uint32
+	Resets    time.Time // when the oldest request that is counted leaves the window; the check's own moment where there is none
+}
+
+// admit is checks 9 and 10 of product.md, section 3: plan limits and quotas, together. Either the request is counted in all
+// of them or, where one of them rejects it, in none. It gives the key's meter, locked, where the request is admitted; the
+// caller unlocks it when the request's row is recorded.
+func (g *Gate) admit(ctx context.Context, r *Request, address string, v *Verdict) (*meter, error) {
+	now := r.Started
+	m := g.meters.lock(v.Key.KeyID)
+	if v.Key.Caps.Any() || m.loaded {
+		if err := g.meters.ready(ctx, m, minuteOf(now)); err != nil {
+			m.mu.Unlock()
+			return nil, err
+		}
+	}
+	// Locks are taken in the order of the axes, and no axis has two, so that nobody waits in a circle.
+	var counted [axisCount]*window
+	var locked [axisCount]*sharedWindow
+	for i, p := range r.Project.policies {
+		if p.axis == keyMinute {
+			m.recent.advance(g.windows.slot(keyMinute, now))
+			counted[i] = &m.recent
+			continue
+		}
+		key := windowKey{axis: p.axis, test: v.Key.Type == models.TypeTest, project: r.Project.ID}
+		switch p.axis {
+		case addressMinute:
+			key.id = g.windows.hash(address)
+		case sessionMinute:
+			if r.Session == "" {
+				continue
+			}
+			key.id = g.windows.hash(r.Session)
+		}
+		locked[i] = g.windows.lock(key, now)
+		counted[i] = &locked[i].window
+	}
+	v.Code = g.judge(r, m, &counted, v, now)
+	if admitted := v.Code == models.Valid; admitted && !r.DryRun {
+		for _, w := range counted {
+			if w != nil {
+				w.add()
+			}
+		}
+		if m.loaded {
+			m.add()
+		}
+	}
+	g.describe(r, m, &counted, v, now)
+	for _, w := range locked {
+		if w != nil {
+			w.mu.Unlock()
+		}
+	}
+	if v.Code != models.Valid || r.DryRun {
+		m.mu.Unlock()
+		return nil, nil
+	}
+	return m, nil
+}
+
+// judge finds what rejects the request, and when it would pass. Of several limits or quotas it is the one that frees last;
+// limits go before quotas, so that a request that is too fast is told so.
+func (g *Gate) judge(r *Request, m *meter, counted *[axisCount]*window, v *Verdict, now time.Time) models.Code {
+	code := models.Valid
+	for i, p := range r.Project.policies {
+		if w := counted[i]; w != nil && w.sum >= p.limit {
+			if frees := g.windows.moment(p.axis, w.frees(p.limit)); code == models.Valid || frees.After(v.Retry) {
+				code, v.Retry, v.Limit = models.RateLimited, frees, axes[p.axis].length
+			}
+		}
+	}
+	if code != models.Valid {
+		return code
+	}
+	for q := range models.Quota(models.QuotaCount) {
+		limit := v.Key.Caps[q]
+		if limit == 0 || m.used(q) < limit {
+			continue
+		}
+		frees := g.meters.frees(m, q, limit)
+		if code == models.Valid || frees.IsZero() || !v.Retry.IsZero() && frees.After(v.Retry) {
+			code, v.Retry = q.Code(), frees
+		}
+	}
+	return code
+}
+
+// describe writes down how quotas and limits stand now.
+func (g *Gate) describe(r *Request, m *meter, counted *[axisCount]*window, v *Verdict, now time.Time) {
+	v.LimitCount = 0
+	for i, p := range r.Project.policies {
+		w := counted[i]
+		if w == nil {
+			continue
+		}
+		state := LimitState{Policy: axes[p.axis].policy, Limit: p.limit, Resets: now}
+		if w.sum < p.limit {
+			state.Remaining = p.limit - w.sum
+		}
+		if w.sum > 0 {
+			state.Resets = g.windows.moment(p.axis, w.frees(w.sum))
+		}
+		v.Limits[v.LimitCount] = state
+		v.LimitCount++
+	}
+	g.meters.describe(m, &v.Key.Caps, &v.Quotas, now)
+}
+
+// describe writes down how the quotas stand now. The meter is locked, and ready where there is a quota.
+func (m *meters) describe(locked *meter, caps *models.Caps, quotas *[models.QuotaCount]QuotaState, now time.Time) {
+	for q, limit := range caps {
+		if limit == 0 {
+			continue
+		}
+		state := QuotaState{Limit: limit, Remaining: max(0, limit-locked.used(models.Quota(q))), Resets: now}
+		if state.Remaining == 0 {
+			state.Resets = m.frees(locked, models.Quota(q), limit)
+		}
+		quotas[q] = state
+	}
+}

@@ -1,0 +1,343 @@
+package gate
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/claviger/claviger/models"
+)
+
+// world is a database with one project and as many keys as are asked for.
+type world struct {
+	project models.GateProject
+	keys    map[models.Digest]*models.GateKey
+	mu      sync.Mutex
+	used    map[int64]models.KeyUsage
+	rows    []models.RequestLog
+	loads   atomic.Int64
+}
+
+func (w *world) GateProject(context.Context, string) (*models.GateProject, error) {
+	return &w.project, nil
+}
+func (w *world) FindKey(_ context.Context, d models.Digest) (*models.GateKey, error) {
+	return w.keys[d], nil
+}
+func (w *world) FindServiceToken(context.Context, models.Digest) (*models.ServiceToken, error) {
+	return nil, nil
+}
+func (w *world) TouchServiceToken(context.Context, int64, time.Time) error { return nil }
+func (w *world) Subscribe(func(models.Change))                             {}
+func (w *world) KeyUsage(_ context.Context, keyID int64) (models.KeyUsage, error) {
+	w.loads.Add(1)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.used[keyID], nil
+}
+
+// WriteRequestLogs counts as the database does.
+func (w *world) WriteRequestLogs(_ context.Context, rows []models.RequestLog) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.rows = append(w.rows, rows...)
+	for _, r := range rows {
+		if r.Code == models.Valid {
+			u := w.used[r.KeyID]
+			u.Total++
+			u.Points = append(u.Points, models.UsagePoint{Minute: r.ID.Time().Unix() / 60, Requests: 1})
+			w.used[r.KeyID] = u
+		}
+	}
+	return nil
+}
+
+// secretOf is the well-formed secret with that number.
+func secretOf(t testing.TB, pepper models.Pepper, number int) (string, models.Digest) {
+	t.Helper()
+	secret, err := models.NewSecret(rand.NewChaCha8([32]byte{byte(number), byte(number >> 8), byte(number >> 16)}), "clv", models.SecretProduction)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return secret.Plain(), pepper.Digest(secret)
+}
+
+func n(value int64) *int64 { return &value }
+
+// newGate gives a gate over a world of keys with the caps, and their secrets.
+func newGate(t testing.TB, keys int, caps models.Caps, limits models.PlanFigures, o Options) (*Gate, *world, []string) {
+	t.Helper()
+	pepper, err := models.NewPepper([]byte(strings.Repeat("p", models.PepperLength)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{
+		project: models.GateProject{ID: 1, Slug: "shop", Limits: limits, QuotaStatus: 401},
+		keys:    map[models.Digest]*models.GateKey{}, used: map[int64]models.KeyUsage{},
+	}
+	secrets := make([]string, keys)
+	for i := range secrets {
+		var digest models.Digest
+		secrets[i], digest = secretOf(t, pepper, i)
+		w.keys[digest] = &models.GateKey{
+			ProjectID: 1, KeyID: int64(i + 1), Name: "server_prod", Type: models.TypeProduction, Category: "production",
+			State: models.StateActive, Version: 1, Caps: caps,
+		}
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	g := New(w, pepper, o)
+	t.Cleanup(func() { g.Close(context.Background()) })
+	return g, w, secrets
+}
+
+func project(t testing.TB, g *Gate) *Project {
+	t.Helper()
+	p, err := g.Project(t.Context(), "shop")
+	if err != nil || p == nil {
+		t.Fatal(p, err)
+	}
+	return p
+}
+
+func TestExactlyAsManyAsTheQuotaAreAdmitted(t *testing.T) {
+	for name, caps := range map[string]models.Caps{"daily": {models.QuotaDaily: 10_000}, "total": {models.QuotaTotal: 10_000}} {
+		t.Run(name, func(t *testing.T) {
+			g, w, secrets := newGate(t, 1, caps, models.PlanFigures{}, Options{})
+			p := project(t, g)
+			var admitted, id atomic.Int64
+			var group sync.WaitGroup
+			for range 64 {
+				group.Go(func() {
+					for range 200 {
+						v, err := g.Check(t.Context(), &Request{ID: models.RequestID(time.Now().UnixMilli()<<21 + id.Add(1)), Project: p, Key: secrets[0]})
+						if err != nil {
+							t.Error(err)
+						}
+						if v.Code == models.Valid {
+							admitted.Add(1)
+						}
+					}
+				})
+			}
+			group.Wait()
+			if admitted.Load() != 10_000 {
+				t.Errorf("%d of 10,000 are admitted", admitted.Load())
+			}
+			if err := g.Flush(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if total := w.used[1].Total; total != 10_000 || len(w.rows) != 64*200 {
+				t.Errorf("%d are counted and %d rows written", total, len(w.rows))
+			}
+		})
+	}
+}
+
+// A meter that was thrown out of memory and read again knows all that was admitted, rows that were not stored yet included.
+func TestMetersThatLeaveMemoryForgetNothing(t *testing.T) {
+	g, _, secrets := newGate(t, 2000, models.Caps{models.QuotaDaily: 5}, models.PlanFigures{}, Options{MaxKeys: 64})
+	p := project(t, g)
+	admitted := make([]atomic.Int64, len(secrets))
+	var id atomic.Int64
+	var group sync.WaitGroup
+	for worker := range 8 {
+		group.Go(func() {
+			for round := range 8 {
+				for i := range secrets {
+					key := (i*7 + worker*250 + round) % len(secrets)
+					v, err := g.Check(t.Context(), &Request{ID: models.RequestID(time.Now().UnixMilli()<<21 + id.Add(1)), Project: p, Key: secrets[key]})
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					if v.Code == models.Valid {
+						admitted[key].Add(1)
+					}
+				}
+			}
+		})
+	}
+	group.Wait()
+	for i := range admitted {
+		if got := admitted[i].Load(); got != 5 {
+			t.Fatalf("key %d was admitted %d times of 5", i, got)
+		}
+	}
+}
+
+// A request that anything rejects uses up nothing: neither the limit that would have let it pass nor a quota.
+func TestARejectedRequestConsumesNothing(t *testing.T) {
+	clock := &moment{at: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
+	g, _, secrets := newGate(t, 1, models.Caps{models.QuotaDaily: 3, models.QuotaMonthly: 100},
+		models.PlanFigures{KeyPerMinute: n(5), ProjectPerSecond: n(1000), IPPerMinute: n(50), SessionPerMinute: n(50)}, Options{Now: clock.now})
+	p := project(t, g)
+	check := func() Verdict {
+		v, err := g.Check(t.Context(), &Request{Project: p, Key: secrets[0], Peer: Origin{IP: "192.0.2.1"}, Session: "s"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	for i := range 10 {
+		v := check()
+		if want := i < 3; (v.Code == models.Valid) != want {
+			t.Fatalf("request %d: %s", i, v.Code)
+		}
+		left := max(0, 3-int64(i)-1)
+		if v.Quotas[models.QuotaDaily].Remaining != left || v.Quotas[models.QuotaMonthly].Remaining != 97+left {
+			t.Fatalf("request %d leaves %+v", i, v.Quotas)
+		}
+		for _, l := range v.Limits[:v.LimitCount] {
+			if l.Limit-l.Remaining != uint32(3-left) {
+				t.Fatalf("request %d leaves %+v", i, l)
+			}
+		}
+	}
+	v := check()
+	if v.Code != models.QuotaCodeDaily || v.Status != 401 {
+		t.Fatalf("%s %d", v.Code, v.Status)
+	}
+	clock.at = v.Retry.Add(-time.Millisecond)
+	if got := check(); got.Code != models.QuotaCodeDaily {
+		t.Errorf("a moment before it is announced: %s", got.Code)
+	}
+	clock.at = v.Retry
+	if got := check(); got.Code != models.Valid {
+		t.Errorf("at the announced moment: %s", got.Code)
+	}
+}
+
+func TestEachLimitCountsByItsOwnAxis(t *testing.T) {
+	for name, c := range map[string]struct {
+		limits models.PlanFigures
+		other  func(*Request, []string) // makes a request that the limit does not count together with the first ones
+		same   func(*Request, []string) // and one that it does
+		window time.Duration
+	}{
+		"project per second": {models.PlanFigures{ProjectPerSecond: n(2)}, nil, func(r *Request, s []string) { r.Key, r.Peer.IP, r.Session = s[1], "192.0.2.9", "x" }, time.Second},
+		"project per minute": {models.PlanFigures{ProjectPerMinute: n(2)}, nil, func(r *Request, s []string) { r.Key, r.Peer.IP, r.Session = s[1], "192.0.2.9", "x" }, time.Minute},
+		"key":                {models.PlanFigures{KeyPerMinute: n(2)}, func(r *Request, s []string) { r.Key = s[1] }, func(r *Request, s []string) { r.Peer.IP, r.Session = "192.0.2.9", "x" }, time.Minute},
+		"address":            {models.PlanFigures{IPPerMinute: n(2)}, func(r *Request, s []string) { r.Peer.IP = "192.0.2.9" }, func(r *Request, s []string) { r.Key, r.Session = s[1], "x" }, time.Minute},
+		"session":            {models.PlanFigures{SessionPerMinute: n(2)}, func(r *Request, s []string) { r.Session = "" }, func(r *Request, s []string) { r.Key, r.Peer.IP = s[1], "192.0.2.9" }, time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			clock := &moment{at: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
+			g, w, secrets := newGate(t, 3, models.Caps{}, c.limits, Options{Now: clock.now})
+			for _, key := range w.keys {
+				if key.KeyID == 3 {
+					key.Type = models.TypeTest
+				}
+			}
+			p := project(t, g)
+			check := func(change func(*Request, []string)) Verdict {
+				r := Request{Project: p, Key: secrets[0], Peer: Origin{IP: "192.0.2.1"}, Session: "s"}
+				if change != nil {
+					change(&r, secrets)
+				}
+				v, err := g.Check(t.Context(), &r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return v
+			}
+			check(nil)
+			clock.at = clock.at.Add(c.window / 2)
+			check(nil)
+			v := check(nil)
+			if v.Code != models.RateLimited || v.Status != 429 || v.Limit != c.window {
+				t.Fatalf("%s %d %s", v.Code, v.Status, v.Limit)
+			}
+			if got := check(c.same); got.Code != models.RateLimited {
+				t.Errorf("what counts together gives %s", got.Code)
+			}
+			if c.other != nil {
+				if got := check(c.other); got.Code != models.Valid {
+					t.Errorf("what counts apart gives %s", got.Code)
+				}
+			}
+			if got := check(func(r *Request, s []string) { r.Key = s[2] }); got.Code != models.Valid {
+				t.Errorf("a test key shares a counter with production keys: %s", got.Code)
+			}
+			// The second request is half a window younger than the first: at the announced moment one passes, and no more.
+			clock.at = v.Retry.Add(-time.Millisecond)
+			if got := check(nil); got.Code != models.RateLimited {
+				t.Errorf("a moment before it is announced: %s", got.Code)
+			}
+			clock.at = v.Retry
+			if got := check(nil); got.Code != models.Valid {
+				t.Errorf("at the announced moment: %s", got.Code)
+			}
+			if got := check(nil); got.Code != models.RateLimited {
+				t.Errorf("a double burst passes: %s", got.Code)
+			}
+		})
+	}
+}
+
+func TestADryRunCountsAndRecordsNothing(t *testing.T) {
+	g, w, secrets := newGate(t, 1, models.Caps{models.QuotaTotal: 1}, models.PlanFigures{KeyPerMinute: n(1)}, Options{})
+	p := project(t, g)
+	for range 3 {
+		v, err := g.Check(t.Context(), &Request{Project: p, Key: secrets[0], DryRun: true})
+		if err != nil || v.Code != models.Valid || v.Quotas[models.QuotaTotal].Remaining != 1 {
+			t.Fatal(v, err)
+		}
+	}
+	if err := g.Flush(t.Context()); err != nil || len(w.rows) != 0 {
+		t.Errorf("%d rows, %v", len(w.rows), err)
+	}
+}
+
+func TestADirectoryEntryIsTheKeyThatWasRead(t *testing.T) {
+	words := newWords()
+	for _, key := range []models.GateKey{
+		{ProjectID: 1, KeyID: 2, Name: "a", Type: models.TypeProduction, Category: "production", State: models.StateActive, Version: 1},
+		{
+			ProjectID: 1 << 40, KeyID: 1 << 41, Name: strings.Repeat("n", maxName), Type: models.TypeTest, Category: "ünï", State: models.StateRevoked, Version: 7,
+			SelfRotation: true, ExpiresAt: time.UnixMilli(1e12 + 1).UTC(), VersionEndsAt: time.UnixMilli(2e12 + 3).UTC(), Caps: models.Caps{1, 2, 3, 4},
+			Restrictions: models.Restrictions{PlatformIOS: true, PlatformAndroid: true, IOSBundleID: "com.example.app", AndroidPackage: "com.example"},
+		},
+		{ProjectID: 1, KeyID: 2, Name: "b", Type: models.TypeProduction, Category: "production", State: models.StateInactive, Version: 1, Restrictions: models.Restrictions{PlatformAndroid: true}},
+	} {
+		entry := newEntry(models.Digest{}, &key, 0, 0, words)
+		if got := entry.key(words); got != key {
+			t.Errorf("%+v became %+v", key, got)
+		}
+	}
+}
+
+// BenchmarkCheck is an admitted request of a key with four quotas and all limits on, recorded.
+func BenchmarkCheck(b *testing.B) {
+	many := int64(1_000_000_000)
+	g, _, secrets := newGate(b, 10_000, models.Caps{many, many, many, many}, models.PlanFigures{
+		ProjectPerSecond: &many, ProjectPerMinute: &many, KeyPerMinute: &many, IPPerMinute: &many, SessionPerMinute: &many,
+	}, Options{})
+	g.recorder.Close(b.Context())
+	g.recorder = NewRecorder(RecorderOptions{Write: func(context.Context, []models.RequestLog) error { return nil }})
+	p := project(b, g)
+	requests := make([]Request, len(secrets))
+	for i := range requests {
+		requests[i] = Request{Project: p, Key: secrets[i], Peer: Origin{IP: "192.0.2.1", Method: "GET", Path: "/v1/projects/shop/validate"}}
+		if _, err := g.Check(b.Context(), &requests[i]); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() {
+		r := &requests[i%len(requests)]
+		r.Started = time.Now()
+		v, err := g.Check(b.Context(), r)
+		if err != nil || v.Code != models.Valid {
+			b.Fatal(v, err)
+		}
+		i++
+	}
+}

@@ -1,0 +1,222 @@
+package gate
+
+import (
+	"context"
+	"encoding/binary"
+	"strconv"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sync/singleflight"
+
+	"github.com/claviger/claviger/models"
+)
+
+// directory keeps the versions of keys that were read from the database, by the digest of their secret. It does what
+// [cache] does, for a million keys: an entry holds no pointer, so that the garbage collector has nothing to walk through,
+// and forgetting one costs the same however many there are.
+type directory struct {
+	load  func(context.Context, models.Digest) (*models.GateKey, error)
+	trust *trust
+	limit int // entries for each shard, of known and of unknown digests apart
+
+	changes generations
+	words   atomic.Pointer[words]
+	flights singleflight.Group
+	shard   [shards]directoryShard
+
+	hits, misses atomic.Uint64
+}
+
+type directoryShard struct {
+	mu      sync.RWMutex
+	index   map[uint64]uint32 // first bytes of a digest: where its entry is
+	entries slab[entry]
+	unknown map[models.Digest]absence
+}
+
+// absence says that no key had the digest.
+type absence struct {
+	readAt  int64
+	changes uint64
+}
+
+func newDirectory(limit int, t *trust, load func(context.Context, models.Digest) (*models.GateKey, error)) *directory {
+	d := &directory{load: load, trust: t, limit: max(1, limit/shards)}
+	d.clear()
+	return d
+}
+
+// clear forgets everything.
+func (d *directory) clear() {
+	d.words.Store(newWords())
+	for i := range d.shard {
+		shard := &d.shard[i]
+		shard.mu.Lock()
+		shard.index, shard.entries = map[uint64]uint32{}, slab[entry]{}
+		shard.unknown = map[models.Digest]absence{}
+		shard.mu.Unlock()
+	}
+}
+
+// get gives the key of the digest; found is false where there is none.
+func (d *directory) get(ctx context.Context, digest models.Digest) (key models.GateKey, found bool, err error) {
+	// A digest is as good as random: its bytes spread over shards and within them.
+	shard := &d.shard[digest[8]%shards]
+	key, state := d.look(shard, digest)
+	switch state {
+	case hit:
+		d.hits.Add(1)
+		return key, true, nil
+	case hitUnknown:
+		d.hits.Add(1)
+		return key, false, nil
+	}
+	if state == stale && !d.trust.mayAsk() { // the database is away: better what was known than no answer
+		return key, true, nil
+	}
+	d.misses.Add(1)
+	loaded, err := d.read(ctx, shard, digest, state == stale)
+	if err != nil && state == stale {
+		return key, true, nil
+	}
+	if err != nil || loaded == nil {
+		return models.GateKey{}, false, err
+	}
+	return *loaded, true, nil
+}
+
+type lookState int
+
+const (
+	miss       lookState = iota
+	hit                  // known, and nothing says that it changed
+	stale                // known, and may have changed
+	hitUnknown           // known to be unknown
+)
+
+func (d *directory) look(shard *directoryShard, digest models.Digest) (key models.GateKey, state lookState) {
+	shard.mu.RLock()
+	defer shard.mu.RUnlock()
+	if i, indexed := shard.index[prefix(digest)]; indexed {
+		e := shard.entries.at(i)
+		if e.digest == digest {
+			if e.changes != d.changes.of(e.projectID, e.keyID) {
+				return key, miss // it did change: what was known is wrong
+			}
+			if key = e.key(d.words.Load()); d.trust.fresh(e.readAt) {
+				return key, hit
+			}
+			return key, stale
+		}
+	}
+	absent, unknown := shard.unknown[digest]
+	if unknown && absent.changes == d.changes.all.Load() && d.trust.fresh(absent.readAt) &&
+		d.trust.moment()-absent.readAt < unknownFor.Milliseconds() {
+		return key, hitUnknown
+	}
+	return key, miss
+}
+
+// read asks the database, once however many ask at the same moment. A look-up that was under way while something changed may
+// have read what was before: its result is not kept, and nobody who asks after the change waits for it.
+func (d *directory) read(ctx context.Context, shard *directoryShard, digest models.Digest, known bool) (*models.GateKey, error) {
+	changes := d.changes.all.Load()
+	loaded, err, _ := d.flights.Do(string(digest[:])+strconv.FormatUint(changes, 36), func() (any, error) {
+		// One caller loads for all: its own cancellation must not fail the others.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.trust.timeout(known))
+		defer cancel()
+		readAt := d.trust.moment()
+		key, err := d.load(ctx, digest)
+		d.trust.asked(err)
+		if err == nil {
+			d.keep(shard, digest, key, readAt, changes)
+		}
+		return key, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return loaded.(*models.GateKey), nil
+}
+
+func (d *directory) keep(shard *directoryShard, digest models.Digest, key *models.GateKey, readAt int64, changes uint64) {
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	if d.changes.all.Load() != changes {
+		return
+	}
+	i, indexed := shard.index[prefix(digest)]
+	if key == nil {
+		if indexed {
+			shard.drop(prefix(digest), i)
+		}
+		makeRoom(shard.unknown, d.limit)
+		shard.unknown[digest] = absence{readAt, changes}
+		return
+	}
+	delete(shard.unknown, digest)
+	if !indexed { // else the entry of the same digest, or of one with the same first bytes, which happens to nobody
+		i = shard.room(d.limit)
+		shard.index[prefix(digest)] = i
+	}
+	*shard.entries.at(i) = newEntry(digest, key, readAt, d.changes.of(key.ProjectID, key.KeyID), d.words.Load())
+}
+
+func prefix(digest models.Digest) uint64 { return binary.LittleEndian.Uint64(digest[:8]) }
+
+// room finds a place for an entry. Where the shard is full, an arbitrary one goes.
+func (s *directoryShard) room(limit int) uint32 {
+	if len(s.index) >= limit {
+		for p, i := range s.index {
+			s.drop(p, i)
+			break
+		}
+	}
+	return s.entries.take()
+}
+
+func (s *directoryShard) drop(p uint64, place uint32) {
+	delete(s.index, p)
+	s.entries.give(place)
+}
+
+// size counts the known versions in memory.
+func (d *directory) size() (n int) {
+	for i := range d.shard {
+		d.shard[i].mu.RLock()
+		n += len(d.shard[i].index)
+		d.shard[i].mu.RUnlock()
+	}
+	return n
+}
+
+// generations count the changes of keys and projects. What was read is right as long as the counts of its key and its project
+// stand where they stood. Several keys share a count: then one more is read again than needed.
+type generations struct {
+	all     atomic.Uint64
+	key     [1 << 14]atomic.Uint32
+	project [1 << 8]atomic.Uint32
+}
+
+// of is a number that changes with each change of the key or the project: both only grow, so their sum tells.
+func (g *generations) of(projectID, keyID int64) uint32 {
+	return g.key[uint64(keyID)%uint64(len(g.key))].Load() + g.project[uint64(projectID)%uint64(len(g.project))].Load()
+}
+
+func (g *generations) keyChanged(keyID int64) {
+	g.key[uint64(keyID)%uint64(len(g.key))].Add(1)
+	g.all.Add(1)
+}
+
+func (g *generations) projectChanged(projectID int64) {
+	g.project[uint64(projectID)%uint64(len(g.project))].Add(1)
+	g.all.Add(1)
+}
+
+func (g *generations) everythingChanged() {
+	for i := range g.project {
+		g.project[i].Add(1)
+	}
+	g.all.Add(1)
+}

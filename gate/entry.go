@@ -1,0 +1,120 @@
+package gate
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/claviger/claviger/models"
+)
+
+// entry is a [models.GateKey] without a pointer.
+type entry struct {
+	digest                 models.Digest
+	projectID, keyID       int64
+	readAt                 int64 // when it was read from the database; times are milliseconds since 1970
+	expiresAt, versionEnds int64 // 0: never
+	caps                   models.Caps
+	changes                uint32 // what generations.of said when it was read
+	version                uint32
+	category, ios, android uint32 // words
+	nameLength, state      uint8
+	flags                  entryFlags
+	name                   [maxName]byte
+}
+
+// maxName is the longest name of a key: product.md, section 2.
+const maxName = 64
+
+type entryFlags uint8
+
+const (
+	isTest entryFlags = 1 << iota
+	selfRotates
+	onIOS
+	onAndroid
+)
+
+var entryStates = []models.KeyState{models.StateActive, models.StateInactive, models.StateRevoked}
+
+func newEntry(digest models.Digest, k *models.GateKey, readAt int64, changes uint32, w *words) entry {
+	e := entry{
+		digest: digest, projectID: k.ProjectID, keyID: k.KeyID, readAt: readAt, expiresAt: milliseconds(k.ExpiresAt), versionEnds: milliseconds(k.VersionEndsAt),
+		caps: k.Caps, changes: changes, version: uint32(k.Version), category: w.number(k.Category), ios: w.number(k.IOSBundleID), android: w.number(k.AndroidPackage),
+	}
+	e.nameLength = uint8(copy(e.name[:], k.Name))
+	for i, state := range entryStates {
+		if state == k.State {
+			e.state = uint8(i)
+		}
+	}
+	for flag, set := range map[entryFlags]bool{
+		isTest: k.Type == models.TypeTest, selfRotates: k.SelfRotation, onIOS: k.PlatformIOS, onAndroid: k.PlatformAndroid,
+	} {
+		if set {
+			e.flags |= flag
+		}
+	}
+	return e
+}
+
+// key is what the entry was made of.
+func (e *entry) key(w *words) models.GateKey {
+	k := models.GateKey{
+		ProjectID: e.projectID, KeyID: e.keyID, Name: string(e.name[:e.nameLength]), Type: models.TypeProduction, Category: w.text(e.category),
+		State: entryStates[e.state], ExpiresAt: momentOf(e.expiresAt), SelfRotation: e.flags&selfRotates != 0,
+		Restrictions: models.Restrictions{
+			PlatformIOS: e.flags&onIOS != 0, PlatformAndroid: e.flags&onAndroid != 0, IOSBundleID: w.text(e.ios), AndroidPackage: w.text(e.android),
+		},
+		Version: int(e.version), VersionEndsAt: momentOf(e.versionEnds), Caps: e.caps,
+	}
+	if e.flags&isTest != 0 {
+		k.Type = models.TypeTest
+	}
+	return k
+}
+
+func milliseconds(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+func momentOf(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
+}
+
+// words gives texts that many keys share a number: labels, and the bundle IDs of apps. Number 0 is the empty text. Reading
+// takes no lock: a word never changes, and the list only grows.
+type words struct {
+	mu      sync.Mutex
+	numbers map[string]uint32
+	list    atomic.Pointer[[]string]
+}
+
+func newWords() *words {
+	w := &words{numbers: map[string]uint32{"": 0}}
+	w.list.Store(&[]string{""})
+	return w
+}
+
+func (w *words) number(text string) uint32 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n, known := w.numbers[text]
+	if !known {
+		longer := append(*w.list.Load(), text)
+		n = uint32(len(longer) - 1)
+		w.numbers[text] = n
+		w.list.Store(&longer)
+	}
+	return n
+}
+
+func (w *words) text(n uint32) string { return (*w.list.Load())[n] }
+
+func (w *words) count() int { return len(*w.list.Load()) }

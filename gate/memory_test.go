@@ -1,0 +1,59 @@
+package gate
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/claviger/claviger/models"
+)
+
+// BenchmarkMemoryOfAMillionKeys tells how many bytes of heap a key costs that the gate knows: its entry in the directory and a
+// meter with 20 requests of its last day.
+func BenchmarkMemoryOfAMillionKeys(b *testing.B) {
+	const keys = 1_000_000
+	digestOf := func(i int) models.Digest {
+		return sha256.Sum256(binary.LittleEndian.AppendUint64(nil, uint64(i)))
+	}
+	now := time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC)
+	for b.Loop() {
+		var before, after runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		next := 0
+		d := newDirectory(2*keys, newTrust(false, func() time.Time { return now }), func(context.Context, models.Digest) (*models.GateKey, error) {
+			return &models.GateKey{
+				ProjectID: 1, KeyID: int64(next + 1), Name: "server_prod_00000001", Type: models.TypeProduction, Category: "production",
+				State: models.StateActive, Version: 1, Caps: models.Caps{1000, 5000, 20000, 1000000},
+			}, nil
+		})
+		m := newMeters(2*keys, func(context.Context, int64) (models.KeyUsage, error) {
+			used := models.KeyUsage{Total: 20}
+			for i := range 20 {
+				used.Points = append(used.Points, models.UsagePoint{Minute: now.Unix()/60 - 1400 + int64(i)*70, Requests: 1})
+			}
+			return used, nil
+		}, func() uint64 { return 0 }, nil)
+		for ; next < keys; next++ {
+			if _, _, err := d.get(b.Context(), digestOf(next)); err != nil {
+				b.Fatal(err)
+			}
+			meter := m.lock(int64(next + 1))
+			if err := m.ready(b.Context(), meter, minuteOf(now)); err != nil {
+				b.Fatal(err)
+			}
+			meter.mu.Unlock()
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/keys, "bytes/key")
+		start := time.Now()
+		runtime.GC()
+		b.ReportMetric(float64(time.Since(start).Milliseconds()), "gc-ms")
+		runtime.KeepAlive(d)
+		runtime.KeepAlive(m)
+	}
+}

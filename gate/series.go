@@ -1,0 +1,107 @@
+package gate
+
+import (
+	"encoding/binary"
+	"sync"
+	"time"
+
+	"github.com/claviger/claviger/models"
+)
+
+// point counts the admitted requests of one slot.
+type point struct {
+	minute uint32 // since 1970, in which the slot begins
+	n      uint32
+}
+
+// series counts the admitted requests of a key in the windows of its quotas. Requests of the last day stand in slots of
+// a minute; as they leave a window they are folded into the larger slots of the next one, so that the busiest key has
+// about 4,000 points and a quiet one as many as it had requests.
+type series struct {
+	sum    [windowCount]int64
+	minute uint32  // at which sum and points are right
+	points []point // oldest first
+}
+
+const windowCount = len(models.QuotaWindows)
+
+// windowMinutes and slotMinutes are those of [models.QuotaWindows].
+var windowMinutes, slotMinutes = func() (length, slot [windowCount]uint32) {
+	for i, w := range models.QuotaWindows {
+		length[i], slot[i] = uint32(w.Length/time.Minute), uint32(w.Slot/time.Minute)
+	}
+	return length, slot
+}()
+
+func minuteOf(t time.Time) uint32 { return uint32(t.Unix() / 60) }
+
+// leaves is the minute at whose beginning the requests of the point's slot are out of the window w.
+func leaves(minute uint32, w int) uint32 {
+	slot := slotMinutes[w]
+	return minute - minute%slot + slot + windowMinutes[w]
+}
+
+// fold brings the series to the minute now: it drops what has left every window, and folds what has left one.
+func (s *series) fold(now uint32) {
+	s.minute, s.sum = now, [windowCount]int64{}
+	kept := s.points[:0]
+	for _, p := range s.points {
+		finest := -1
+		for w := windowCount - 1; w >= 0 && leaves(p.minute, w) > now; w-- {
+			s.sum[w] += int64(p.n)
+			finest = w
+		}
+		if finest < 0 {
+			continue
+		}
+		p.minute -= p.minute % slotMinutes[finest]
+		if last := len(kept) - 1; last >= 0 && kept[last].minute == p.minute {
+			kept[last].n += p.n
+		} else {
+			kept = append(kept, p)
+		}
+	}
+	s.points = kept
+}
+
+// frees is the minute at whose beginning less than limit is used in the window w, provided that nothing is added. It is for
+// quotas that are used up.
+func (s *series) frees(w int, limit int64) uint32 {
+	left := s.sum[w]
+	for _, p := range s.points {
+		end := leaves(p.minute, w)
+		if end <= s.minute {
+			continue
+		}
+		if left -= int64(p.n); left < limit {
+			return end
+		}
+	}
+	return s.minute
+}
+
+// pack appends the points in as few bytes as they need: of each the distance to the one before it, and its count.
+func (s *series) pack(to []byte) []byte {
+	previous := uint32(0)
+	for _, p := range s.points {
+		to = binary.AppendUvarint(to, uint64(p.minute-previous))
+		to = binary.AppendUvarint(to, uint64(p.n))
+		previous = p.minute
+	}
+	return to
+}
+
+// unpack adds the points that pack wrote.
+func (s *series) unpack(from []byte) {
+	previous := uint32(0)
+	for len(from) > 0 {
+		distance, n := binary.Uvarint(from)
+		count, more := binary.Uvarint(from[n:])
+		from = from[n+more:]
+		previous += uint32(distance)
+		s.points = append(s.points, point{previous, uint32(count)})
+	}
+}
+
+// unpacked lends series to work with, so that going through a key's points allocates nothing.
+var unpacked = sync.Pool{New: func() any { return new(series) }}

@@ -1,0 +1,186 @@
+package gate
+
+import (
+	"context"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/claviger/claviger/models"
+)
+
+// reference is a list of moments: what the meters must agree with.
+type reference struct{ admitted []time.Time }
+
+// within counts what was admitted in the window that ends at now.
+func (r *reference) within(window time.Duration, now time.Time) (n int64) {
+	for i := len(r.admitted) - 1; i >= 0 && r.admitted[i].After(now.Add(-window)); i-- {
+		n++
+	}
+	return n
+}
+
+// usage is what a database with minute counts would give.
+func (r *reference) usage() models.KeyUsage {
+	u := models.KeyUsage{Total: int64(len(r.admitted))}
+	for _, at := range r.admitted {
+		minute := at.Unix() / 60
+		if last := len(u.Points) - 1; last >= 0 && u.Points[last].Minute == minute {
+			u.Points[last].Requests++
+		} else {
+			u.Points = append(u.Points, models.UsagePoint{Minute: minute, Requests: 1})
+		}
+	}
+	return u
+}
+
+// counter is a meter by itself, as the gate works with one.
+type counter struct {
+	*meter
+	all *meters
+}
+
+func newCounter(used models.KeyUsage, now time.Time) counter {
+	all := newMeters(10, func(context.Context, int64) (models.KeyUsage, error) { return used, nil }, func() uint64 { return 0 }, nil)
+	c := counter{all.lock(1), all}
+	c.advance(now)
+	return c
+}
+
+func (c counter) advance(now time.Time) {
+	if err := c.all.ready(context.Background(), c.meter, minuteOf(now)); err != nil {
+		panic(err)
+	}
+}
+
+func (c counter) frees(q models.Quota, limit int64) time.Time { return c.all.frees(c.meter, q, limit) }
+
+// copy is a meter that stands as this one does.
+func (c counter) copy() counter {
+	all := newMeters(10, nil, func() uint64 { return 0 }, nil)
+	twin := all.lock(1)
+	place := twin.place
+	twin.ticket, twin.loaded, twin.large, twin.length = c.ticket, c.loaded, c.large, c.length
+	twin.minute, twin.last, twin.total, twin.sum, twin.packed = c.minute, c.last, c.total, c.sum, c.packed
+	all.shardOf(1).large[place] = slices.Clone(c.all.shardOf(1).large[c.place])
+	return counter{twin, all}
+}
+
+// A quota is never exceeded in any window, and an old request is counted at most 1/1440 of the window too long, however the
+// requests come and whenever the process starts anew.
+func TestQuotasAreNeverExceededAndFreedInTime(t *testing.T) {
+	for seed := range uint64(40) {
+		random := rand.New(rand.NewPCG(seed, 1))
+		caps := models.Caps{models.QuotaDaily: 1 + random.Int64N(40), models.QuotaWeekly: 1 + random.Int64N(120), models.QuotaMonthly: 1 + random.Int64N(300)}
+		now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(random.Int64N(int64(24 * time.Hour))))
+		var ref reference
+		s := newCounter(models.KeyUsage{}, now)
+		for range 4000 {
+			// Bursts, quiet hours, and now and then days.
+			now = now.Add([]time.Duration{
+				time.Duration(random.Int64N(int64(time.Second))), time.Duration(random.Int64N(int64(10 * time.Minute))),
+				time.Duration(random.Int64N(int64(3 * time.Hour))), time.Duration(random.Int64N(int64(60 * time.Hour))),
+			}[min(3, int(random.ExpFloat64()*1.2))])
+			if random.IntN(50) == 0 { // a restart
+				s = newCounter(ref.usage(), now)
+			}
+			s.advance(now)
+			admit := true
+			for q, limit := range caps[:windowCount] {
+				window := models.QuotaWindows[q]
+				exact, late := ref.within(window.Length, now), ref.within(window.Length+window.Length/1440, now)
+				if used := s.used(models.Quota(q)); used < exact || used > late {
+					t.Fatalf("seed %d: %s counts %d; exact are %d, and %d with what may be late", seed, models.Quota(q), used, exact, late)
+				}
+				if s.used(models.Quota(q)) >= limit {
+					admit = false
+					checkFrees(t, s, models.Quota(q), limit)
+				}
+			}
+			if admit {
+				s.add()
+				ref.admitted = append(ref.admitted, now)
+			}
+			if s.total != int64(len(ref.admitted)) {
+				t.Fatalf("seed %d: the total is %d of %d", seed, s.total, len(ref.admitted))
+			}
+		}
+	}
+}
+
+// checkFrees holds the announced moment against the series itself: a minute before it is still full, then it is not.
+func checkFrees(t *testing.T, s counter, q models.Quota, limit int64) {
+	t.Helper()
+	frees := s.frees(q, limit)
+	later := s.copy()
+	later.advance(frees.Add(-time.Minute))
+	if later.used(q) < limit {
+		t.Fatalf("%s is said to be free at %s and is free before", q, frees)
+	}
+	later.advance(frees)
+	if later.used(q) >= limit {
+		t.Fatalf("%s is said to be free at %s and is not", q, frees)
+	}
+}
+
+func TestAClockThatIsSetBackFreesNothingTwice(t *testing.T) {
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	s := newCounter(models.KeyUsage{}, now)
+	s.add()
+	s.advance(now.Add(-8 * time.Hour))
+	s.add()
+	s.advance(now.Add(24 * time.Hour))
+	if got := s.used(models.QuotaDaily); got != 2 {
+		t.Errorf("%d are counted", got)
+	}
+	s.advance(now.Add(24*time.Hour + time.Minute))
+	if got := s.used(models.QuotaDaily); got != 0 {
+		t.Errorf("%d are counted after a day", got)
+	}
+}
+
+func TestABusyKeysPointsStayFew(t *testing.T) {
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	s := newCounter(models.KeyUsage{}, now)
+	const days = 32
+	for range days * 1440 {
+		now = now.Add(time.Minute)
+		s.advance(now)
+		s.add()
+	}
+	var points series
+	s.all.unpack(s.meter, &points)
+	if len(points.points) > 4000 {
+		t.Errorf("%d points", len(points.points))
+	}
+	if s.sum[models.QuotaDaily] != 1440+1 || s.total != days*1440 {
+		t.Errorf("%d in a day, %d in all", s.sum[models.QuotaDaily], s.total)
+	}
+	// Once it is quiet, it is as small as any.
+	s.advance(now.Add(40 * 24 * time.Hour))
+	if s.large || len(s.all.shardOf(1).large) != 0 {
+		t.Error("a quiet key keeps the memory of a busy one")
+	}
+}
+
+func FuzzSeries(f *testing.F) {
+	f.Add([]byte{1, 2, 3, 200, 255, 0, 9})
+	f.Fuzz(func(t *testing.T, steps []byte) {
+		now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+		var ref reference
+		s := newCounter(models.KeyUsage{}, now)
+		for i, step := range steps[:min(len(steps), 400)] {
+			now = now.Add(time.Duration(step) * time.Duration(1+i%7*i%300) * 17 * time.Second)
+			s.advance(now)
+			for q := range windowCount {
+				w := models.QuotaWindows[q]
+				if used := s.used(models.Quota(q)); used < ref.within(w.Length, now) || used > ref.within(w.Length+w.Length/1440, now) {
+					t.Fatalf("%s counts %d", models.Quota(q), used)
+				}
+			}
+			s.add()
+			ref.admitted = append(ref.admitted, now)
+		}
+	})
+}

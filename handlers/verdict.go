@@ -1,0 +1,279 @@
+package handlers
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/claviger/claviger/gate"
+	"github.com/claviger/claviger/models"
+)
+
+// The headers of a verdict, in the spelling that net/http keeps them in. They are written without http.Header.Set and the
+// body without encoding/json, because this is the answer to every request of our users' users.
+const (
+	headerProject   = "X-Claviger-Project"
+	headerKeyID     = "X-Claviger-Key-Id"
+	headerKeyName   = "X-Claviger-Key-Name"
+	headerKeyType   = "X-Claviger-Key-Type"
+	headerCategory  = "X-Claviger-Category"
+	headerVersion   = "X-Api-Key-Version"
+	headerSunset    = "Sunset" // RFC 8594
+	headerRetry     = "Retry-After"
+	headerPolicy    = "Ratelimit-Policy" // IETF draft ratelimit-headers
+	headerLimit     = "Ratelimit"
+	headerXLimit    = "X-Ratelimit-Limit"
+	headerXLeft     = "X-Ratelimit-Remaining"
+	headerXReset    = "X-Ratelimit-Reset"
+	neverRetryAfter = 24 * time.Hour // of a total that is used up: it may be raised
+)
+
+// rejectedReply is the body of every answer of validate that admits nothing and is no verdict about a known key.
+type rejectedReply struct {
+	Valid     bool              `json:"valid"`
+	Error     string            `json:"error"`
+	Code      string            `json:"code"`
+	RequestID string            `json:"request_id"`
+	Fields    map[string]string `json:"fields,omitempty"`
+}
+
+var replies = sync.Pool{New: func() any { return new(reply) }}
+
+// reply gathers an answer of validate. The values of its headers are cut from one text and kept in one array, so that the
+// many of them cost two allocations.
+type reply struct {
+	body  []byte
+	text  []byte
+	names [maxReplyHeaders]string
+	ends  [maxReplyHeaders]int // of each value in text
+	count int
+}
+
+const maxReplyHeaders = 12
+
+// header ends the value that was appended to text last.
+func (b *reply) header(name string) {
+	b.names[b.count], b.ends[b.count] = name, len(b.text)
+	b.count++
+}
+
+func (b *reply) number(name string, n int64) {
+	b.text = strconv.AppendInt(b.text, n, 10)
+	b.header(name)
+}
+
+func (b *reply) word(name, value string) {
+	b.text = append(b.text, value...)
+	b.header(name)
+}
+
+// setHeaders puts the gathered headers into h.
+func (b *reply) setHeaders(h http.Header) {
+	all, values, begin := string(b.text), make([]string, b.count), 0
+	for i := range values {
+		values[i] = all[begin:b.ends[i]]
+		begin = b.ends[i]
+		h[b.names[i]] = values[i : i+1 : i+1]
+	}
+}
+
+// sendVerdict answers with a verdict: product.md, section 3. project is nil where it is unknown.
+func sendVerdict(c echo.Context, v *gate.Verdict, project *gate.Project, now time.Time, explain bool) error {
+	b := replies.Get().(*reply)
+	defer replies.Put(b)
+	b.text, b.count = b.text[:0], 0
+	header := c.Response().Header()
+	if project != nil {
+		header[headerProject] = project.SlugHeader()
+	}
+	if v.Known {
+		b.addKey(&v.Key)
+	}
+	if v.LimitCount > 0 {
+		header[headerPolicy] = project.LimitPolicies()
+		b.addLimits(v, now)
+	}
+	if v.Code == models.RateLimited || v.Code.IsQuota() || v.Code == models.IPBlocked {
+		wait := neverRetryAfter
+		if !v.Retry.IsZero() {
+			wait = v.Retry.Sub(now)
+		}
+		b.number(headerRetry, secondsUp(wait))
+	}
+	b.makeBody(v, explain)
+	b.number(echo.HeaderContentLength, int64(len(b.body)))
+	b.setHeaders(header)
+	header[echo.HeaderContentType] = jsonContentType
+	c.Response().WriteHeader(v.Status)
+	if c.Request().Method == http.MethodHead {
+		return nil
+	}
+	_, err := c.Response().Write(b.body)
+	return err
+}
+
+var jsonContentType = []string{echo.MIMEApplicationJSON}
+
+// secondsUp is a wait in whole seconds, at least one, and never too short.
+func secondsUp(d time.Duration) int64 { return max(1, int64((d+time.Second-1)/time.Second)) }
+
+// addKey names the key for a gateway to hand on to the upstream.
+func (b *reply) addKey(k *models.GateKey) {
+	b.number(headerKeyID, k.KeyID)
+	b.number(headerVersion, int64(k.Version))
+	b.word(headerKeyName, k.Name)
+	b.word(headerKeyType, string(k.Type))
+	b.word(headerCategory, url.PathEscape(k.Category)) // a person typed it: it may hold any character
+	if !k.VersionEndsAt.IsZero() {
+		b.word(headerSunset, k.VersionEndsAt.UTC().Format(http.TimeFormat)) // replaced, and not valid from then on
+	}
+}
+
+// addLimits says how the plan's limits stand: all of them in the IETF draft's form, and in the older one the limit that is
+// nearest to its end.
+func (b *reply) addLimits(v *gate.Verdict, now time.Time) {
+	text, tightest := b.text, &v.Limits[0]
+	for i := range v.Limits[:v.LimitCount] {
+		l := &v.Limits[i]
+		if i > 0 {
+			text = append(text, ", "...)
+		}
+		text = append(text, '"')
+		text = append(text, l.Policy...)
+		text = append(text, `";r=`...)
+		text = strconv.AppendUint(text, uint64(l.Remaining), 10)
+		text = append(text, ";t="...)
+		text = strconv.AppendInt(text, untilReset(l, now), 10)
+		if uint64(l.Remaining)*uint64(tightest.Limit) < uint64(tightest.Remaining)*uint64(l.Limit) {
+			tightest = l
+		}
+	}
+	b.text = text
+	b.header(headerLimit)
+	b.number(headerXLimit, int64(tightest.Limit))
+	b.number(headerXLeft, int64(tightest.Remaining))
+	b.number(headerXReset, untilReset(tightest, now))
+}
+
+func untilReset(l *gate.LimitState, now time.Time) int64 {
+	if !l.Resets.After(now) {
+		return 0
+	}
+	return secondsUp(l.Resets.Sub(now))
+}
+
+func (b *reply) makeBody(v *gate.Verdict, explain bool) {
+	text := append(b.body[:0], `{"valid":`...)
+	text = strconv.AppendBool(text, v.Code == models.Valid)
+	if v.Code != models.Valid {
+		text = append(text, `,"error":`...)
+		text = appendJSONString(text, verdictMessage(v))
+	}
+	text = append(text, `,"code":"`...)
+	text = append(text, v.Code...)
+	text = append(text, `","request_id":"`...)
+	text = v.RequestID.AppendTo(text)
+	text = append(text, '"')
+	if v.Code == models.Valid {
+		text = append(text, `,"key":`...)
+		text = appendKey(text, &v.Key)
+	}
+	if v.Code == models.Valid || v.Code.IsQuota() {
+		text = append(text, `,"quotas":`...)
+		text = appendQuotas(text, &v.Quotas)
+	}
+	if v.Code == models.Valid {
+		text = append(text, `,"credits":`...)
+		text = strconv.AppendInt(text, v.Credits, 10)
+	}
+	if explain {
+		checks, _ := json.Marshal(gate.Explain(v)) // texts alone: it cannot fail
+		text = append(append(text, `,"checks":`...), checks...)
+	}
+	b.body = append(text, "}\n"...)
+}
+
+// verdictMessage is the reply's error. Of a limit it says which kind.
+func verdictMessage(v *gate.Verdict) string {
+	if v.Code == models.RateLimited {
+		if v.Limit == time.Minute {
+			return "You exceeded the per-minute rate limit on your subscription"
+		}
+		return "You exceeded the per-second rate limit on your subscription"
+	}
+	return v.Code.Message()
+}
+
+func appendKey(text []byte, k *models.GateKey) []byte {
+	text = append(text, `{"id":`...)
+	text = strconv.AppendInt(text, k.KeyID, 10)
+	text = append(text, `,"name":"`...)
+	text = append(text, k.Name...) // letters, digits and _
+	text = append(text, `","type":"`...)
+	text = append(text, k.Type...)
+	text = append(text, `","category":`...)
+	text = appendJSONString(text, k.Category)
+	text = append(text, `,"version":`...)
+	text = strconv.AppendInt(text, int64(k.Version), 10)
+	text = append(text, `,"expires_at":`...)
+	return append(appendTime(text, k.ExpiresAt), '}')
+}
+
+func appendQuotas(text []byte, quotas *[models.QuotaCount]gate.QuotaState) []byte {
+	text = append(text, '{')
+	first := true
+	var resets []byte // as it was written last: mostly all are the same
+	for i := range quotas {
+		q := &quotas[i]
+		if q.Limit == 0 {
+			continue
+		}
+		if !first {
+			text = append(text, ',')
+		}
+		text = append(text, '"')
+		text = append(text, models.Quota(i).String()...)
+		text = append(text, `":{"limit":`...)
+		text = strconv.AppendInt(text, q.Limit, 10)
+		text = append(text, `,"remaining":`...)
+		text = strconv.AppendInt(text, q.Remaining, 10)
+		text = append(text, `,"resets_at":`...)
+		if begin := len(text); i > 0 && !first && q.Resets.Equal(quotas[i-1].Resets) && quotas[i-1].Limit != 0 {
+			text = append(text, resets...)
+		} else {
+			text = appendTime(text, q.Resets)
+			resets = text[begin:len(text):len(text)]
+		}
+		text = append(text, '}')
+		first = false
+	}
+	return append(text, '}')
+}
+
+// appendTime writes a moment as RFC 3339 in UTC, or null for the zero time.
+func appendTime(text []byte, t time.Time) []byte {
+	if t.IsZero() {
+		return append(text, "null"...)
+	}
+	text = append(text, '"')
+	text = t.UTC().AppendFormat(text, "2006-01-02T15:04:05.999Z07:00")
+	return append(text, '"')
+}
+
+// appendJSONString writes a text as JSON does. Texts without special characters, nearly all, are copied.
+func appendJSONString(text []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c >= 0x7f || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+			quoted, _ := json.Marshal(s) // a text: it cannot fail
+			return append(text, quoted...)
+		}
+	}
+	text = append(text, '"')
+	text = append(text, s...)
+	return append(text, '"')
+}

@@ -1,0 +1,33 @@
+package models
+
+import (
+	"context"
+	"net/http"
+)
+
+// GateProject is what the gate needs of a project.
+type GateProject struct {
+	ID          int64
+	Slug        string
+	Limits      PlanFigures // of its plan with its overrides
+	QuotaStatus int         // with which a request over a quota is rejected: 401, or 429 where the project chose so
+}
+
+// The statuses that a project can choose for requests over a quota.
+const (
+	QuotaStatusDefault = http.StatusUnauthorized
+	QuotaStatusTooMany = http.StatusTooManyRequests
+)
+
+// GateProject finds a project by slug or id, or [CodeNotFound].
+func (s *Store) GateProject(ctx context.Context, ref string) (*GateProject, error) {
+	project, err := s.Project(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	plan, err := s.ProjectPlan(ctx, project)
+	if err != nil {
+		return nil, err
+	}
+	return &GateProject{ID: project.ID, Slug: project.Slug, Limits: plan.Figures, QuotaStatus: project.QuotaStatus}, nil
+}
