@@ -79,7 +79,8 @@ type counts struct {
 	failures                 int // attempts to write that failed since the last that did not
 	since                    time.Time
 	reason                   string
-	unkept                   bool // the spool does not take rows either
+	unkept                   bool   // the spool does not take rows either
+	spoolReason              string // why, where there is more to say than that there is none
 }
 
 // done is how many of this process's own rows are settled. What an earlier process left goes before them.
@@ -293,8 +294,12 @@ func (r *Recorder) State() RecorderState {
 	if c.failures < 2 {
 		return RecorderState{}
 	}
+	reason := c.reason
+	if c.unkept && c.spoolReason != "" && c.spoolReason != reason {
+		reason += ", and " + c.spoolReason
+	}
 	return RecorderState{
-		Behind: true, Reason: c.reason, Since: c.since, Waiting: int(c.added - c.settled), SpoolBytes: c.spoolBytes,
+		Behind: true, Reason: reason, Since: c.since, Waiting: int(c.added - c.settled), SpoolBytes: c.spoolBytes,
 		Refusing: c.unkept && r.Durability == DurabilitySync, Dropped: c.dropped - c.droppedBefore,
 	}
 }

@@ -2,6 +2,8 @@ package gate
 
 import (
 	"context"
+	"errors"
+	"syscall"
 	"time"
 
 	"github.com/claviger/claviger/models"
@@ -225,7 +227,10 @@ func (r *Recorder) spill(now time.Time) {
 			}
 		}
 		r.mu.Lock()
-		r.counts.unkept = true
+		r.counts.unkept, r.counts.spoolReason = true, ""
+		if errors.As(err, new(syscall.Errno)) {
+			r.counts.spoolReason = models.WhyNotWritten(err)
+		}
 		r.mu.Unlock()
 		return
 	}
