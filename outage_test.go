@@ -37,7 +37,8 @@ func TestWhileTheDatabaseIsAwayKnownKeysAreAnsweredAndNoRequestIsLost(t *testing
 			t.Run(name+", "+durability, func(t *testing.T) {
 				t.Parallel()
 				proxy := testkit.NewProxy(t, testkit.Postgres(t))
-				i := newInstance(t, proxy.URL).with("CLAVIGER_LOG_DURABILITY=" + durability)
+				metricsAddr := freeAddr(t)
+				i := newInstance(t, proxy.URL).with("CLAVIGER_LOG_DURABILITY="+durability, "CLAVIGER_METRICS_ADDR="+metricsAddr)
 				const project = "first"
 				s := i.setup("--email", "ada@example.com", "--project", project)
 				p := i.serve()
@@ -57,7 +58,17 @@ func TestWhileTheDatabaseIsAwayKnownKeysAreAnsweredAndNoRequestIsLost(t *testing
 				proxy.All(testkit.Open)
 				eventually(t, "the process to be ready again", func() bool { return p.get("/readyz").Status == http.StatusOK })
 				answers := load.stop()
-				p.stop() // writes what waits
+				for ended := time.Now(); ; time.Sleep(100 * time.Millisecond) {
+					metrics := ask(t, http.MethodGet, "http://"+metricsAddr+"/metrics", "").Body
+					if strings.Contains(metrics, "claviger_recorder_waiting_rows 0\n") {
+						t.Logf("%s later all rows were written", time.Since(ended))
+						break
+					}
+					if time.Since(ended) > patience+3*outage(t) {
+						t.Fatal("rows still wait")
+					}
+				}
+				p.stop()
 				i.wantEachOnce(s.ProjectID, answers)
 				if during == 0 || most > mostMemory && !raced() {
 					t.Errorf("meanwhile %d requests were answered, and the process occupied up to %d MB", during, most)

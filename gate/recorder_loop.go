@@ -16,10 +16,15 @@ const (
 	gatherFor = 25 * time.Millisecond
 	slowBatch = 50 * time.Millisecond
 	slowSync  = 500 * time.Millisecond
+	// gatherSpool is how long rows are gathered in sync mode while the spool is being emptied, so that the database, which
+	// takes one batch after the other, overtakes what comes.
+	gatherSpool = 10 * time.Millisecond
 	// writeTimeout ends an attempt to write a batch; it is then tried again.
 	writeTimeout          = 10 * time.Second
 	firstRetry, lastRetry = 20 * time.Millisecond, time.Second
-	closeRetries          = 3
+	// Where the spool is not empty at the end, this many failures or this time later it is left to the next start.
+	closeRetries = 3
+	closeTime    = 3 * time.Second
 	// spoolRetry is how soon a spool that failed is tried again.
 	spoolRetry = 100 * time.Millisecond
 )
@@ -50,12 +55,12 @@ func (r *Recorder) run() {
 	defer close(r.flights)
 	defer r.closeSpool()
 	timer := time.NewTimer(0)
-	hurry, closing := r.hurry, false
+	hurry, closing := r.hurry, time.Time{} // since when
 	for {
-		due := r.step(time.Now(), closing)
-		if closing && r.finished() {
+		if !closing.IsZero() && r.finished(closing) {
 			return
 		}
+		due := r.step(time.Now(), !closing.IsZero())
 		var alarm <-chan time.Time
 		if !due.IsZero() {
 			timer.Reset(time.Until(due))
@@ -67,17 +72,19 @@ func (r *Recorder) run() {
 		case err := <-r.landed:
 			r.land(err)
 		case <-hurry:
-			hurry, closing = nil, true
+			hurry, closing = nil, time.Now()
 		}
 	}
 }
 
-// finished tells whether all rows are where they outlive the process. What is in the spool is left there only where the
-// database has not taken it several times.
-func (r *Recorder) finished() bool {
+// finished tells whether all rows are where they outlive the process.
+func (r *Recorder) finished(closing time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.loop.flight == nil && len(r.queue) == 0 && (r.counts.spooledRows == 0 || r.counts.failures > closeRetries)
+	if len(r.queue) > 0 || r.loop.flight != nil {
+		return false
+	}
+	return r.counts.spooledRows == 0 || r.counts.failures > closeRetries || time.Since(closing) > closeTime
 }
 
 // step begins what is due, and gives the time at which something will be: zero where nothing waits for a time.
@@ -89,18 +96,18 @@ func (r *Recorder) step(now time.Time, closing bool) (due time.Time) {
 		}
 	}
 	r.mu.Lock()
-	waits, behind := len(r.queue) > 0, r.counts.failures > 0 || r.counts.spooledRows > 0
+	waits, failing, spooling := len(r.queue) > 0, r.counts.failures > 0, r.counts.spooledRows > 0
 	var opened time.Time
 	if waits {
 		opened = r.queue[0].opened
 	}
 	r.mu.Unlock()
 	if waits {
-		if due = r.spillTime(opened, behind, closing); !now.Before(due) {
+		if due = r.spillTime(opened, failing, spooling, closing); !now.Before(due) {
 			r.spill(now)
 			due = l.spillAt
 		}
-		if l.flight == nil && !behind {
+		if l.flight == nil && !failing && !spooling {
 			due = earlier(due, opened.Add(gatherFor))
 		}
 	}
@@ -137,17 +144,19 @@ func (r *Recorder) next(now time.Time, closing bool) *batch {
 	return b
 }
 
-// spillTime is when the rows in memory go to the spool, where the oldest came at opened. behind is that the database
-// failed, or that older ones are in the spool already.
-func (r *Recorder) spillTime(opened time.Time, behind, closing bool) time.Time {
+// spillTime is when the rows in memory go to the spool, where the oldest came at opened: soon where the database fails, or
+// where older ones are in the spool.
+func (r *Recorder) spillTime(opened time.Time, failing, spooling, closing bool) time.Time {
 	limit := slowBatch
 	switch sync := r.Durability == DurabilitySync; {
-	case behind && (sync || closing):
+	case failing && (sync || closing):
 		limit = 0
-	case behind:
-		limit = gatherFor
+	case sync && spooling:
+		limit = gatherSpool
 	case sync:
 		limit = slowSync
+	case failing || spooling:
+		limit = gatherFor
 	}
 	if at := opened.Add(limit); at.After(r.loop.spillAt) {
 		return at
