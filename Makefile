@@ -1,5 +1,5 @@
 # The development loop. CONTRIBUTING.md says what each is for.
-.PHONY: build generate dev test fuzz check
+.PHONY: build generate dev test fuzz bench check
 
 build: generate
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o claviger .
@@ -25,6 +25,10 @@ test:
 fuzz:
 	go test -run '^$$' -fuzz FuzzParseSecret -fuzztime 30s ./models
 	go test -run '^$$' -fuzz FuzzValidateBody -fuzztime 30s ./handlers
+
+# Every figure beside its baseline: bench/README.md. BENCH="-short" is about a minute.
+bench:
+	go run ./bench $(BENCH)
 
 # What CI runs.
 check:

@@ -22,6 +22,7 @@ var mayImport = map[string][]string{
 	"internal/demo":    {"models"},
 	"internal/testkit": {"models", "gate", "web", "handlers"},
 	"e2e":              {},
+	"bench":            {"models", "internal/config"},
 }
 
 // onlyIn names libraries that must not spread.

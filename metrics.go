@@ -3,6 +3,7 @@ package main
 import (
 	"net/http"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -19,12 +20,32 @@ func newDurations() prometheus.Histogram {
 	})
 }
 
-// metricsHandler gives the metrics of this process in Prometheus form.
-func metricsHandler(g *gate.Gate, durations prometheus.Collector, queries *atomic.Uint64) http.Handler {
+// effects measures how long it takes from a change to its effect in this process, in seconds.
+type effects struct{ *prometheus.HistogramVec }
+
+func newEffects() effects {
+	return effects{prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name:    "claviger_change_effect_seconds",
+		Help:    "Time from a change to its effect here, by whether this process made it or another one, by whose clock it began.",
+		Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5},
+	}, []string{"origin"})}
+}
+
+func (e effects) observe(took time.Duration, remote bool) {
+	origin := "local"
+	if remote {
+		origin = "remote"
+	}
+	e.WithLabelValues(origin).Observe(took.Seconds())
+}
+
+// metricsHandler gives the metrics of this process in Prometheus form: those measured elsewhere, and those of the gate.
+func metricsHandler(g *gate.Gate, measured []prometheus.Collector, queries *atomic.Uint64) http.Handler {
 	registry := prometheus.NewRegistry()
+	registry.MustRegister(measured...)
 	registry.MustRegister(
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		durations, gateMetrics{g},
+		gateMetrics{g},
 		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "claviger_database_statements_total", Help: "Statements sent to the database."},
 			func() float64 { return float64(queries.Load()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
@@ -47,11 +68,14 @@ var (
 	spoolDesc    = prometheus.NewDesc("claviger_recorder_spooled_bytes", "Size of the rows that wait in the spool.", nil, nil)
 	lagDesc      = prometheus.NewDesc("claviger_recorder_lag_seconds", "Age of the oldest row that is not in the database yet.", nil, nil)
 	rowsDesc     = prometheus.NewDesc("claviger_recorder_rows_total", "Rows of the request log by what became of them.", []string{"outcome"}, nil)
+	hearsDesc    = prometheus.NewDesc("claviger_changes_heard", "1 while changes of other processes are told here, or there are none; 0 while keys are read again instead.", nil, nil)
 	retriesDesc  = prometheus.NewDesc("claviger_recorder_retries_total", "Attempts to write rows that failed and were repeated.", nil, nil)
 )
 
 func (gateMetrics) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{verdictsDesc, hitsDesc, waitingDesc, spooledDesc, spoolDesc, lagDesc, rowsDesc, retriesDesc} {
+	for _, d := range []*prometheus.Desc{
+		verdictsDesc, hitsDesc, waitingDesc, spooledDesc, spoolDesc, lagDesc, rowsDesc, hearsDesc, retriesDesc,
+	} {
 		out <- d
 	}
 }
@@ -69,6 +93,11 @@ func (m gateMetrics) Collect(out chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, value float64) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value)
 	}
+	hears := 0.0
+	if stats.Hears {
+		hears = 1
+	}
+	gauge(hearsDesc, hears)
 	gauge(waitingDesc, float64(stats.Recorder.Waiting))
 	gauge(spooledDesc, float64(stats.Recorder.SpooledRows))
 	gauge(spoolDesc, float64(stats.Recorder.SpoolBytes))

@@ -36,6 +36,12 @@ func TestMetricsCountVerdictsOnTheirOwnAddress(t *testing.T) {
 				t.Errorf("the metrics do not say %s:\n%s", line, text)
 			}
 		}
+		eventually(t, "changes of other processes to arrive", func() bool { return strings.Contains(metrics(), "claviger_changes_heard 1\n") })
+		label := ask(t, http.MethodPost, p.URL+"/projects/"+s.Project+"/categories", "name=label",
+			"Content-Type", "application/x-www-form-urlencoded", "Sec-Fetch-Site", "same-origin", "Cookie", p.signIn(s.Email, s.Password))
+		if line := `claviger_change_effect_seconds_count{origin="local"} 1`; label.Status != http.StatusSeeOther || !strings.Contains(metrics(), line+"\n") {
+			t.Errorf("after a change that gave %d the metrics do not say %s", label.Status, line)
+		}
 		eventually(t, "the row to be counted as written", func() bool {
 			return strings.Contains(metrics(), `claviger_recorder_rows_total{outcome="written"} 1`+"\n")
 		})

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"github.com/gofrs/flock"
 	"github.com/labstack/echo/v4"
 	"github.com/labstack/echo/v4/middleware"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/claviger/claviger/gate"
 	"github.com/claviger/claviger/handlers"
@@ -31,9 +33,6 @@ const (
 	writeTime = 10 * time.Second
 	// leftTime is how long rows that an earlier process left may take before requests are answered.
 	leftTime = 30 * time.Second
-	// otherProcesses is how soon a process sees what another one on the same Postgres changed: half of the second that
-	// is promised, so that a look-up still fits in.
-	otherProcesses = 500 * time.Millisecond
 )
 
 // serve runs the service until ctx ends. whenReady, if any, runs once requests are answered.
@@ -65,11 +64,12 @@ func serve(ctx context.Context, c config.Config, log *slog.Logger, out io.Writer
 	}
 	defer store.Close()
 
-	options := gate.Options{Log: log, Durability: gate.Durability(c.LogDurability), Spool: c.Data}
-	if store.Dialect() == "postgres" {
-		options.MaxAge = otherProcesses
-	}
-	g := gate.New(store, secrets.Pepper, options)
+	effects := newEffects()
+	g := gate.New(store, secrets.Pepper, gate.Options{
+		Log: log, Shared: store.Dialect() == "postgres", Effects: effects.observe,
+		Durability: gate.Durability(c.LogDurability), Spool: c.Data,
+	})
+	defer listenToOthers(store, g)()
 	writeWhatWasLeft(ctx, g, log)
 	ids, err := store.NewRequestIDs(ctx)
 	if err != nil {
@@ -95,7 +95,7 @@ func serve(ctx context.Context, c config.Config, log *slog.Logger, out io.Writer
 	ended := make(chan error, 2)
 	go func() { ended <- server.Serve(listener) }()
 	if metricsListener != nil {
-		metrics := &http.Server{Handler: metricsHandler(g, h.Durations, &queries), ReadHeaderTimeout: 10 * time.Second}
+		metrics := &http.Server{Handler: metricsHandler(g, []prometheus.Collector{h.Durations, effects}, &queries), ReadHeaderTimeout: 10 * time.Second}
 		defer metrics.Close()
 		go func() { ended <- metrics.Serve(metricsListener) }()
 	}
@@ -132,6 +132,17 @@ func writeWhatWasLeft(ctx context.Context, g *gate.Gate, log *slog.Logger) {
 				cancel()
 			}
 		}
+	}
+}
+
+// listenToOthers tells the gate what other processes on the same database change, until stop is called.
+func listenToOthers(store *models.Store, g *gate.Gate) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var listening sync.WaitGroup
+	listening.Go(func() { store.Listen(ctx, g) })
+	return func() {
+		cancel()
+		listening.Wait()
 	}
 }
 

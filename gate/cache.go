@@ -15,21 +15,17 @@ const (
 	shards = 64
 	// unknownFor is how long "there is no such thing" is believed without asking again.
 	unknownFor = 2 * time.Second
-	// loadTimeout ends a look-up that the database does not answer.
+	// loadTimeout ends a look-up that the database does not answer, of something that is not known from before.
 	loadTimeout = 5 * time.Second
 )
 
 // cache keeps what was read from the database by its name K. A hit takes the read lock of one shard; a miss is one
 // look-up, however many ask at once. Values are shared and must not be changed.
 type cache[K comparable, V any] struct {
-	load   func(context.Context, K) (*V, error) // nil value: there is none
-	text   func(K) string
-	now    func() time.Time
-	limit  int           // entries for each shard, of known and of unknown names apart
-	maxAge time.Duration // after which a known value is read again; 0 is never
-	// unknownFor is how long "there is no such thing" is believed: no longer than a known value is, so that what another
-	// process makes is seen as soon as what it changes.
-	unknownFor time.Duration
+	load  func(context.Context, K) (*V, error) // nil value: there is none
+	text  func(K) string
+	limit int // entries for each shard, of known and of unknown names apart
+	trust *trust
 
 	// epoch grows with every forget. A look-up that was under way at the time may have read what was before the
 	// change: its result is not kept, and nobody who asks after the change waits for it.
@@ -44,87 +40,92 @@ type cache[K comparable, V any] struct {
 type cacheShard[K comparable, V any] struct {
 	mu      sync.RWMutex
 	known   map[K]cached[V]
-	unknown map[K]time.Time // until when
+	unknown map[K]int64 // moments at which their look-ups began
 }
 
 type cached[V any] struct {
-	value *V
-	until time.Time // zero: for good
+	value  *V
+	readAt int64 // the moment at which the look-up began
 }
 
 // newCache makes a cache of at most about limit entries.
-func newCache[K comparable, V any](limit int, maxAge time.Duration, now func() time.Time,
-	text func(K) string, load func(context.Context, K) (*V, error)) *cache[K, V] {
-	c := &cache[K, V]{
-		load: load, text: text, now: now, limit: max(1, limit/shards), maxAge: maxAge, unknownFor: unknownFor, seed: maphash.MakeSeed(),
-	}
-	if maxAge > 0 {
-		c.unknownFor = min(unknownFor, maxAge)
-	}
+func newCache[K comparable, V any](limit int, trust *trust, text func(K) string, load func(context.Context, K) (*V, error)) *cache[K, V] {
+	c := &cache[K, V]{load: load, text: text, limit: max(1, limit/shards), trust: trust, seed: maphash.MakeSeed()}
 	for i := range c.shard {
-		c.shard[i].known, c.shard[i].unknown = map[K]cached[V]{}, map[K]time.Time{}
+		c.shard[i].known, c.shard[i].unknown = map[K]cached[V]{}, map[K]int64{}
 	}
 	return c
 }
 
-// get gives the value of k, nil where there is none.
+// get gives the value of k, nil where there is none. Where the database cannot be asked, what was known is still given.
 func (c *cache[K, V]) get(ctx context.Context, k K) (*V, error) {
 	shard := &c.shard[maphash.Comparable(c.seed, k)%shards]
-	if value, found := shard.get(k, c.now); found {
+	value, fresh := c.look(shard, k)
+	if fresh || value != nil && !c.trust.mayAsk() {
 		c.hits.Add(1)
 		return value, nil
 	}
 	c.misses.Add(1)
 	epoch := c.epoch.Load()
 	loaded, err, _ := c.flights.Do(c.text(k)+"@"+strconv.FormatUint(epoch, 36), func() (any, error) {
+		if value, fresh := c.look(shard, k); fresh { // the look-up that this one just missed to wait for
+			return value, nil
+		}
 		// One caller loads for all: its own cancellation must not fail the others.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadTimeout)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.trust.timeout(value != nil))
 		defer cancel()
+		readAt := c.trust.moment()
 		value, err := c.load(ctx, k)
+		c.trust.asked(err)
 		if err == nil {
-			c.keep(shard, k, value, epoch)
+			c.keep(shard, k, value, readAt, epoch)
 		}
 		return value, err
 	})
 	if err != nil {
+		if value != nil {
+			return value, nil
+		}
 		return nil, err
 	}
 	return loaded.(*V), nil
 }
 
-func (s *cacheShard[K, V]) get(k K, now func() time.Time) (value *V, found bool) {
-	s.mu.RLock()
-	entry, known := s.known[k]
-	until, unknown := s.unknown[k]
-	s.mu.RUnlock()
+// look gives what is known of k, and whether it may be believed without asking: also that there is none.
+func (c *cache[K, V]) look(shard *cacheShard[K, V], k K) (value *V, fresh bool) {
+	shard.mu.RLock()
+	entry, known := shard.known[k]
+	unknownAt, unknown := shard.unknown[k]
+	shard.mu.RUnlock()
 	if known {
-		return entry.value, entry.until.IsZero() || now().Before(entry.until)
+		return entry.value, c.trust.fresh(entry.readAt)
 	}
-	return nil, unknown && now().Before(until)
+	return nil, unknown && c.trust.fresh(unknownAt) && c.trust.moment()-unknownAt < unknownFor.Milliseconds()
 }
 
-func (c *cache[K, V]) keep(shard *cacheShard[K, V], k K, value *V, epoch uint64) {
+func (c *cache[K, V]) keep(shard *cacheShard[K, V], k K, value *V, readAt int64, epoch uint64) {
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
 	if c.epoch.Load() != epoch {
 		return
 	}
 	if value == nil {
-		makeRoom(shard.unknown, c.limit)
-		shard.unknown[k] = c.now().Add(c.unknownFor)
+		delete(shard.known, k)
+		makeRoom(shard.unknown, c.limit, k)
+		shard.unknown[k] = readAt
 		return
 	}
 	delete(shard.unknown, k)
-	makeRoom(shard.known, c.limit)
-	entry := cached[V]{value: value}
-	if c.maxAge > 0 {
-		entry.until = c.now().Add(c.maxAge)
-	}
-	shard.known[k] = entry
+	makeRoom(shard.known, c.limit, k)
+	shard.known[k] = cached[V]{value, readAt}
 }
 
-// makeRoom drops an arbitrary entry where m is full. Which one does not matter for what is answered, only for how soon.
-func makeRoom[K comparable, V any](m map[K]V, limit int) {
+// makeRoom drops an arbitrary entry where m is full and has none of the name. Which one does not matter for what is answered,
+// only for how soon.
+func makeRoom[K comparable, V any](m map[K]V, limit int, name K) {
+	if _, there := m[name]; there {
+		return
+	}
 	for k := range m {
 		if len(m) < limit {
 			return

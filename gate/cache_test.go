@@ -63,10 +63,13 @@ func get(t *testing.T, c *cache[int, string], k int) string {
 
 func all(*string) bool { return true }
 
+// alone is the trust of the only process.
+func alone() *trust { return newTrust(false, time.Now) }
+
 func TestAHitAsksNoDatabase(t *testing.T) {
 	table := newTable()
 	table.set(1, "one")
-	c := newCache(1000, 0, time.Now, strconv.Itoa, table.load)
+	c := newCache(1000, alone(), strconv.Itoa, table.load)
 	for range 10 {
 		if got := get(t, c, 1); got != "one" {
 			t.Fatalf("got %q", got)
@@ -79,7 +82,7 @@ func TestAHitAsksNoDatabase(t *testing.T) {
 
 func TestAnUnknownNameIsRememberedBriefly(t *testing.T) {
 	table, clock := newTable(), &moment{at: time.Unix(0, 0)}
-	c := newCache(1000, 0, clock.now, strconv.Itoa, table.load)
+	c := newCache(1000, newTrust(false, clock.now), strconv.Itoa, table.load)
 	get(t, c, 1)
 	get(t, c, 1)
 	if n := table.loads.Load(); n != 1 {
@@ -92,21 +95,10 @@ func TestAnUnknownNameIsRememberedBriefly(t *testing.T) {
 	}
 }
 
-func TestAnUnknownNameIsBelievedNoLongerThanAKnownOne(t *testing.T) {
-	table, clock := newTable(), &moment{at: time.Unix(0, 0)}
-	c := newCache(1000, time.Second/2, clock.now, strconv.Itoa, table.load)
-	get(t, c, 1)
-	table.set(1, "made by another process")
-	clock.at = clock.at.Add(time.Second / 2)
-	if got := get(t, c, 1); got == "" {
-		t.Error("what another process made is not seen in time")
-	}
-}
-
 func TestManyAtOnceCauseOneLookUp(t *testing.T) {
 	table := newTable()
 	table.set(1, "one")
-	c := newCache(1000, 0, time.Now, strconv.Itoa, table.load)
+	c := newCache(1000, alone(), strconv.Itoa, table.load)
 	entered, hold := make(chan struct{}), make(chan struct{})
 	var once sync.Once
 	table.before = func() { once.Do(func() { close(entered) }); <-hold }
@@ -130,7 +122,7 @@ func TestManyAtOnceCauseOneLookUp(t *testing.T) {
 func TestAfterForgetNobodyGetsWhatWasBefore(t *testing.T) {
 	table := newTable()
 	table.set(1, "old")
-	c := newCache(1000, 0, time.Now, strconv.Itoa, table.load)
+	c := newCache(1000, alone(), strconv.Itoa, table.load)
 
 	// A look-up reads the old value and is held up; meanwhile the value changes and is forgotten.
 	read, hold := make(chan struct{}), make(chan struct{})
@@ -163,7 +155,7 @@ func TestForgetDropsWhatMatchesAndAllUnknown(t *testing.T) {
 	table := newTable()
 	table.set(1, "one")
 	table.set(2, "two")
-	c := newCache(1000, 0, time.Now, strconv.Itoa, table.load)
+	c := newCache(1000, alone(), strconv.Itoa, table.load)
 	get(t, c, 1)
 	get(t, c, 2)
 	get(t, c, 3)
@@ -180,25 +172,9 @@ func TestForgetDropsWhatMatchesAndAllUnknown(t *testing.T) {
 	}
 }
 
-func TestAKnownValueIsReadAgainAtItsMaxAge(t *testing.T) {
-	table, clock := newTable(), &moment{at: time.Unix(0, 0)}
-	table.set(1, "old")
-	c := newCache(1000, time.Second, clock.now, strconv.Itoa, table.load)
-	get(t, c, 1)
-	table.set(1, "new") // by another process: nobody calls forget
-	clock.at = clock.at.Add(time.Second - 1)
-	if got := get(t, c, 1); got != "old" {
-		t.Errorf("got %q", got)
-	}
-	clock.at = clock.at.Add(1)
-	if got := get(t, c, 1); got != "new" {
-		t.Errorf("got %q", got)
-	}
-}
-
 func TestTheCacheIsBounded(t *testing.T) {
 	table := newTable()
-	c := newCache(640, 0, time.Now, strconv.Itoa, table.load)
+	c := newCache(640, alone(), strconv.Itoa, table.load)
 	for i := range 10_000 {
 		if i%2 == 0 {
 			table.set(i, "x")
@@ -217,7 +193,7 @@ func TestTheCacheIsBounded(t *testing.T) {
 
 func TestAFailedLookUpIsNotRemembered(t *testing.T) {
 	fail := errors.New("away")
-	c := newCache(1000, 0, time.Now, strconv.Itoa, func(_ context.Context, k int) (*string, error) {
+	c := newCache(1000, alone(), strconv.Itoa, func(_ context.Context, k int) (*string, error) {
 		if err := fail; err != nil {
 			return nil, err
 		}
@@ -234,7 +210,7 @@ func TestAFailedLookUpIsNotRemembered(t *testing.T) {
 }
 
 func TestOneCallersCancellationFailsNobodyElse(t *testing.T) {
-	c := newCache(1000, 0, time.Now, strconv.Itoa, func(ctx context.Context, k int) (*string, error) {
+	c := newCache(1000, alone(), strconv.Itoa, func(ctx context.Context, k int) (*string, error) {
 		v := "v"
 		return &v, ctx.Err()
 	})

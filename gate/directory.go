@@ -123,6 +123,12 @@ func (d *directory) look(shard *directoryShard, digest models.Digest) (key model
 func (d *directory) read(ctx context.Context, shard *directoryShard, digest models.Digest, known bool) (*models.GateKey, error) {
 	changes := d.changes.all.Load()
 	loaded, err, _ := d.flights.Do(string(digest[:])+strconv.FormatUint(changes, 36), func() (any, error) {
+		// Another look-up may have ended between the look of this caller and its turn.
+		if key, state := d.look(shard, digest); state == hit {
+			return &key, nil
+		} else if state == hitUnknown {
+			return (*models.GateKey)(nil), nil
+		}
 		// One caller loads for all: its own cancellation must not fail the others.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.trust.timeout(known))
 		defer cancel()
@@ -151,7 +157,7 @@ func (d *directory) keep(shard *directoryShard, digest models.Digest, key *model
 		if indexed {
 			shard.drop(prefix(digest), i)
 		}
-		makeRoom(shard.unknown, d.limit)
+		makeRoom(shard.unknown, d.limit, digest)
 		shard.unknown[digest] = absence{readAt, changes}
 		return
 	}

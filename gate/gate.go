@@ -20,9 +20,12 @@ type Options struct {
 	Log *slog.Logger     // slog.Default
 	// MaxKeys bounds how many keys are kept in memory, with their meters; 1,000,000.
 	MaxKeys int
-	// MaxAge is after how long a key is read again although nothing said that it changed. It is how changes that other
-	// processes made arrive; 0 (never) is right where there is one process.
-	MaxAge time.Duration
+	// Shared says that other processes change the same database. What was read is then believed for good only while
+	// [Gate.Heard] says that their changes are told.
+	Shared bool
+	// Effects is told of each change that has taken effect here: how long that took from the change on, and whether
+	// another process made it. May be nil.
+	Effects func(took time.Duration, remote bool)
 	// Durability is when a request is answered; [DurabilityBatch].
 	Durability Durability
 	// Spool is the folder in which rows wait while the database does not take them; empty: they wait in memory alone.
@@ -32,6 +35,10 @@ type Options struct {
 // Gate answers whether requests may pass. It is safe for use by many goroutines.
 type Gate struct {
 	now      func() time.Time
+	log      *slog.Logger
+	effects  func(took time.Duration, remote bool)
+	trust    *trust
+	wasDeaf  atomic.Bool // for the log alone
 	pepper   models.Pepper
 	recorder *Recorder
 	// durability says whether an answer waits for the recorder.
@@ -70,12 +77,13 @@ func New(store Store, pepper models.Pepper, o Options) *Gate {
 		o.MaxKeys = 1_000_000
 	}
 	digestText := func(d models.Digest) string { return string(d[:]) }
+	trust := newTrust(o.Shared, o.Now)
 	g := &Gate{
-		now: o.Now, pepper: pepper, uses: newTokenUses(store.TouchServiceToken, o.Log),
+		now: o.Now, log: o.Log, effects: o.Effects, trust: trust, pepper: pepper, uses: newTokenUses(store.TouchServiceToken, o.Log),
 		durability: o.Durability, recorder: NewRecorder(RecorderOptions{
 			Write: store.WriteRequestLogs, Durability: o.Durability, Folder: o.Spool, Now: o.Now, Log: o.Log,
 		}),
-		projects: newCache(10_000, o.MaxAge, o.Now, func(ref string) string { return ref },
+		projects: newCache(10_000, trust, func(ref string) string { return ref },
 			func(ctx context.Context, ref string) (*Project, error) {
 				project, err := store.GateProject(ctx, ref)
 				if models.IsNotFound(err) {
@@ -86,9 +94,9 @@ func New(store Store, pepper models.Pepper, o Options) *Gate {
 				}
 				return newProject(project), nil
 			}),
-		keys:     newDirectory(o.MaxKeys, newTrust(o.MaxAge > 0, o.Now), store.FindKey),
+		keys:     newDirectory(o.MaxKeys, trust, store.FindKey),
 		windows:  newWindows(maxWindows, o.Now()),
-		tokens:   newCache(10_000, o.MaxAge, o.Now, digestText, loadToken(store.FindServiceToken)),
+		tokens:   newCache(10_000, trust, digestText, loadToken(store.FindServiceToken)),
 		verdicts: map[models.Code]*atomic.Uint64{},
 	}
 	for _, code := range models.Codes() {
@@ -294,23 +302,6 @@ func (g *Gate) record(r *Request, v *Verdict, origin Origin) Ticket {
 	})
 }
 
-// Forget makes the next request that has to do with what was changed ask the database. The store calls it after each
-// commit.
-func (g *Gate) Forget(c models.Change) {
-	switch c.Kind {
-	case "key":
-		g.keys.changes.keyChanged(c.ID)
-	case "category": // replies name the label of a key
-		g.keys.changes.projectChanged(c.ProjectID)
-	case "service_token":
-		g.tokens.forget(func(t *gateToken) bool { return t.ID == c.ID })
-	case "project": // one that is new included: its slug may be remembered as unknown
-		g.projects.forget(func(p *Project) bool { return p.ID == c.ID })
-	case "plan":
-		g.projects.forget(func(*Project) bool { return true })
-	}
-}
-
 // Recording says whether the request log is written at this moment.
 func (g *Gate) Recording() RecorderState { return g.recorder.State() }
 
@@ -318,6 +309,7 @@ func (g *Gate) Recording() RecorderState { return g.recorder.State() }
 type Stats struct {
 	Verdicts                       map[models.Code]uint64
 	DirectoryHits, DirectoryMisses uint64
+	Hears                          bool // changes of other processes are told, or there are none
 	Recorder                       RecorderStats
 }
 
@@ -325,7 +317,7 @@ type Stats struct {
 func (g *Gate) Stats() Stats {
 	stats := Stats{
 		Verdicts: make(map[models.Code]uint64, len(g.verdicts)), Recorder: g.recorder.Stats(),
-		DirectoryHits: g.keys.hits.Load(), DirectoryMisses: g.keys.misses.Load(),
+		DirectoryHits: g.keys.hits.Load(), DirectoryMisses: g.keys.misses.Load(), Hears: g.trust.hears(),
 	}
 	for code, n := range g.verdicts {
 		stats.Verdicts[code] = n.Load()

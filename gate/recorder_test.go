@@ -75,7 +75,9 @@ func TestEveryRowIsWrittenOnceAndInOrder(t *testing.T) {
 	r := newRecorder(t, sink)
 	const rows = 3*maxBatch + 17
 	for _, id := range numbered(rows) {
-		r.Add(models.RequestLog{ID: id})
+		if ticket := r.Add(models.RequestLog{ID: id}); ticket.Number != uint64(id) || r.Stored() >= ticket.Number && len(sink.ids()) < int(id) {
+			t.Fatalf("row %d has the ticket %d, stored is %d", id, ticket.Number, r.Stored())
+		}
 	}
 	if err := r.Close(t.Context()); err != nil {
 		t.Fatal(err)

@@ -66,8 +66,8 @@ func (t *trust) heard(since, asked time.Time) {
 // deaf says that changes may be missed from now on, until heard says otherwise.
 func (t *trust) deaf() { t.until.Store(0) }
 
-// hears tells whether changes of other processes arrive.
-func (t *trust) hears() bool { return t.moment() < t.until.Load() }
+// hears tells whether changes of other processes arrive, or there are no other processes.
+func (t *trust) hears() bool { return !t.shared || t.moment() < t.until.Load() }
 
 // mayAsk tells whether to ask the database about something that is known and not fresh. While it does not answer, one caller
 // at a time may, every now and then; the others do better with what they know. Who is told yes calls asked with the outcome.

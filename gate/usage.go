@@ -2,6 +2,7 @@ package gate
 
 import (
 	"context"
+	"time"
 
 	"github.com/claviger/claviger/models"
 )
@@ -31,14 +32,24 @@ func (g *Gate) Usage(ctx context.Context, plain string) (Usage, error) {
 	if u.Code != models.Valid {
 		return u, nil
 	}
-	m := g.meters.lock(key.KeyID)
+	u.Used, err = g.used(ctx, key.KeyID, now, func(m *meter) { g.meters.describe(m, &key.Caps, &u.Quotas, now) })
+	return u, err
+}
+
+// Used is how many requests the key was admitted in each window, and ever. It counts nothing.
+func (g *Gate) Used(ctx context.Context, keyID int64) ([models.QuotaCount]int64, error) {
+	return g.used(ctx, keyID, g.now(), func(*meter) {})
+}
+
+func (g *Gate) used(ctx context.Context, keyID int64, now time.Time, also func(*meter)) (used [models.QuotaCount]int64, err error) {
+	m := g.meters.lock(keyID)
 	defer m.mu.Unlock()
 	if err := g.meters.ready(ctx, m, minuteOf(now)); err != nil {
-		return u, err
+		return used, err
 	}
-	for q := range u.Used {
-		u.Used[q] = m.used(models.Quota(q))
+	for q := range used {
+		used[q] = m.used(models.Quota(q))
 	}
-	g.meters.describe(m, &key.Caps, &u.Quotas, now)
-	return u, nil
+	also(m)
+	return used, nil
 }

@@ -85,7 +85,6 @@ func (h *Handlers) keyItem(k *models.KeyDetails) keys.Item {
 		Prefix: k.Prefix + "_" + secretKindOf(k.Type), Last4: k.Last4, Version: k.Version,
 		CreatedBy: k.CreatorEmail, CreatedAt: k.CreatedAt, RotationDue: k.RotationDue(h.Now()),
 		Platforms: platformNames(k.Restrictions), IOSBundleID: k.IOSBundleID, AndroidPackage: k.AndroidPackage,
-		Total: k.Total, Daily: k.Daily, Weekly: k.Weekly, Monthly: k.Monthly,
 	}
 	if k.ExpiresAt != nil {
 		item.ExpiresAt = *k.ExpiresAt
@@ -163,6 +162,9 @@ func (h *Handlers) key(c echo.Context) error {
 	if p.Versions, p.Retiring, err = h.versions(c, key); err != nil {
 		return err
 	}
+	if p.Quotas, err = h.quotaUse(c, &key.Key); err != nil {
+		return err
+	}
 	if p.Page, err = h.projectPage(c, key.Name, tabKeys); err != nil {
 		return err
 	}
@@ -172,6 +174,27 @@ func (h *Handlers) key(c echo.Context) error {
 	}
 	p.Recent = logEntries(recent.Entries)
 	return web.Render(c, http.StatusOK, keys.Show(p))
+}
+
+// quotaUse is how much of each quota the key has used, as the gate counts.
+func (h *Handlers) quotaUse(c echo.Context, key *models.Key) (list []keys.Quota, err error) {
+	caps := key.Caps()
+	if !caps.Any() {
+		return nil, nil
+	}
+	used, err := h.Gate.Used(c.Request().Context(), key.ID)
+	if err != nil {
+		return nil, err
+	}
+	spans := [models.QuotaCount]string{
+		models.QuotaDaily: "in 24 hours", models.QuotaWeekly: "in 7 days", models.QuotaMonthly: "in 30 days", models.QuotaTotal: "in total",
+	}
+	for q, limit := range caps {
+		if limit > 0 {
+			list = append(list, keys.Quota{Used: used[q], Limit: limit, Span: spans[q]})
+		}
+	}
+	return list, nil
 }
 
 // rotateObstacle says why the key cannot be rotated by who asks, as it is and under the project's plan; "" where it can.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -41,7 +42,7 @@ func TestAQuotaRejectsByItsNameAndSaysWhenItFrees(t *testing.T) {
 	eachApp(t, func(t *testing.T, app *testkit.App) {
 		user, browser := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
-		_, secret := app.Key(project, models.KeyInput{Name: "one", Quotas: models.Quotas{Daily: number(2), Total: number(3)}})
+		key, secret := app.Key(project, models.KeyInput{Name: "one", Quotas: models.Quotas{Daily: number(2), Total: number(3)}})
 
 		for i := range 2 {
 			reply := app.Validate("shop", secret)
@@ -61,6 +62,9 @@ func TestAQuotaRejectsByItsNameAndSaysWhenItFrees(t *testing.T) {
 		seconds, _ := strconv.Atoi(reply.Header.Get("Retry-After"))
 		if wait := resets.Sub(app.Clock.Now()); wait < 24*time.Hour || wait > 24*time.Hour+time.Minute || time.Duration(seconds)*time.Second < wait {
 			t.Errorf("frees in %s, Retry-After %d", wait, seconds)
+		}
+		if page := browser.Get(testkit.KeyPath(project, key)); !strings.Contains(page.Text(), "2 of 2 in 24 hours, 2 of 3 in total") {
+			t.Errorf("the page of the key says %s", page.Text())
 		}
 		// The project may choose 429, and it holds for the next request.
 		browser.Post("/projects/shop/settings", planForm("name", "shop", "key_prefix", "clv", "quota_status", "429"))

@@ -113,7 +113,14 @@ func (s *Store) change(ctx context.Context, chain int64, actor Actor, fn func(c 
 		if err := fn(c); err != nil {
 			return err
 		}
-		return c.saveHead()
+		if err := c.saveHead(); err != nil {
+			return err
+		}
+		made := s.now()
+		for i := range c.done {
+			c.done[i].At = made
+		}
+		return s.notify(tx, c.done)
 	})
 	s.tell(c.done) // also after an error: a commit that seems to have failed may have been stored
 	return err

@@ -82,8 +82,8 @@ func (s *Store) migrations(ctx context.Context) (*goose.Provider, error) {
 	dialect, options := goose.DialectSQLite3, []goose.ProviderOption{}
 	if s.dialect == "postgres" {
 		// Several processes may start at once: one migrates, the others wait for it. Instances in other schemas do not.
-		var schema string
-		if err := s.write.WithContext(ctx).Raw("SELECT current_schema()").Row().Scan(&schema); err != nil {
+		schema, err := s.schema(ctx)
+		if err != nil {
 			return nil, err
 		}
 		locker, err := lock.NewPostgresSessionLocker(lock.WithLockID(int64(crc32.ChecksumIEEE([]byte("claviger "+schema)))),

@@ -40,11 +40,13 @@ type Store struct {
 	random      io.Reader
 	passwords   *passwords
 	subscribers []func(Change)
+	// url, channel and sender are for notices between processes: see notify and Listen.
+	url, channel, sender string
 }
 
 // Open connects to the database. Call [Store.Migrate] before anything else.
 func Open(ctx context.Context, o Options) (*Store, error) {
-	s := &Store{pepper: o.Pepper, now: o.Now, random: o.Random}
+	s := &Store{pepper: o.Pepper, now: o.Now, random: o.Random, url: o.URL, sender: newSender()}
 	if s.now == nil {
 		s.now = time.Now
 	}
@@ -73,6 +75,14 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err := s.Ping(ctx); err != nil {
 		s.Close()
 		return nil, fmt.Errorf("cannot reach the database: %w", err)
+	}
+	if s.dialect == "postgres" {
+		schema, err := s.schema(ctx)
+		if err != nil {
+			s.Close()
+			return nil, err
+		}
+		s.channel = noticeChannel(schema)
 	}
 	return s, nil
 }

@@ -179,20 +179,24 @@ func (p *Proxy) serve(client net.Conn) {
 
 // pass copies bytes as long as the connection is open, then closes it.
 func (p *Proxy) pass(c *proxied, to io.Writer, from io.Reader) {
-	piece := make([]byte, 32<<10)
-	for {
-		n, err := from.Read(piece)
-		if n > 0 && p.open(c) {
-			if _, err = to.Write(piece[:n]); err == nil {
-				continue
-			}
-		}
-		if err == nil {
-			err = io.ErrClosedPipe
-		}
+	defer func() {
 		p.mu.Lock()
 		c.close()
 		p.mu.Unlock()
-		return
+	}()
+	piece := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(piece)
+		if n > 0 {
+			if !p.open(c) {
+				return
+			}
+			if _, err := to.Write(piece[:n]); err != nil {
+				return
+			}
+		}
+		if err != nil {
+			return
+		}
 	}
 }

@@ -66,6 +66,16 @@ func Postgres(t testing.TB) string {
 	return u.String()
 }
 
+// Schema is the one that an address from [Postgres] works in: a name that no other test has.
+func Schema(t testing.TB, address string) string {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.Query().Get("search_path")
+}
+
 func randomHex() string {
 	var b [8]byte
 	rand.Read(b[:])

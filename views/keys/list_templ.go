@@ -19,25 +19,24 @@ import (
 
 // Item is a key as pages show it.
 type Item struct {
-	ID                            int64
-	Name                          string
-	Description                   string
-	Type                          string
-	Category                      string
-	Status                        string
-	Default                       bool
-	SelfRotation                  bool
-	Prefix                        string // with the type: "clv_prod"
-	Last4                         string
-	Version                       int
-	CreatedBy                     string // e-mail; empty for an account that is gone
-	CreatedAt                     time.Time
-	LastUsedAt                    time.Time // zero: never
-	ExpiresAt                     time.Time // zero: never
-	RotationDue                   bool
-	Platforms                     string // "any", or their names
-	IOSBundleID, AndroidPackage   string
-	Total, Daily, Weekly, Monthly *int64 // quotas; nil: no cap
+	ID                          int64
+	Name                        string
+	Description                 string
+	Type                        string
+	Category                    string
+	Status                      string
+	Default                     bool
+	SelfRotation                bool
+	Prefix                      string // with the type: "clv_prod"
+	Last4                       string
+	Version                     int
+	CreatedBy                   string // e-mail; empty for an account that is gone
+	CreatedAt                   time.Time
+	LastUsedAt                  time.Time // zero: never
+	ExpiresAt                   time.Time // zero: never
+	RotationDue                 bool
+	Platforms                   string // "any", or their names
+	IOSBundleID, AndroidPackage string
 }
 
 // ListProps describes the list of a project's keys, with the filter as it stands in the URL.
@@ -493,7 +492,7 @@ func table(p ListProps) templ.Component {
 							var templ_7745c5c3_Var16 string
 							templ_7745c5c3_Var16, templ_7745c5c3_Err = templ.JoinStringErrs(k.Type)
 							if templ_7745c5c3_Err != nil {
-								return templ.Error{Err: templ_7745c5c3_Err, FileName: `keys/list.templ`, Line: 149, Col: 14}
+								return templ.Error{Err: templ_7745c5c3_Err, FileName: `keys/list.templ`, Line: 148, Col: 14}
 							}
 							_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var16))
 							if templ_7745c5c3_Err != nil {
@@ -550,7 +549,7 @@ func table(p ListProps) templ.Component {
 							var templ_7745c5c3_Var19 string
 							templ_7745c5c3_Var19, templ_7745c5c3_Err = templ.JoinStringErrs(strconv.Itoa(k.Version))
 							if templ_7745c5c3_Err != nil {
-								return templ.Error{Err: templ_7745c5c3_Err, FileName: `keys/list.templ`, Line: 155, Col: 31}
+								return templ.Error{Err: templ_7745c5c3_Err, FileName: `keys/list.templ`, Line: 154, Col: 31}
 							}
 							_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var19))
 							if templ_7745c5c3_Err != nil {
@@ -637,7 +636,7 @@ func table(p ListProps) templ.Component {
 							var templ_7745c5c3_Var23 string
 							templ_7745c5c3_Var23, templ_7745c5c3_Err = templ.JoinStringErrs(creator(k))
 							if templ_7745c5c3_Err != nil {
-								return templ.Error{Err: templ_7745c5c3_Err, FileName: `keys/list.templ`, Line: 164, Col: 82}
+								return templ.Error{Err: templ_7745c5c3_Err, FileName: `keys/list.templ`, Line: 163, Col: 82}
 							}
 							_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var23))
 							if templ_7745c5c3_Err != nil {
@@ -650,7 +649,7 @@ func table(p ListProps) templ.Component {
 							var templ_7745c5c3_Var24 string
 							templ_7745c5c3_Var24, templ_7745c5c3_Err = templ.JoinStringErrs(creator(k))
 							if templ_7745c5c3_Err != nil {
-								return templ.Error{Err: templ_7745c5c3_Err, FileName: `keys/list.templ`, Line: 164, Col: 97}
+								return templ.Error{Err: templ_7745c5c3_Err, FileName: `keys/list.templ`, Line: 163, Col: 97}
 							}
 							_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var24))
 							if templ_7745c5c3_Err != nil {

@@ -1,0 +1,261 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	// maxConnections fit into what select takes.
+	maxConnections = 900
+	// noAnswer ends a load whose server has stopped answering.
+	noAnswer = 30 * time.Second
+)
+
+// client is the load generator: one thread that waits for all its connections at once, so that it costs the machine
+// little and sends when it should. It allocates nothing while it works.
+type client struct {
+	loadSpec
+	conns   []*conn
+	free    []*conn // without a request under way
+	busy    []*conn
+	waiting syscall.FdSet // of busy
+	largest int           // of all descriptors
+	secrets []byte        // without line ends
+	length  int           // of each secret
+	next    int           // secret, of a load that asks once for each
+	random  *rand.Rand
+	start   time.Time
+	result  loadResult
+}
+
+// conn is one connection with its request.
+type conn struct {
+	fd      int
+	request []byte
+	reply   [8 << 10]byte
+	got     int           // bytes of the reply so far
+	due     time.Duration // after the start
+}
+
+func newClient(spec loadSpec) (*client, error) {
+	if spec.Connections < 1 || spec.Connections > maxConnections {
+		return nil, fmt.Errorf("the generator has from 1 to %d connections", maxConnections)
+	}
+	c := &client{loadSpec: spec, random: rand.New(rand.NewPCG(spec.Seed, 0)), result: loadResult{Latency: newHistogram(), Late: newHistogram()}}
+	if spec.SecretsFile != "" {
+		content, err := os.ReadFile(spec.SecretsFile)
+		if err != nil {
+			return nil, err
+		}
+		c.length = bytes.IndexByte(content, '\n')
+		c.Secrets = min(c.Secrets, len(content)/(c.length+1))
+		c.secrets = bytes.ReplaceAll(content, []byte{'\n'}, nil)
+	}
+	addr, err := netip.ParseAddrPort(spec.Addr)
+	if err != nil {
+		return nil, err
+	}
+	for i := range c.Connections {
+		fd, err := dial(addr)
+		if err != nil {
+			return nil, err
+		}
+		request := append([]byte(c.Head), make([]byte, c.length)...)
+		request = append(request, strings.ReplaceAll(c.Tail, sessionMark, fmt.Sprintf("%020d", i))...)
+		c.conns = append(c.conns, &conn{fd: fd, request: request})
+		c.largest = max(c.largest, fd)
+	}
+	return c, nil
+}
+
+func dial(addr netip.AddrPort) (fd int, err error) {
+	if fd, err = syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0); err != nil {
+		return 0, err
+	}
+	err = syscall.Connect(fd, &syscall.SockaddrInet4{Addr: addr.Addr().As4(), Port: int(addr.Port())})
+	return fd, errors.Join(err, syscall.SetNonblock(fd, true), syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1))
+}
+
+// run sends requests until the load is over, and returns when all answers are there. Without a rate each connection sends
+// as soon as it has its answer. With one, requests are sent when they are due, or as soon after that as a connection is
+// free, and count from when they were due: an answer that is late makes those behind it late as well, and that shows
+// ("coordinated omission").
+func (c *client) run() error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	// Linux lets a thread's sleeps run over by 50 microseconds. Where that cannot be changed, the lateness shows it.
+	_ = os.WriteFile(fmt.Sprintf("/proc/%d/timerslack_ns", syscall.Gettid()), []byte("1"), 0)
+
+	c.free = append(c.free, c.conns...)
+	c.start = time.Now()
+	heard := c.start
+	for sent := 0; ; {
+		now := time.Since(c.start)
+		due, more := c.due(sent, now)
+		for more && due <= now && len(c.free) > 0 {
+			if err := c.send(due); err != nil {
+				return err
+			}
+			sent++
+			now = time.Since(c.start)
+			due, more = c.due(sent, now)
+		}
+		if !more && len(c.busy) == 0 {
+			break
+		}
+		pause := time.Second
+		if more && len(c.free) > 0 {
+			pause = due - now
+		}
+		got, err := c.receive(pause)
+		if err != nil {
+			return err
+		}
+		if got || len(c.busy) == 0 {
+			heard = time.Now()
+		} else if time.Since(heard) > noAnswer {
+			return fmt.Errorf("no answer came for %s", noAnswer)
+		}
+	}
+	if c.result.Elapsed = c.Duration; c.Once {
+		c.result.Elapsed = time.Since(c.start)
+	}
+	return nil
+}
+
+// due is when the next request should be sent, after the start; more is false where the load is over.
+func (c *client) due(sent int, now time.Duration) (at time.Duration, more bool) {
+	switch {
+	case c.Once:
+		return now, c.next < c.Secrets
+	case c.Rate > 0:
+		at = time.Duration(float64(sent) * float64(time.Second) / c.Rate)
+		return at, at < c.Warm+c.Duration
+	}
+	return now, now < c.Warm+c.Duration
+}
+
+func (c *client) send(due time.Duration) error {
+	conn := c.free[0] // the one that has rested longest, so that all are in use
+	if c.length > 0 {
+		i := c.next
+		if c.Once {
+			c.next++
+		} else {
+			i = c.random.IntN(c.Secrets)
+		}
+		copy(conn.request[len(c.Head):], c.secrets[i*c.length:(i+1)*c.length])
+	}
+	conn.due, conn.got = due, 0
+	if c.Rate > 0 && due >= c.Warm {
+		c.result.Late.record(time.Since(c.start) - due)
+	}
+	n, err := syscall.Write(conn.fd, conn.request)
+	if err == nil && n < len(conn.request) {
+		err = errors.New("a request was written in part")
+	}
+	c.free = append(c.free[:0], c.free[1:]...)
+	c.busy = append(c.busy, conn)
+	c.waiting.Bits[conn.fd/64] |= 1 << (conn.fd % 64)
+	return err
+}
+
+// receive waits for answers for at most pause, reads those that are there, and tells whether any were.
+func (c *client) receive(pause time.Duration) (some bool, err error) {
+	ready, limit := c.waiting, syscall.NsecToTimeval(int64(max(pause, time.Microsecond)))
+	n, err := syscall.Select(c.largest+1, &ready, nil, nil, &limit)
+	if err != nil || n == 0 {
+		if errors.Is(err, syscall.EINTR) {
+			err = nil
+		}
+		return false, err
+	}
+	busy := c.busy[:0]
+	for _, conn := range c.busy {
+		if bit := int64(1) << (conn.fd % 64); ready.Bits[conn.fd/64]&bit != 0 {
+			complete, err := c.read(conn)
+			if err != nil {
+				return some, err
+			}
+			if complete {
+				some = true
+				c.waiting.Bits[conn.fd/64] &^= bit
+				c.free = append(c.free, conn)
+				continue
+			}
+		}
+		busy = append(busy, conn)
+	}
+	c.busy = busy
+	return some, nil
+}
+
+var (
+	headEnd       = []byte("\r\n\r\n")
+	contentLength = []byte("Content-Length: ")
+)
+
+// read takes what has come of an answer, and counts it where that was all.
+func (c *client) read(conn *conn) (complete bool, err error) {
+	if conn.got == len(conn.reply) {
+		return false, errors.New("an answer is longer than the generator has room for")
+	}
+	n, err := syscall.Read(conn.fd, conn.reply[conn.got:])
+	switch {
+	case errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EINTR):
+		return false, nil
+	case err != nil:
+		return false, err
+	case n == 0:
+		return false, errors.New("the server closed a connection")
+	}
+	conn.got += n
+	reply := conn.reply[:conn.got]
+	end := bytes.Index(reply, headEnd)
+	if end < 0 {
+		return false, nil
+	}
+	at := bytes.Index(reply[:end], contentLength)
+	if at < 0 {
+		return false, fmt.Errorf("an answer has no Content-Length: %q", reply)
+	}
+	if at+len(contentLength) > end || len(reply) < end+len(headEnd)+number(reply[at+len(contentLength):]) {
+		return false, nil
+	}
+	c.result.Answered++
+	now := time.Since(c.start)
+	counted := c.Once || now >= c.Warm && now < c.Warm+c.Duration
+	if c.Rate > 0 { // those that were due in the time count, however late they are
+		counted = conn.due >= c.Warm
+	}
+	if counted {
+		c.result.Latency.record(now - conn.due)
+	}
+	if len("HTTP/1.1 ") >= end || number(reply[len("HTTP/1.1 "):]) != c.Status {
+		c.result.Unexpected++
+		c.result.Example = string(reply)
+	}
+	return true, nil
+}
+
+// number reads the digits that text starts with.
+func number(text []byte) (n int) {
+	for _, digit := range text {
+		if digit < '0' || digit > '9' {
+			break
+		}
+		n = 10*n + int(digit-'0')
+	}
+	return n
+}

@@ -1,0 +1,207 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/claviger/claviger/internal/config"
+	"github.com/claviger/claviger/models"
+)
+
+const (
+	slug     = "bench"
+	email    = "bench@example.com"
+	password = "bench bench bench"
+	// noLimit is a figure that no measurement reaches: every limit is on and counts, and none refuses.
+	noLimit      = 1_000_000_000
+	noQuotaLimit = 1_000_000_000_000
+)
+
+// plan is what a database is filled with before a server starts on it.
+type plan struct {
+	name   string
+	keys   int // with four quotas each, besides the project's own two
+	rows   int // of the request log, over span up to now
+	span   time.Duration
+	inTurn bool // each key has as many rows as the next one, evenly over the span; else see rowKeys
+}
+
+// dataset is a database of its own with one project.
+type dataset struct {
+	plan
+	folder      string
+	postgres    string // URL with a schema of its own; empty for SQLite in the folder
+	dropSchema  func() error
+	projectID   int64
+	firstKey    int64         // id of the first of plan.keys, which follow each other
+	seeding     time.Duration // how long filling it took
+	filled      time.Time     // when it was: what servers log is from then or later
+	before      int64         // requests that are counted by then
+	answered    atomic.Uint64 // requests with a known key that servers on it have answered
+	secretsFile string        // a secret a line, in the order of the keys' ids
+}
+
+// newDataset makes an empty database in a folder below parent, or in a schema of postgres, and fills it.
+func newDataset(ctx context.Context, parent, postgres string, p plan) (*dataset, error) {
+	begin := time.Now()
+	d := &dataset{plan: p, folder: filepath.Join(parent, p.name), dropSchema: func() error { return nil }}
+	d.secretsFile = filepath.Join(d.folder, "secrets")
+	if err := os.Mkdir(d.folder, 0o700); err != nil {
+		return nil, err
+	}
+	if postgres != "" {
+		if err := d.makeSchema(ctx, postgres); err != nil {
+			return nil, err
+		}
+	}
+	if err := d.fill(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("filling the database %s: %w", p.name, err), d.remove())
+	}
+	d.seeding = time.Since(begin)
+	return d, nil
+}
+
+func (d *dataset) makeSchema(ctx context.Context, base string) error {
+	u, err := url.Parse(base)
+	if err != nil {
+		return err
+	}
+	db, err := sql.Open("pgx", base)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	var random [6]byte
+	rand.Read(random[:])
+	schema := "bench_" + hex.EncodeToString(random[:])
+	if _, err := db.ExecContext(ctx, "CREATE SCHEMA "+schema); err != nil {
+		return err
+	}
+	query := u.Query()
+	query.Set("search_path", schema)
+	u.RawQuery = query.Encode()
+	d.postgres = u.String()
+	d.dropSchema = func() error {
+		db, err := sql.Open("pgx", base)
+		if err != nil {
+			return err
+		}
+		defer db.Close()
+		_, err = db.Exec("DROP SCHEMA " + schema + " CASCADE")
+		return err
+	}
+	return nil
+}
+
+// remove leaves nothing behind.
+func (d *dataset) remove() error { return errors.Join(d.dropSchema(), os.RemoveAll(d.folder)) }
+
+// environ is the environment of a server on the dataset: this process's without settings of Claviger, and what says
+// where the data is.
+func (d *dataset) environ() []string {
+	var list []string
+	for _, pair := range os.Environ() {
+		if !strings.HasPrefix(pair, "CLAVIGER_") {
+			list = append(list, pair)
+		}
+	}
+	return append(list, "CLAVIGER_DATA="+d.folder, "CLAVIGER_DATABASE_URL="+d.postgres)
+}
+
+// open opens the database as the server does, and brings it up to date. now is the time by which it writes; nil is the present.
+func (d *dataset) open(ctx context.Context, now func() time.Time) (*models.Store, models.Pepper, error) {
+	c, err := config.Load(d.environ())
+	if err != nil {
+		return nil, models.Pepper{}, err
+	}
+	secrets, err := c.LoadSecrets()
+	if err != nil {
+		return nil, models.Pepper{}, err
+	}
+	store, err := models.Open(ctx, models.Options{URL: c.Database(), Pepper: secrets.Pepper, Now: now})
+	if err != nil {
+		return nil, models.Pepper{}, err
+	}
+	if _, err := store.Migrate(ctx); err != nil {
+		store.Close()
+		return nil, models.Pepper{}, err
+	}
+	return store, secrets.Pepper, nil
+}
+
+// raw opens the database without the models: for filling it faster than their rules allow.
+func (d *dataset) raw() (*sql.DB, error) {
+	if d.postgres != "" {
+		return sql.Open("pgx", d.postgres)
+	}
+	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: filepath.Join(d.folder, "claviger.db")}).EscapedPath()+
+		"?_pragma=busy_timeout(60000)&_pragma=foreign_keys(0)&_pragma=synchronous(OFF)&_pragma=cache_size(-262144)")
+	if err == nil {
+		db.SetMaxOpenConns(1)
+	}
+	return db, err
+}
+
+// keyName is the name of the i-th of the dataset's keys, from 0.
+func keyName(i int) string { return fmt.Sprintf("key_%d", keyNameBase+i) }
+
+// keyNameBase gives all names the same length, so that they sort as the ids do.
+const keyNameBase = 10_000_000
+
+// check holds what is on record against what was answered: every answer is in the log and in the counts, once. The server
+// must have stopped. It reads by way of the models, so that it does not matter how rows are stored.
+func (d *dataset) check(ctx context.Context) (string, error) {
+	const page = 20_000
+	store, _, err := d.open(ctx, nil)
+	if err != nil {
+		return "", err
+	}
+	defer store.Close()
+	counted, err := d.counted(ctx, store)
+	if err != nil {
+		return "", err
+	}
+	rows, before := int64(0), models.RequestID(0)
+	for more := true; more; {
+		list, err := store.RequestLogs(ctx, d.projectID, models.LogFilter{From: d.filled, Before: before, Limit: page})
+		if err != nil {
+			return "", err
+		}
+		for _, entry := range list.Entries { // newest first
+			if before != 0 && entry.ID >= before {
+				return "", fmt.Errorf("%s: the log has request %s twice or out of order", d.name, entry.ID)
+			}
+			before = entry.ID
+		}
+		rows += int64(len(list.Entries))
+		more = list.HasOlder && len(list.Entries) > 0
+	}
+	answered := int64(d.answered.Load())
+	text := fmt.Sprintf("%s: %s answered, %s rows in the log, %s counted", d.name, count(answered), count(rows), count(counted-d.before))
+	if rows != answered || counted-d.before != answered {
+		return "", errors.New(text)
+	}
+	return text, nil
+}
+
+// counted is how many requests the project's counts by minute hold, of all that the bench makes.
+func (d *dataset) counted(ctx context.Context, store *models.Store) (sum int64, err error) {
+	const minutes = 32 * 24 * 60
+	usage, err := store.UsageByMinute(ctx, d.projectID, minutes)
+	for _, minute := range usage {
+		sum += minute.Admitted + minute.Rejected
+	}
+	return sum, err
+}

@@ -1,0 +1,135 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"time"
+)
+
+// browser asks for pages as a signed-in member does.
+type browser struct {
+	http.Client
+	server *server
+}
+
+func signIn(ctx context.Context, s *server) (*browser, error) {
+	b := &browser{server: s}
+	b.Jar, _ = cookiejar.New(nil) // without options it cannot fail
+	response, err := b.PostForm("http://"+s.addr+"/signin", url.Values{"email": {email}, "password": {password}})
+	if err != nil {
+		return nil, err
+	}
+	response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("signing in gave status %d", response.StatusCode)
+	}
+	_, err = b.get(ctx, "") // so that the first page that counts is not the first of all
+	return b, err
+}
+
+// get reads a page of the project to its end, and tells how long that took.
+func (b *browser) get(ctx context.Context, path string) (time.Duration, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+b.server.addr+"/projects/"+slug+path, nil)
+	if err != nil {
+		return 0, err
+	}
+	begin := time.Now()
+	response, err := b.Do(request)
+	if err != nil {
+		return 0, err
+	}
+	defer response.Body.Close()
+	if _, err := io.Copy(io.Discard, response.Body); err != nil {
+		return 0, err
+	}
+	took := time.Since(begin)
+	if response.StatusCode != http.StatusOK || response.Request.URL.Path != request.URL.Path {
+		return 0, fmt.Errorf("%s gave status %d at %s", path, response.StatusCode, response.Request.URL.Path)
+	}
+	return took, nil
+}
+
+// comparePages asks both servers for pages in turn, in as many rounds as loads have; path gives the i-th page.
+func (b *bench) comparePages(ctx context.Context, what string, baseline, subject *server, goal goal, path func(i int) string) error {
+	var sides [2]*browser
+	var all [2]*histogram
+	for i, s := range []*server{baseline, subject} {
+		var err error
+		if sides[i], err = signIn(ctx, s); err != nil {
+			return err
+		}
+		all[i] = newHistogram()
+	}
+	const warm = rareKeys // pages, before what counts
+	var ratios []float64
+	for range b.rounds {
+		turn := [2]*histogram{newHistogram(), newHistogram()}
+		for n := range warm + b.pages/b.rounds {
+			for i := range sides {
+				i ^= n % 2 // who goes first takes turns, as with loads
+				took, err := sides[i].get(ctx, path(n))
+				if err != nil {
+					return err
+				}
+				if n >= warm {
+					turn[i].record(took)
+					all[i].record(took)
+				}
+			}
+		}
+		ratios = append(ratios, float64(turn[1].quantile(.5))/float64(turn[0].quantile(.5)))
+	}
+	b.report.add(line{
+		what: what, baseline: round(all[0].quantile(.5)), subject: round(all[1].quantile(.5)), ratios: ratios, goal: goal,
+		notes: []string{fmt.Sprintf("medians of %d pages each; p99 %s and %s", all[0].Total, round(all[0].quantile(.99)), round(all[1].quantile(.99)))},
+	})
+	return nil
+}
+
+// logPage compares the first page of one key's requests: of keys that are rare in the long log, and of busy ones.
+func logPage(ctx context.Context, b *bench) error {
+	short := b.longLog()
+	short.name, short.rows = "short-log", b.fewRows
+	few, err := b.start(ctx, short)
+	if err != nil {
+		return err
+	}
+	many, err := b.start(ctx, b.longLog())
+	if err != nil {
+		return err
+	}
+	for _, kind := range []struct {
+		name         string
+		first, count int
+	}{{"a rare key", 0, rareKeys}, {"a busy key", rareKeys, busyKeys}} {
+		what := fmt.Sprintf("log page of %s, %s rows ÷ %s rows", kind.name, count(b.manyRows), count(b.fewRows))
+		err := b.comparePages(ctx, what, few, many, atMost(1.5), func(i int) string {
+			return "/logs?key=" + keyName(kind.first+i%kind.count)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// keysPage compares the first page of the keys.
+func keysPage(ctx context.Context, b *bench) error {
+	const fewKeys = 100
+	few, err := b.start(ctx, plan{name: "hundred-keys", keys: fewKeys})
+	if err != nil {
+		return err
+	}
+	many, err := b.start(ctx, b.ordinary())
+	if err != nil {
+		return err
+	}
+	what := fmt.Sprintf("keys page, %s keys ÷ %s keys", count(b.keys), count(fewKeys))
+	return b.comparePages(ctx, what, few, many, goal{}, func(int) string { return "/keys" })
+}

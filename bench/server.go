@@ -1,0 +1,263 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	// startTime is how long a server may take until it is ready: it rebuilds what it counts from what is on record.
+	startTime = 10 * time.Minute
+	stopTime  = time.Minute
+	drainTime = 2 * time.Minute // until all rows are written after a load
+)
+
+// buildServer makes the binary as it is released, into folder.
+func buildServer(ctx context.Context, folder string) (string, error) {
+	root, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}").Output()
+	if err != nil {
+		return "", fmt.Errorf("finding the module: %w", err)
+	}
+	binary := filepath.Join(folder, "claviger")
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", binary, ".")
+	cmd.Dir = strings.TrimSpace(string(root))
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("building the server: %w\n%s", err, out)
+	}
+	return binary, nil
+}
+
+// server is a running claviger.
+type server struct {
+	data          *dataset
+	addr, metrics string // host:port
+	cmd           *exec.Cmd
+	ended         chan struct{} // closed when the process has ended
+	log           tail
+	started       time.Duration // from the start until it was ready
+}
+
+// startServer runs the binary on the dataset until stop, and returns when it is ready. settings are further variables.
+func startServer(ctx context.Context, binary string, data *dataset, settings ...string) (*server, error) {
+	s := &server{data: data, ended: make(chan struct{})}
+	var err error
+	if s.addr, err = freeAddr(); err != nil {
+		return nil, err
+	}
+	if s.metrics, err = freeAddr(); err != nil {
+		return nil, err
+	}
+	s.cmd = exec.Command(binary, "serve")
+	s.cmd.Env = append(data.environ(), "CLAVIGER_ADDR="+s.addr, "CLAVIGER_METRICS_ADDR="+s.metrics)
+	s.cmd.Env = append(s.cmd.Env, settings...)
+	s.cmd.Stderr = &s.log
+	begin := time.Now()
+	if err := s.cmd.Start(); err != nil {
+		return nil, err
+	}
+	go func() {
+		_ = s.cmd.Wait() // what it says is in the log
+		close(s.ended)
+	}()
+	if err := s.untilReady(ctx); err != nil {
+		return nil, errors.Join(err, s.stop())
+	}
+	s.started = time.Since(begin)
+	return s, nil
+}
+
+func (s *server) untilReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startTime)
+	defer cancel()
+	for {
+		if code, _, err := fetch(ctx, s.addr, "/readyz"); err == nil && code == http.StatusOK {
+			return nil
+		}
+		select {
+		case <-s.ended:
+			return fmt.Errorf("the server did not start: %s", s.log.String())
+		case <-ctx.Done():
+			return fmt.Errorf("the server is not ready: %w", ctx.Err())
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// stop ends the server as an operator would, so that it writes what waits.
+func (s *server) stop() error {
+	select {
+	case <-s.ended:
+		return nil
+	default:
+	}
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	select {
+	case <-s.ended:
+	case <-time.After(stopTime):
+		_ = s.cmd.Process.Kill()
+		<-s.ended
+		return fmt.Errorf("the server did not end within %s: %s", stopTime, s.log.String())
+	}
+	if !s.cmd.ProcessState.Success() {
+		return fmt.Errorf("the server ended with %s: %s", s.cmd.ProcessState, s.log.String())
+	}
+	return nil
+}
+
+// freeAddr is a local address that nothing listens on at the moment.
+func freeAddr() (string, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer listener.Close()
+	return listener.Addr().String(), nil
+}
+
+func fetch(ctx context.Context, addr, path string) (status int, body []byte, err error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+path, nil)
+	if err != nil {
+		return 0, nil, err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer response.Body.Close()
+	body, err = io.ReadAll(response.Body)
+	return response.StatusCode, body, err
+}
+
+// metric sums the samples of a name in what the server tells Prometheus; with labels, only those that have that text in
+// them. It is an error where there is none.
+func (s *server) metric(ctx context.Context, name, labels string) (float64, error) {
+	_, body, err := fetch(ctx, s.metrics, "/metrics")
+	if err != nil {
+		return 0, err
+	}
+	sum, found := 0.0, false
+	lines := bufio.NewScanner(bytes.NewReader(body))
+	for lines.Scan() {
+		sample, value, _ := strings.Cut(lines.Text(), " ")
+		if sampleName, sampleLabels, _ := strings.Cut(sample, "{"); sampleName != name || !strings.Contains(sampleLabels, labels) {
+			continue
+		}
+		n, err := strconv.ParseFloat(value, 64)
+		if err != nil {
+			return 0, err
+		}
+		sum, found = sum+n, true
+	}
+	if !found {
+		return 0, fmt.Errorf("the server has no metric %s{%s}", name, labels)
+	}
+	return sum, nil
+}
+
+// The metrics that the measurements rest on.
+const (
+	waitingRows = "claviger_recorder_waiting_rows"
+	rowsTotal   = "claviger_recorder_rows_total"
+	dropped     = `outcome="dropped"`
+	goProcs     = "go_sched_gomaxprocs_threads"
+	gcCycles    = "go_gc_duration_seconds_count"
+)
+
+// drain waits until the server has written every row. It tells how many were left when it began, and how long that took.
+func (s *server) drain(ctx context.Context) (behind float64, took time.Duration, err error) {
+	ctx, cancel := context.WithTimeout(ctx, drainTime)
+	defer cancel()
+	begin := time.Now()
+	for first := true; ; first = false {
+		waiting, err := s.metric(ctx, waitingRows, "")
+		if err != nil {
+			return 0, 0, err
+		}
+		if first {
+			behind = waiting
+		}
+		if waiting == 0 {
+			return behind, time.Since(begin), nil
+		}
+		select {
+		case <-time.After(5 * time.Millisecond):
+		case <-ctx.Done():
+			return 0, 0, fmt.Errorf("%.0f rows are still not written: %w", waiting, ctx.Err())
+		}
+	}
+}
+
+// clockTick is the unit of times in /proc: USER_HZ, which is 100 on Linux everywhere that Go runs.
+const clockTick = 10 * time.Millisecond
+
+// cpu is the user and system time that the server has used so far.
+func (s *server) cpu() (time.Duration, error) {
+	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.cmd.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	_, rest, _ := strings.Cut(string(content), ") ") // the name before it may hold spaces
+	fields := strings.Fields(rest)
+	if len(fields) < 13 {
+		return 0, fmt.Errorf("unknown form of /proc/…/stat: %q", content)
+	}
+	user, err1 := strconv.ParseInt(fields[11], 10, 64)
+	system, err2 := strconv.ParseInt(fields[12], 10, 64)
+	return time.Duration(user+system) * clockTick, errors.Join(err1, err2)
+}
+
+// memory reads one of the sizes in /proc/…/status, such as VmRSS, in bytes.
+func (s *server) memory(name string) (int64, error) {
+	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(content)) {
+		if text, ok := strings.CutPrefix(line, name+":"); ok {
+			kib, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(text), "kB")), 10, 64)
+			return kib << 10, err
+		}
+	}
+	return 0, fmt.Errorf("/proc/…/status has no %s", name)
+}
+
+// tail keeps the end of what is written to it.
+type tail struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+const tailLength = 4 << 10
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.text = append(t.text, p...)
+	t.text = t.text[max(0, len(t.text)-tailLength):]
+	return len(p), nil
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return strings.TrimSpace(string(t.text))
+}
