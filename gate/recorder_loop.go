@@ -61,6 +61,9 @@ func (r *Recorder) run() {
 			return
 		}
 		due := r.step(time.Now(), !closing.IsZero())
+		if end := closing.Add(closeTime); time.Now().Before(end) { // never while it is not closing
+			due = earlier(due, end)
+		}
 		var alarm <-chan time.Time
 		if !due.IsZero() {
 			timer.Reset(time.Until(due))
@@ -81,10 +84,13 @@ func (r *Recorder) run() {
 func (r *Recorder) finished(closing time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.queue) > 0 || r.loop.flight != nil {
+	switch {
+	case len(r.queue) > 0:
 		return false
+	case time.Since(closing) >= closeTime:
+		return true // the batch in flight is in the spool, too
 	}
-	return r.counts.spooledRows == 0 || r.counts.failures > closeRetries || time.Since(closing) > closeTime
+	return r.loop.flight == nil && (r.counts.spooledRows == 0 || r.counts.failures > closeRetries)
 }
 
 // step begins what is due, and gives the time at which something will be: zero where nothing waits for a time.

@@ -240,6 +240,19 @@ func TestCloseLeavesInTheSpoolWhatTheDatabaseDoesNotTake(t *testing.T) {
 	}
 }
 
+func TestCloseDoesNotWaitForADatabaseThatHangs(t *testing.T) {
+	sink, folder := &sink{entered: make(chan struct{}, 10), hold: make(chan struct{})}, t.TempDir()
+	defer close(sink.hold)
+	r := newRecorder(t, sink, spoolIn(folder))
+	r.Add(models.RequestLog{ID: 1})
+	<-sink.entered
+	r.Add(models.RequestLog{ID: 2})
+	closeRecorder(t, r)
+	if _, rows, err := openSpool(folder, slog.New(slog.DiscardHandler)); err != nil || rows != 2 {
+		t.Errorf("%d rows are left for the next start (%v)", rows, err)
+	}
+}
+
 func TestProcessesInOneFolderHaveSpoolsOfTheirOwn(t *testing.T) {
 	folder := t.TempDir()
 	sinks := [3]*sink{{}, {}, {}}
