@@ -63,14 +63,19 @@ type gateMetrics struct{ gate *gate.Gate }
 var (
 	verdictsDesc = prometheus.NewDesc("claviger_verdicts_total", "Answers of validate by code.", []string{"code"}, nil)
 	hitsDesc     = prometheus.NewDesc("claviger_directory_lookups_total", "Look-ups of keys by where they were answered.", []string{"from"}, nil)
-	waitingDesc  = prometheus.NewDesc("claviger_recorder_waiting_rows", "Rows of the request log that are not written yet.", nil, nil)
+	waitingDesc  = prometheus.NewDesc("claviger_recorder_waiting_rows", "Rows of the request log that are not in the database yet, spooled ones included.", nil, nil)
+	spooledDesc  = prometheus.NewDesc("claviger_recorder_spooled_rows", "Rows that wait in the spool for the database.", nil, nil)
+	spoolDesc    = prometheus.NewDesc("claviger_recorder_spooled_bytes", "Size of the rows that wait in the spool.", nil, nil)
+	lagDesc      = prometheus.NewDesc("claviger_recorder_lag_seconds", "Age of the oldest row that is not in the database yet.", nil, nil)
 	rowsDesc     = prometheus.NewDesc("claviger_recorder_rows_total", "Rows of the request log by what became of them.", []string{"outcome"}, nil)
 	hearsDesc    = prometheus.NewDesc("claviger_changes_heard", "1 while changes of other processes are told here, or there are none; 0 while keys are read again instead.", nil, nil)
 	retriesDesc  = prometheus.NewDesc("claviger_recorder_retries_total", "Attempts to write rows that failed and were repeated.", nil, nil)
 )
 
 func (gateMetrics) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{verdictsDesc, hitsDesc, waitingDesc, rowsDesc, hearsDesc, retriesDesc} {
+	for _, d := range []*prometheus.Desc{
+		verdictsDesc, hitsDesc, waitingDesc, spooledDesc, spoolDesc, lagDesc, rowsDesc, hearsDesc, retriesDesc,
+	} {
 		out <- d
 	}
 }
@@ -85,12 +90,18 @@ func (m gateMetrics) Collect(out chan<- prometheus.Metric) {
 	}
 	counter(hitsDesc, stats.DirectoryHits, "memory")
 	counter(hitsDesc, stats.DirectoryMisses, "database")
+	gauge := func(d *prometheus.Desc, value float64) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value)
+	}
 	hears := 0.0
 	if stats.Hears {
 		hears = 1
 	}
-	out <- prometheus.MustNewConstMetric(hearsDesc, prometheus.GaugeValue, hears)
-	out <- prometheus.MustNewConstMetric(waitingDesc, prometheus.GaugeValue, float64(stats.Recorder.Waiting))
+	gauge(hearsDesc, hears)
+	gauge(waitingDesc, float64(stats.Recorder.Waiting))
+	gauge(spooledDesc, float64(stats.Recorder.SpooledRows))
+	gauge(spoolDesc, float64(stats.Recorder.SpoolBytes))
+	gauge(lagDesc, stats.Recorder.Lag.Seconds())
 	counter(rowsDesc, stats.Recorder.Stored, "written")
 	counter(rowsDesc, stats.Recorder.Dropped, "dropped")
 	counter(retriesDesc, stats.Recorder.Retries)

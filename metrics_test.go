@@ -45,6 +45,11 @@ func TestMetricsCountVerdictsOnTheirOwnAddress(t *testing.T) {
 		eventually(t, "the row to be counted as written", func() bool {
 			return strings.Contains(metrics(), `claviger_recorder_rows_total{outcome="written"} 1`+"\n")
 		})
+		for _, name := range []string{"waiting_rows", "spooled_rows", "spooled_bytes", "lag_seconds", "retries_total"} {
+			if text := metrics(); !strings.Contains(text, "claviger_recorder_"+name+" 0\n") {
+				t.Errorf("the metrics do not say that %s is 0:\n%s", name, text)
+			}
+		}
 		if strings.Contains(metrics(), s.Key) {
 			t.Error("the key is in the metrics")
 		}

@@ -31,6 +31,8 @@ const (
 	// drainTime is how long requests may take to end after a signal, and writeTime how long rows may after them.
 	drainTime = 20 * time.Second
 	writeTime = 10 * time.Second
+	// leftTime is how long rows that an earlier process left may take before requests are answered.
+	leftTime = 30 * time.Second
 )
 
 // serve runs the service until ctx ends. whenReady, if any, runs once requests are answered.
@@ -62,13 +64,17 @@ func serve(ctx context.Context, c config.Config, log *slog.Logger, out io.Writer
 	}
 	defer store.Close()
 
+	effects := newEffects()
+	g := gate.New(store, secrets.Pepper, gate.Options{
+		Log: log, Shared: store.Dialect() == "postgres", Effects: effects.observe,
+		Durability: gate.Durability(c.LogDurability), Spool: c.Data,
+	})
+	defer listenToOthers(store, g)()
+	writeWhatWasLeft(ctx, g, log)
 	ids, err := store.NewRequestIDs(ctx)
 	if err != nil {
 		return err
 	}
-	effects := newEffects()
-	g := gate.New(store, secrets.Pepper, gate.Options{Log: log, Shared: store.Dialect() == "postgres", Effects: effects.observe})
-	defer listenToOthers(store, g)()
 	h := handlers.New(handlers.Options{
 		Store: store, Gate: g, IDs: ids, Sessions: web.NewSessions(store, secrets.CookieKey, c.Secure()), Log: log, Now: time.Now,
 		BaseURL: c.BaseURL, TrustedProxies: c.TrustedProxies, Signup: c.Signup, Version: version(), Dev: c.Dev,
@@ -105,6 +111,28 @@ func serve(ctx context.Context, c config.Config, log *slog.Logger, out io.Writer
 	case serveErr = <-ended:
 	}
 	return errors.Join(serveErr, drain(h, server, g))
+}
+
+// writeWhatWasLeft returns when the rows that an earlier process left in the spool are in the database: new ids start
+// after theirs, and what a key has used includes them. Where the database does not take them, it does not wait.
+func writeWhatWasLeft(ctx context.Context, g *gate.Gate, log *slog.Logger) {
+	ctx, cancel := context.WithTimeout(ctx, leftTime)
+	defer cancel()
+	written := make(chan error, 1)
+	go func() { written <- g.Flush(ctx) }()
+	for {
+		select {
+		case err := <-written:
+			if err != nil {
+				log.Warn("rows that an earlier process left are not written yet", "error", err)
+			}
+			return
+		case <-time.After(50 * time.Millisecond):
+			if g.Recording().Behind {
+				cancel()
+			}
+		}
+	}
 }
 
 // listenToOthers tells the gate what other processes on the same database change, until stop is called.

@@ -320,7 +320,7 @@ func BenchmarkCheck(b *testing.B) {
 		ProjectPerSecond: &many, ProjectPerMinute: &many, KeyPerMinute: &many, IPPerMinute: &many, SessionPerMinute: &many,
 	}, Options{})
 	g.recorder.Close(b.Context())
-	g.recorder = NewRecorder(func(context.Context, []models.RequestLog) error { return nil }, slog.New(slog.DiscardHandler))
+	g.recorder = NewRecorder(RecorderOptions{Write: func(context.Context, []models.RequestLog) error { return nil }})
 	p := project(b, g)
 	requests := make([]Request, len(secrets))
 	for i := range requests {

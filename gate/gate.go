@@ -26,6 +26,10 @@ type Options struct {
 	// Effects is told of each change that has taken effect here: how long that took from the change on, and whether
 	// another process made it. May be nil.
 	Effects func(took time.Duration, remote bool)
+	// Durability is when a request is answered; [DurabilityBatch].
+	Durability Durability
+	// Spool is the folder in which rows wait while the database does not take them; empty: they wait in memory alone.
+	Spool string
 }
 
 // Gate answers whether requests may pass. It is safe for use by many goroutines.
@@ -37,6 +41,8 @@ type Gate struct {
 	wasDeaf  atomic.Bool // for the log alone
 	pepper   models.Pepper
 	recorder *Recorder
+	// durability says whether an answer waits for the recorder.
+	durability Durability
 
 	projects *cache[string, Project]
 	keys     *directory
@@ -73,7 +79,10 @@ func New(store Store, pepper models.Pepper, o Options) *Gate {
 	digestText := func(d models.Digest) string { return string(d[:]) }
 	trust := newTrust(o.Shared, o.Now)
 	g := &Gate{
-		now: o.Now, log: o.Log, effects: o.Effects, trust: trust, pepper: pepper, recorder: NewRecorder(store.WriteRequestLogs, o.Log), uses: newTokenUses(store.TouchServiceToken, o.Log),
+		now: o.Now, log: o.Log, effects: o.Effects, trust: trust, pepper: pepper, uses: newTokenUses(store.TouchServiceToken, o.Log),
+		durability: o.Durability, recorder: NewRecorder(RecorderOptions{
+			Write: store.WriteRequestLogs, Durability: o.Durability, Folder: o.Spool, Now: o.Now, Log: o.Log,
+		}),
 		projects: newCache(10_000, trust, func(ref string) string { return ref },
 			func(ctx context.Context, ref string) (*Project, error) {
 				project, err := store.GateProject(ctx, ref)
@@ -165,25 +174,32 @@ type Verdict struct {
 }
 
 // Check answers one request and records it where its key is known. An error means that there is no verdict, because
-// the database could not be asked.
+// the database could not be asked, or with [DurabilitySync] that the request could not be recorded.
 func (g *Gate) Check(ctx context.Context, r *Request) (Verdict, error) {
 	v := Verdict{RequestID: r.ID}
 	if r.Started.IsZero() {
 		r.Started = g.now()
 	}
-	if err := g.check(ctx, r, &v); err != nil {
+	ticket, err := g.check(ctx, r, &v)
+	if err != nil {
 		return Verdict{}, err
+	}
+	if g.durability == DurabilitySync && v.Known && !r.DryRun {
+		if err := g.recorder.Wait(ctx, ticket); err != nil {
+			return Verdict{}, err
+		}
 	}
 	g.verdicts[v.Code].Add(1)
 	return v, nil
 }
 
-// check goes through the checks of product.md, section 3, in their order; the first that fails answers.
-func (g *Gate) check(ctx context.Context, r *Request, v *Verdict) error {
+// check goes through the checks of product.md, section 3, in their order; the first that fails answers. ticket is that of
+// the request's row, where it has one.
+func (g *Gate) check(ctx context.Context, r *Request, v *Verdict) (ticket Ticket, err error) {
 	trusted, err := g.checkCaller(ctx, r, v)
 	if err != nil || v.Code != models.Valid {
 		v.Status = v.Code.Status()
-		return err
+		return ticket, err
 	}
 	origin := r.Peer
 	if trusted { // what the caller claims counts only where it is believed
@@ -192,12 +208,12 @@ func (g *Gate) check(ctx context.Context, r *Request, v *Verdict) error {
 		origin.Path = cmp.Or(r.Claimed.Path, origin.Path)
 	}
 	if err := g.checkKey(ctx, r, v); err != nil {
-		return err
+		return ticket, err
 	}
 	var m *meter
 	if v.Code == models.Valid {
 		if m, err = g.admit(ctx, r, addressGroup(origin.IP), v); err != nil {
-			return err
+			return ticket, err
 		}
 	}
 	v.Status = v.Code.Status()
@@ -210,15 +226,15 @@ func (g *Gate) check(ctx context.Context, r *Request, v *Verdict) error {
 		v.Status = r.Project.QuotaStatus
 	}
 	if v.Known && !r.DryRun {
-		ticket := g.record(r, v, origin)
+		ticket = g.record(r, v, origin)
 		if m != nil {
-			m.ticket = ticket
+			m.ticket = ticket.Number
 		}
 	}
 	if m != nil {
 		m.mu.Unlock()
 	}
-	return nil
+	return ticket, nil
 }
 
 // checkCaller tells whether what the caller claims is believed. v.Code stays valid unless its service token is no good.
@@ -254,7 +270,7 @@ func (g *Gate) checkKey(ctx context.Context, r *Request, v *Verdict) error {
 }
 
 // record hands the request's row to the recorder.
-func (g *Gate) record(r *Request, v *Verdict, origin Origin) uint64 {
+func (g *Gate) record(r *Request, v *Verdict, origin Origin) Ticket {
 	return g.recorder.Add(models.RequestLog{
 		ID: r.ID, ProjectID: v.Key.ProjectID, KeyID: v.Key.KeyID, Version: v.Key.Version, Category: v.Key.Category,
 		Method: models.LogText(origin.Method, models.MaxLoggedMethod), Path: models.LogText(origin.Path, models.MaxLoggedPath), IP: origin.IP,
@@ -262,6 +278,9 @@ func (g *Gate) record(r *Request, v *Verdict, origin Origin) uint64 {
 		Credits: v.Credits, Code: v.Code, SessionHash: g.pepper.HashSession(r.Session),
 	})
 }
+
+// Recording says whether the request log is written at this moment.
+func (g *Gate) Recording() RecorderState { return g.recorder.State() }
 
 // Stats are counts since the start.
 type Stats struct {

@@ -2,167 +2,239 @@ package gate
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/claviger/claviger/models"
 )
 
+// Durability is when a request counts as recorded.
+type Durability string
+
 const (
-	// flushEvery is how long a row waits for others at most before a batch is written.
-	flushEvery = 25 * time.Millisecond
-	// writeTimeout ends an attempt to write a batch; it is then tried again.
-	writeTimeout = 10 * time.Second
-	// maxPending bounds the memory of rows that wait: about 100 MB. Beyond it rows are dropped and counted.
-	maxPending = 250_000
-	// maxBatch bounds one transaction, so that other writers get their turn.
-	maxBatch              = 5_000
-	firstRetry, lastRetry = 20 * time.Millisecond, time.Second
+	// DurabilityBatch answers at once; the row is in the database or in the spool at most 100 ms later.
+	DurabilityBatch Durability = "batch"
+	// DurabilitySync answers when the row is there.
+	DurabilitySync Durability = "sync"
 )
 
-// Recorder writes rows in batches, in the background. A batch is kept until it is written.
-type Recorder struct {
-	write func(context.Context, []models.RequestLog) error
-	log   *slog.Logger
+const (
+	// maxPending bounds the memory of rows that wait where neither database nor spool takes them: about 100 MB. Beyond it
+	// rows are dropped and counted.
+	maxPending = 250_000
+	// maxBatch bounds one transaction, so that other writers get their turn.
+	maxBatch = 5_000
+	// maxIdle is how many slices are kept for the next batches.
+	maxIdle = 4
+)
 
-	mu      sync.Mutex
-	pending []models.RequestLog
-	written chan struct{} // closed and renewed after each batch
+// ErrNotRecorded says that a row could not be kept where it would outlive the process.
+var ErrNotRecorded = errors.New("the request could not be recorded")
 
-	wake  chan struct{} // rows are waiting
-	hurry chan struct{} // closed at Close: write without waiting for more
-	done  chan struct{} // closed when the loop has ended
-
-	added, stored, retries, dropped atomic.Uint64
+// RecorderOptions is what a [Recorder] works with. Zero values are the defaults given.
+type RecorderOptions struct {
+	// Write stores a batch. It must be repeatable with exactly the same batch: see [models.Store.WriteRequestLogs].
+	Write      func(context.Context, []models.RequestLog) error
+	Durability Durability // DurabilityBatch
+	// Folder is where the spool is: rows wait there while the database does not take them. Empty: in memory alone.
+	Folder string
+	Now    func() time.Time // time.Now
+	Log    *slog.Logger     // slog.Default
 }
 
-// NewRecorder starts a recorder that stores through write, which must be repeatable: see [models.Store.WriteRequestLogs].
-func NewRecorder(write func(context.Context, []models.RequestLog) error, log *slog.Logger) *Recorder {
-	r := &Recorder{
-		write: write, log: log, written: make(chan struct{}),
-		wake: make(chan struct{}, 1), hurry: make(chan struct{}), done: make(chan struct{}),
+// Recorder writes rows in batches, in the background and in order. A batch, once it is closed, stays what it is until it
+// is written, so that the database can tell one that comes again. It is safe for use by many goroutines.
+type Recorder struct {
+	RecorderOptions
+
+	mu       sync.Mutex
+	queue    []*batch              // in memory, oldest first
+	open     *batch                // the one of them that takes rows; nil where the next row begins one
+	inQueue  int                   // rows
+	idle     [][]models.RequestLog // empty slices to use again
+	progress chan struct{}         // closed and renewed when settled grows
+	counts   counts
+
+	wake    chan struct{}            // a batch was begun or is full
+	flights chan []models.RequestLog // to write now
+	landed  chan error               // how that went
+	hurry   chan struct{}            // closed at Close
+	done    chan struct{}            // closed when the loop has ended
+
+	loop loop
+}
+
+// batch is rows that are written together.
+type batch struct {
+	rows    []models.RequestLog
+	opened  time.Time
+	outcome *outcome
+}
+
+// outcome tells those who wait what became of a batch. The loop alone settles it.
+type outcome struct {
+	done chan struct{}
+	err  error // read once done is closed
+}
+
+func newOutcome() *outcome { return &outcome{done: make(chan struct{})} }
+
+// settle tells it once; what comes later does not matter any more.
+func (o *outcome) settle(err error) {
+	select {
+	case <-o.done:
+	default:
+		o.err = err
+		close(o.done)
 	}
+}
+
+// Ticket is what [Recorder.Add] gives for a row; the zero value is that of a row that was dropped.
+type Ticket struct {
+	Number  uint64 // grows by one with each row
+	outcome *outcome
+}
+
+// NewRecorder starts a recorder. Rows that an earlier process left in the spool are written first.
+func NewRecorder(o RecorderOptions) *Recorder {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	r := &Recorder{
+		RecorderOptions: o, progress: make(chan struct{}), wake: make(chan struct{}, 1),
+		flights: make(chan []models.RequestLog), landed: make(chan error, 1), hurry: make(chan struct{}), done: make(chan struct{}),
+	}
+	if o.Folder != "" {
+		r.openSpool()
+	}
+	go r.fly()
 	go r.run()
 	return r
 }
 
-// Add takes a row. It never waits: where too many rows wait already, the row is dropped and counted.
-func (r *Recorder) Add(row models.RequestLog) (ticket uint64) {
+// Add takes a row. It never waits: where too many rows wait in memory already, the row is dropped and counted.
+func (r *Recorder) Add(row models.RequestLog) Ticket {
 	r.mu.Lock()
-	full := len(r.pending) >= maxPending
-	if !full {
-		r.pending = append(r.pending, row)
-		ticket = r.added.Add(1)
+	if r.inQueue >= maxPending {
+		r.counts.dropped++
+		r.mu.Unlock()
+		return Ticket{}
 	}
+	b, tell := r.open, false
+	if b == nil {
+		b, tell = r.begin(), true
+	}
+	b.rows = append(b.rows, row)
+	if len(b.rows) == maxBatch {
+		r.open, tell = nil, true
+	}
+	r.inQueue++
+	r.counts.added++
+	number := r.counts.added - r.counts.left
 	r.mu.Unlock()
-	if full {
-		r.dropped.Add(1)
-		return 0
+	if tell {
+		select {
+		case r.wake <- struct{}{}:
+		default:
+		}
 	}
-	select {
-	case r.wake <- struct{}{}:
-	default:
-	}
-	return ticket
+	return Ticket{number, b.outcome}
 }
 
-// Stored is the newest ticket whose row is stored, with all before it.
-func (r *Recorder) Stored() uint64 { return r.stored.Load() }
+// begin opens a batch at the end of the queue. The caller holds mu.
+func (r *Recorder) begin() *batch {
+	b := &batch{opened: time.Now(), outcome: newOutcome()}
+	if n := len(r.idle); n > 0 {
+		b.rows, r.idle = r.idle[n-1], r.idle[:n-1]
+	}
+	r.queue = append(r.queue, b)
+	r.open = b
+	return b
+}
 
-// Flush returns when every row that was added before the call is stored, or with ctx's error.
+// Wait returns nil when the ticket's row is in the database or in the spool, [ErrNotRecorded] where neither takes it, or
+// ctx's error. After an error the row may still be written: it is kept in memory as long as there is room.
+func (r *Recorder) Wait(ctx context.Context, t Ticket) error {
+	if t.outcome == nil {
+		return ErrNotRecorded
+	}
+	select {
+	case <-t.outcome.done:
+		return t.outcome.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Stored is the newest number of a ticket whose row is in the database, with all before it.
+func (r *Recorder) Stored() uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.counts.done()
+}
+
+// Flush returns when every row that was added before the call is in the database, those that an earlier process left
+// in the spool included, or with ctx's error.
 func (r *Recorder) Flush(ctx context.Context) error {
-	goal := r.added.Load()
+	r.mu.Lock()
+	goal := r.counts.added - r.counts.left
+	r.mu.Unlock()
 	for {
 		r.mu.Lock()
-		written := r.written
+		reached, progress := r.counts.done() >= goal, r.progress
 		r.mu.Unlock()
-		if r.stored.Load() >= goal {
+		if reached {
 			return nil
 		}
 		select {
-		case <-written:
+		case <-progress:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
 }
 
-// Close stores what waits and ends the recorder. Call it once, when nobody adds any more. Where ctx ends first, the
-// rows that are left are lost and their number is logged.
+// Close stores what waits, in the spool where the database does not take it, and ends the recorder. Call it once, when
+// nobody adds any more. Where ctx ends first, rows that are left in memory are lost and their number is logged.
 func (r *Recorder) Close(ctx context.Context) error {
 	close(r.hurry)
 	select {
 	case <-r.done:
-		return nil
 	case <-ctx.Done():
-		r.log.Error("rows were not written before the end", "rows", r.added.Load()-r.stored.Load())
-		return ctx.Err()
-	}
-}
-
-func (r *Recorder) run() {
-	defer close(r.done)
-	closing := false
-	for !closing {
-		select {
-		case <-r.wake:
-			select { // others may come: one transaction for all of them
-			case <-time.After(flushEvery):
-			case <-r.hurry:
-			}
-		case <-r.hurry:
-			closing = true
-		}
-		for batch := r.take(); len(batch) > 0; batch = r.take() {
-			r.store(batch)
+		r.mu.Lock()
+		lost := r.inQueue
+		r.mu.Unlock()
+		if lost > 0 {
+			r.Log.Error("rows were not written before the end", "rows", lost)
+			return ctx.Err()
 		}
 	}
+	if s := r.Stats(); s.SpooledRows > 0 {
+		r.Log.Warn("rows are left in the spool; the next start writes them", "rows", s.SpooledRows)
+	}
+	return nil
 }
 
-// take cuts the next batch off the rows that wait.
-func (r *Recorder) take() []models.RequestLog {
+// keep gives a slice back for a later batch.
+func (r *Recorder) keep(rows []models.RequestLog) {
+	clear(rows)
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	n := min(len(r.pending), maxBatch)
-	batch := r.pending[:n:n]
-	if r.pending = r.pending[n:]; len(r.pending) == 0 {
-		r.pending = nil
+	if len(r.idle) < maxIdle {
+		r.idle = append(r.idle, rows[:0])
 	}
-	return batch
-}
-
-// store tries until the batch is written.
-func (r *Recorder) store(batch []models.RequestLog) {
-	for pause := firstRetry; ; pause = min(2*pause, lastRetry) {
-		ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
-		err := r.write(ctx, batch)
-		cancel()
-		if err == nil {
-			break
-		}
-		r.retries.Add(1)
-		r.log.Error("request rows could not be written, trying again", "rows", len(batch), "error", err)
-		time.Sleep(pause)
-	}
-	r.mu.Lock()
-	r.stored.Add(uint64(len(batch)))
-	close(r.written)
-	r.written = make(chan struct{})
 	r.mu.Unlock()
 }
 
-// RecorderStats are counts since the start, and what waits now.
-type RecorderStats struct {
-	Waiting                  int
-	Stored, Retries, Dropped uint64
-}
-
-// Stats of the recorder at this moment.
-func (r *Recorder) Stats() RecorderStats {
-	stored := r.stored.Load()
-	return RecorderStats{
-		Waiting: int(r.added.Load() - stored), Stored: stored, Retries: r.retries.Load(), Dropped: r.dropped.Load(),
+// unqueue takes the n oldest batches out of memory. The caller holds mu.
+func (r *Recorder) unqueue(n int) {
+	for _, b := range r.queue[:n] {
+		r.inQueue -= len(b.rows)
 	}
+	r.queue = slices.Delete(r.queue, 0, n)
 }

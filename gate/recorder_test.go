@@ -15,7 +15,9 @@ import (
 type sink struct {
 	mu      sync.Mutex
 	rows    []models.RequestID
-	refuse  int // so many attempts fail
+	batches []int // how many rows each had
+	refuse  int   // so many attempts fail
+	away    bool  // all do
 	entered chan struct{}
 	hold    chan struct{}
 }
@@ -27,20 +29,37 @@ func (s *sink) write(_ context.Context, rows []models.RequestLog) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.refuse > 0 {
+	if s.refuse > 0 || s.away {
 		s.refuse--
 		return errors.New("the database is away")
 	}
+	s.batches = append(s.batches, len(rows))
 	for _, r := range rows {
 		s.rows = append(s.rows, r.ID)
 	}
 	return nil
 }
 
+func (s *sink) setAway(away bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.away = away
+}
+
 func (s *sink) ids() []models.RequestID {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.rows)
+}
+
+// newRecorder makes one over the sink, with a spool in the folder where one is named.
+func newRecorder(t *testing.T, s *sink, change ...func(*RecorderOptions)) *Recorder {
+	t.Helper()
+	o := RecorderOptions{Write: s.write, Log: slog.New(slog.DiscardHandler)}
+	for _, c := range change {
+		c(&o)
+	}
+	return NewRecorder(o)
 }
 
 func numbered(n int) []models.RequestID {
@@ -53,10 +72,12 @@ func numbered(n int) []models.RequestID {
 
 func TestEveryRowIsWrittenOnceAndInOrder(t *testing.T) {
 	sink := &sink{}
-	r := NewRecorder(sink.write, slog.New(slog.DiscardHandler))
+	r := newRecorder(t, sink)
 	const rows = 3*maxBatch + 17
 	for _, id := range numbered(rows) {
-		r.Add(models.RequestLog{ID: id})
+		if ticket := r.Add(models.RequestLog{ID: id}); ticket.Number != uint64(id) || r.Stored() >= ticket.Number && len(sink.ids()) < int(id) {
+			t.Fatalf("row %d has the ticket %d, stored is %d", id, ticket.Number, r.Stored())
+		}
 	}
 	if err := r.Close(t.Context()); err != nil {
 		t.Fatal(err)
@@ -68,7 +89,7 @@ func TestEveryRowIsWrittenOnceAndInOrder(t *testing.T) {
 
 func TestABatchThatFailsIsKeptAndWrittenLater(t *testing.T) {
 	sink := &sink{refuse: 3}
-	r := NewRecorder(sink.write, slog.New(slog.DiscardHandler))
+	r := newRecorder(t, sink)
 	r.Add(models.RequestLog{ID: 1})
 	r.Add(models.RequestLog{ID: 2})
 	if err := r.Flush(t.Context()); err != nil {
@@ -85,27 +106,27 @@ func TestABatchThatFailsIsKeptAndWrittenLater(t *testing.T) {
 
 func TestAddNeverWaitsAndMemoryIsBounded(t *testing.T) {
 	sink := &sink{entered: make(chan struct{}, 1000), hold: make(chan struct{})}
-	r := NewRecorder(sink.write, slog.New(slog.DiscardHandler))
+	r := newRecorder(t, sink)
 	r.Add(models.RequestLog{ID: 1})
 	<-sink.entered // the writer is stuck from now on
 	for i := range maxPending + 10 {
 		r.Add(models.RequestLog{ID: models.RequestID(i + 2)})
 	}
-	if stats := r.Stats(); stats.Dropped != 10 || stats.Waiting != maxPending+1 {
+	if stats := r.Stats(); stats.Dropped != 11 || stats.Waiting != maxPending {
 		t.Errorf("%+v", stats)
 	}
 	close(sink.hold)
 	if err := r.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(sink.ids(), numbered(maxPending+1)) {
+	if !slices.Equal(sink.ids(), numbered(maxPending)) {
 		t.Errorf("%d rows written", len(sink.ids()))
 	}
 }
 
 func TestFlushWaitsForRowsThatAreBeingWritten(t *testing.T) {
 	sink := &sink{entered: make(chan struct{}, 10), hold: make(chan struct{})}
-	r := NewRecorder(sink.write, slog.New(slog.DiscardHandler))
+	r := newRecorder(t, sink)
 	r.Add(models.RequestLog{ID: 1})
 	<-sink.entered
 	ctx, cancel := context.WithCancel(t.Context())
@@ -122,7 +143,7 @@ func TestFlushWaitsForRowsThatAreBeingWritten(t *testing.T) {
 
 func TestManyGoroutinesLoseNothing(t *testing.T) {
 	sink := &sink{refuse: 2}
-	r := NewRecorder(sink.write, slog.New(slog.DiscardHandler))
+	r := newRecorder(t, sink)
 	var group sync.WaitGroup
 	for g := range 8 {
 		group.Go(func() {

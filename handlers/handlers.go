@@ -104,14 +104,15 @@ func (h *Handlers) projectPage(c echo.Context, title, tab string) (layout.PagePr
 	if err != nil {
 		return p, err
 	}
-	fillProject(&p, web.Membership(c), tab)
+	h.fillProject(&p, web.Membership(c), tab)
 	return p, nil
 }
 
-// fillProject adds the project's name and the tabs that the member's role may open.
-func fillProject(p *layout.PageProps, m *models.Membership, tab string) {
+// fillProject adds the project's name, the tabs that the member's role may open, and what is wrong with the request log.
+func (h *Handlers) fillProject(p *layout.PageProps, m *models.Membership, tab string) {
 	p.Title += " · " + m.Name
 	p.Project = &layout.ProjectNav{Name: m.Name, Slug: m.Slug}
+	p.Trouble = recordingTrouble(h.Gate.Recording())
 	root := projectPath(&m.Project)
 	p.Tabs = []ui.Tab{
 		{Label: tabOverview, Href: root, Icon: "chart", Current: tab == tabOverview},

@@ -100,7 +100,7 @@ func (h *Handlers) overviewProps(c echo.Context, m *models.Membership) (projects
 	if p.Page, err = h.page(c, "Overview"); err != nil {
 		return p, err
 	}
-	fillProject(&p.Page, m, tabOverview)
+	h.fillProject(&p.Page, m, tabOverview)
 	p.KeyPrefix = m.KeyPrefix
 	p.CanWrite = m.Role.May(models.PermitWriteKeys)
 	p.Live, _, err = h.liveProps(c, &m.Project, "")

@@ -22,7 +22,8 @@ type status struct {
 // healthy says that the process runs. It is the plainest JSON route there is: what validate is measured against.
 func (h *Handlers) healthy(c echo.Context) error { return c.JSON(http.StatusOK, status{"ok"}) }
 
-// ready says whether requests should be sent here: not while the process ends, nor without its database.
+// ready says whether requests should be sent here: not while the process ends, without its database, or while the request
+// log cannot be written.
 func (h *Handlers) ready(c echo.Context) error {
 	if h.draining.Load() {
 		return c.JSON(http.StatusServiceUnavailable, status{"shutting down"})
@@ -32,6 +33,9 @@ func (h *Handlers) ready(c echo.Context) error {
 	if err := h.Store.Ping(ctx); err != nil {
 		h.Log.Error("not ready", "error", err)
 		return c.JSON(http.StatusServiceUnavailable, status{"the database does not answer"})
+	}
+	if log := h.Gate.Recording(); log.Behind {
+		return c.JSON(http.StatusServiceUnavailable, status{"the request log cannot be written: " + log.Reason})
 	}
 	return c.JSON(http.StatusOK, status{"ready"})
 }

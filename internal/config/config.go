@@ -25,6 +25,7 @@ type Config struct {
 	TrustedProxies []netip.Prefix
 	Signup         models.SignupMode
 	Pepper         string // empty: the one in Data
+	LogDurability  string // batch or sync: whether an answer waits until its row is kept
 	MetricsAddr    string // host:port; empty for no metrics
 	Dev            bool   // shows the component page and logs every request
 }
@@ -55,6 +56,8 @@ func Load(environ []string) (Config, error) {
 		Pepper:      r.get("CLAVIGER_PEPPER", ""),
 		MetricsAddr: r.get("CLAVIGER_METRICS_ADDR", ""),
 		Dev:         r.get("CLAVIGER_DEV", "") == "1",
+
+		LogDurability: r.get("CLAVIGER_LOG_DURABILITY", "batch"),
 	}
 	r.checkAddr("CLAVIGER_ADDR", c.Addr)
 	if c.MetricsAddr != "" {
@@ -80,10 +83,8 @@ func Load(environ []string) (Config, error) {
 			r.problem(name, "is not built yet; leave it empty")
 		}
 	}
-	if d := r.get("CLAVIGER_LOG_DURABILITY", "batch"); d == "sync" {
-		r.problem("CLAVIGER_LOG_DURABILITY", "sync is not built yet; leave it empty for batch")
-	} else if d != "batch" {
-		r.problem("CLAVIGER_LOG_DURABILITY", "must be batch")
+	if c.LogDurability != "batch" && c.LogDurability != "sync" {
+		r.problem("CLAVIGER_LOG_DURABILITY", "must be batch or sync")
 	}
 	if len(r.problems) > 0 {
 		return Config{}, fmt.Errorf("the configuration has %d problem(s):\n  %s", len(r.problems), strings.Join(r.problems, "\n  "))

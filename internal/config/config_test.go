@@ -40,10 +40,11 @@ func TestLoadReadsEachSetting(t *testing.T) {
 		{"CLAVIGER_DEV=1", func(c *config.Config) { c.Dev = true }},
 		{"CLAVIGER_DEV=0", func(*config.Config) {}},
 		{"CLAVIGER_LOG_DURABILITY=batch", func(*config.Config) {}},
+		{"CLAVIGER_LOG_DURABILITY=sync", func(c *config.Config) { c.LogDurability = "sync" }},
 		{"CLAVIGER_REDIS_URL=", func(*config.Config) {}},
 		{"CLAVIGER_SMTP_URL=", func(*config.Config) {}},
 	} {
-		want := config.Config{Addr: "127.0.0.1:8080", Data: "./data", BaseURL: "http://127.0.0.1:8080"}
+		want := config.Config{Addr: "127.0.0.1:8080", Data: "./data", BaseURL: "http://127.0.0.1:8080", LogDurability: "batch"}
 		test.change(&want)
 		if got, err := config.Load([]string{test.setting}); err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s gives\n%+v (%v), not\n%+v", test.setting, got, err, want)
@@ -84,8 +85,7 @@ func TestLoadRefusesWhatCannotBe(t *testing.T) {
 		{"CLAVIGER_DEV", "yes", "must be 1 or 0"},
 		{"CLAVIGER_REDIS_URL", "redis://cache", "is not built yet; leave it empty"},
 		{"CLAVIGER_SMTP_URL", "smtp://mail", "is not built yet; leave it empty"},
-		{"CLAVIGER_LOG_DURABILITY", "sync", "sync is not built yet; leave it empty for batch"},
-		{"CLAVIGER_LOG_DURABILITY", "maybe", "must be batch"},
+		{"CLAVIGER_LOG_DURABILITY", "maybe", "must be batch or sync"},
 		{"CLAVIGER_TYPO", "1", "is no setting of Claviger"},
 		{"CLAVIGER_TYPO_FILE", "/etc/typo", "is no setting of Claviger"},
 		{"CLAVIGER_", "1", "is no setting of Claviger"},

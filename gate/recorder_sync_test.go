@@ -1,0 +1,145 @@
+package gate
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/claviger/claviger/models"
+)
+
+func TestInSyncModeAnAnswerWaitsUntilItsRowIsWritten(t *testing.T) {
+	sink := &sink{entered: make(chan struct{}, 10), hold: make(chan struct{})}
+	r := newRecorder(t, sink, inSync)
+	ticket := r.Add(models.RequestLog{ID: 1})
+	<-sink.entered
+	short, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if err := r.Wait(short, ticket); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("waiting gave %v before the row was written", err)
+	}
+	close(sink.hold)
+	if err := r.Wait(t.Context(), ticket); err != nil || len(sink.ids()) != 1 {
+		t.Errorf("waiting gave %v, written is %v", err, sink.ids())
+	}
+	closeRecorder(t, r)
+}
+
+func TestInSyncModeThoseWhoWaitShareAWrite(t *testing.T) {
+	sink := &sink{entered: make(chan struct{}, 10), hold: make(chan struct{})}
+	r := newRecorder(t, sink, inSync)
+	var answered atomic.Int32
+	var group sync.WaitGroup
+	ask := func(id models.RequestID) {
+		group.Go(func() {
+			if err := r.Wait(t.Context(), r.Add(models.RequestLog{ID: id})); err != nil {
+				t.Error(err)
+			}
+			answered.Add(1)
+		})
+	}
+	ask(1)
+	<-sink.entered
+	for id := range models.RequestID(63) {
+		ask(id + 2)
+	}
+	eventually(t, "all to wait", func() bool { return r.Stats().Waiting == 64 })
+	if n := answered.Load(); n != 0 {
+		t.Errorf("%d were answered before anything was written", n)
+	}
+	close(sink.hold)
+	group.Wait()
+	if want := []int{1, 63}; !slices.Equal(sink.batches, want) {
+		t.Errorf("the writes had %v rows, not %v", sink.batches, want)
+	}
+	closeRecorder(t, r)
+}
+
+func TestInSyncModeARowInTheSpoolIsKept(t *testing.T) {
+	sink, folder := &sink{}, t.TempDir()
+	sink.setAway(true)
+	r := newRecorder(t, sink, inSync, spoolIn(folder))
+	for id := range models.RequestID(20) {
+		if err := r.Wait(t.Context(), r.Add(models.RequestLog{ID: id + 1})); err != nil {
+			t.Fatal(err)
+		}
+		if s := r.Stats(); s.SpooledRows != int(id)+1 {
+			t.Fatalf("answered before row %d was in the spool: %+v", id+1, s)
+		}
+	}
+	eventually(t, "the second failure", func() bool { return r.State().Behind })
+	if s := r.State(); s.Refusing {
+		t.Errorf("%+v", s)
+	}
+	sink.setAway(false)
+	closeRecorder(t, r)
+	if !slices.Equal(sink.ids(), numbered(20)) {
+		t.Errorf("written: %v", sink.ids())
+	}
+}
+
+func TestInSyncModeWhoCannotBeRecordedIsTold(t *testing.T) {
+	for name, change := range map[string]func(t *testing.T) func(*RecorderOptions){
+		"no spool": func(*testing.T) func(*RecorderOptions) { return spoolIn("") },
+		"a spool that cannot be opened": func(t *testing.T) func(*RecorderOptions) {
+			path := filepath.Join(t.TempDir(), "file") // where a folder should be
+			if err := os.WriteFile(path, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			return spoolIn(path)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			sink := &sink{}
+			sink.setAway(true)
+			r := newRecorder(t, sink, inSync, change(t))
+			for id := range models.RequestID(3) {
+				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+				if err := r.Wait(ctx, r.Add(models.RequestLog{ID: id + 1})); !errors.Is(err, ErrNotRecorded) {
+					t.Errorf("waiting for row %d gave %v", id+1, err)
+				}
+				cancel()
+			}
+			eventually(t, "the state to say so", func() bool { return r.State().Refusing })
+			sink.setAway(false)
+			eventually(t, "the state to be over", func() bool { return !r.State().Behind })
+			if err := r.Wait(t.Context(), r.Add(models.RequestLog{ID: 4})); err != nil {
+				t.Errorf("after the failure waiting gave %v", err)
+			}
+			if s := r.State(); s.Behind || !slices.Equal(sink.ids(), numbered(4)) {
+				t.Errorf("%+v, written %v", s, sink.ids())
+			}
+			closeRecorder(t, r)
+		})
+	}
+}
+
+func TestAFailureThatTheNextAttemptMendsIsNoState(t *testing.T) {
+	sink := &sink{refuse: 1, entered: make(chan struct{}), hold: make(chan struct{})}
+	r := newRecorder(t, sink)
+	r.Add(models.RequestLog{ID: 1})
+	for range 2 {
+		<-sink.entered
+		if s := r.State(); s.Behind {
+			t.Errorf("%+v", s)
+		}
+		sink.hold <- struct{}{}
+	}
+	closeRecorder(t, r)
+}
+
+func BenchmarkRecorderAdd(b *testing.B) {
+	r := NewRecorder(RecorderOptions{Write: func(context.Context, []models.RequestLog) error { return nil }})
+	row := models.RequestLog{ID: 1, ProjectID: 1, KeyID: 1, Category: "production", Method: "GET", Path: "/v1/things", IP: "192.0.2.1"}
+	b.ReportAllocs()
+	for b.Loop() {
+		r.Add(row)
+	}
+	r.Close(b.Context())
+}

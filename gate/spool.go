@@ -1,0 +1,194 @@
+package gate
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+
+	"github.com/gofrs/flock"
+
+	"github.com/claviger/claviger/models"
+)
+
+// The spool is a file of batches that the database has not taken yet.
+//
+//	8 bytes    spoolMark
+//	8 bytes    where the oldest batch that waits begins; what is before it has been written
+//	then each batch: 4 bytes length of the rows, 4 bytes how many, 4 bytes checksum, the rows as models.AppendRequestLogs
+//
+// Numbers are little-endian; the checksum is CRC-32C over number and rows.
+const (
+	spoolMark   = "clvspl1\n"
+	spoolHeader = 16
+	frameHeader = 12
+	// maxFrame is more than any batch takes: a length beyond it is none.
+	maxFrame = 64 << 20
+	// keptSize is what an empty spool may occupy: making it smaller waits for a disk that is just asked to keep it.
+	keptSize = 16 << 20
+	// maxSpool leaves the disk room for others. What comes on top waits in memory.
+	maxSpool = 8 << 30
+)
+
+var (
+	castagnoli      = crc32.MakeTable(crc32.Castagnoli)
+	errSpoolFull    = fmt.Errorf("the spool has reached its largest size of %d bytes", int64(maxSpool))
+	errSpoolDamaged = errors.New("the spool is damaged")
+	errNoSpool      = errors.New("there is no spool")
+)
+
+// spool is the open file. One goroutine uses it at a time.
+type spool struct {
+	file       *os.File
+	lock       *flock.Flock // on a file beside it
+	start, end int64        // of the batches that wait
+	firstSize  int64        // of the oldest of them; 0 where it is not known
+	buffer     []byte
+	syncing    chan struct{} // holds a token while the disk is asked to keep what was written
+}
+
+type frame struct {
+	length, rows int
+	sum          uint32
+}
+
+// append puts batches at the end, all or none. They outlive the process from then on, and with sync a failure of the
+// machine; without, the disk is asked to take them, and nobody waits for it.
+func (s *spool) append(batches []*batch, sync bool) (err error) {
+	end, firstSize := s.end, s.firstSize
+	defer func() {
+		if err != nil {
+			s.file.Truncate(s.end) // gives room back; what is left behind the end is overwritten
+		}
+	}()
+	for _, b := range batches {
+		s.buffer = append(s.buffer[:0], make([]byte, frameHeader)...)
+		s.buffer = models.AppendRequestLogs(s.buffer, b.rows)
+		binary.LittleEndian.PutUint32(s.buffer, uint32(len(s.buffer)-frameHeader))
+		binary.LittleEndian.PutUint32(s.buffer[4:], uint32(len(b.rows)))
+		binary.LittleEndian.PutUint32(s.buffer[8:], sumOf(s.buffer))
+		if end+int64(len(s.buffer)) > maxSpool {
+			return errSpoolFull
+		}
+		if end == s.start {
+			firstSize = int64(len(s.buffer))
+		}
+		if _, err := s.file.WriteAt(s.buffer, end); err != nil {
+			return err
+		}
+		end += int64(len(s.buffer))
+	}
+	if !sync {
+		s.syncSoon()
+	} else if err := s.file.Sync(); err != nil {
+		return err
+	}
+	s.end, s.firstSize = end, firstSize
+	return nil
+}
+
+func (s *spool) syncSoon() {
+	select {
+	case s.syncing <- struct{}{}:
+		go func() {
+			defer func() { <-s.syncing }()
+			s.file.Sync() // where the disk fails, the next write says so
+		}()
+	default: // it is being asked already, and asked again with what comes next
+	}
+}
+
+// sumOf is the checksum of a frame: of all but the length and itself.
+func sumOf(whole []byte) uint32 {
+	return crc32.Update(crc32.Checksum(whole[4:8], castagnoli), castagnoli, whole[frameHeader:])
+}
+
+// empty tells that no batch waits.
+func (s *spool) empty() bool { return s.start == s.end }
+
+// first reads the oldest batch. [errSpoolDamaged] where it is not what was written; f says what there should be.
+func (s *spool) first() (rows []models.RequestLog, f frame, err error) {
+	f, err = s.frameAt(s.start)
+	if s.firstSize = 0; f.length > 0 {
+		s.firstSize = int64(frameHeader + f.length)
+	}
+	if err != nil {
+		return nil, f, err
+	}
+	if rows, err = models.DecodeRequestLogs(s.buffer[frameHeader:]); err != nil || len(rows) != f.rows {
+		return nil, f, errors.Join(errSpoolDamaged, err)
+	}
+	return rows, f, nil
+}
+
+// frameAt reads the frame at a place into the buffer.
+func (s *spool) frameAt(at int64) (f frame, err error) {
+	if f, err = s.headerAt(at); err != nil {
+		return f, err
+	}
+	size := frameHeader + f.length
+	if cap(s.buffer) < size {
+		s.buffer = make([]byte, size)
+	}
+	s.buffer = s.buffer[:size]
+	if _, err := s.file.ReadAt(s.buffer, at); err != nil {
+		if errors.Is(err, io.EOF) {
+			err = errSpoolDamaged
+		}
+		return f, err
+	}
+	if sumOf(s.buffer) != f.sum {
+		return f, errSpoolDamaged
+	}
+	return f, nil
+}
+
+func (s *spool) headerAt(at int64) (f frame, err error) {
+	var head [frameHeader]byte
+	if _, err := s.file.ReadAt(head[:], at); err != nil {
+		if errors.Is(err, io.EOF) {
+			err = errSpoolDamaged
+		}
+		return f, err
+	}
+	f.length, f.rows = int(binary.LittleEndian.Uint32(head[:])), int(binary.LittleEndian.Uint32(head[4:]))
+	f.sum = binary.LittleEndian.Uint32(head[8:])
+	if f.length > maxFrame || f.rows > maxFrame {
+		return frame{}, errSpoolDamaged
+	}
+	return f, nil
+}
+
+// pop drops the oldest batch, or all where nobody knows how long that one is. An error means that the disk did not take
+// note; a batch that comes again after a crash changes nothing.
+func (s *spool) pop() error {
+	s.start += s.firstSize
+	if s.firstSize == 0 || s.empty() && s.end > keptSize {
+		return s.clear()
+	}
+	s.firstSize = 0
+	return s.writeStart()
+}
+
+// clear drops everything.
+func (s *spool) clear() error {
+	s.start, s.end, s.firstSize = spoolHeader, spoolHeader, 0
+	return errors.Join(s.file.Truncate(spoolHeader), s.writeStart())
+}
+
+func (s *spool) writeStart() error {
+	_, err := s.file.WriteAt(binary.LittleEndian.AppendUint64([]byte(spoolMark), uint64(s.start)), 0)
+	return err
+}
+
+// close gives the file free for other processes.
+func (s *spool) close() error {
+	s.syncing <- struct{}{}
+	var err error
+	if s.empty() {
+		err = s.clear()
+	}
+	return errors.Join(err, s.file.Sync(), s.file.Close(), s.lock.Close())
+}

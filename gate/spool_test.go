@@ -1,0 +1,332 @@
+package gate
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/claviger/claviger/models"
+)
+
+func spoolIn(folder string) func(*RecorderOptions) {
+	return func(o *RecorderOptions) { o.Folder = folder }
+}
+
+func inSync(o *RecorderOptions) { o.Durability = DurabilitySync }
+
+// eventually asks again and again until holds.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !holds(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited for %s in vain", what)
+		}
+	}
+}
+
+// crashed is a folder as a process leaves it that is killed while the database takes nothing: so many batches of 10 rows.
+func crashed(t *testing.T, batches int) (folder string) {
+	t.Helper()
+	folder = t.TempDir()
+	s, _, err := openSpool(folder, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range batches {
+		b := &batch{}
+		for i := range 10 {
+			b.rows = append(b.rows, models.RequestLog{ID: models.RequestID(10*n + i + 1), Code: models.Valid, Path: "/v1"})
+		}
+		if err := s.append([]*batch{b}, true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.close(); err != nil {
+		t.Fatal(err)
+	}
+	return folder
+}
+
+func closeRecorder(t *testing.T, r *Recorder) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := r.Close(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestWhatAKilledProcessLeftIsWrittenFirstAndInOrder(t *testing.T) {
+	folder := crashed(t, 3)
+	sink := &sink{refuse: 2}
+	r := newRecorder(t, sink, spoolIn(folder))
+	if s := r.Stats(); s.SpooledRows != 30 || s.Waiting != 30 || s.SpoolBytes == 0 {
+		t.Errorf("at the start: %+v", s)
+	}
+	r.Add(models.RequestLog{ID: 31})
+	if err := r.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(sink.ids(), numbered(31)) {
+		t.Errorf("written: %v", sink.ids())
+	}
+	if want := []int{10, 10, 10, 1}; !slices.Equal(sink.batches, want) {
+		t.Errorf("the batches had %v rows, not %v: the database cannot tell one that comes again", sink.batches, want)
+	}
+	closeRecorder(t, r)
+	wantSpoolSize(t, folder, spoolHeader)
+}
+
+func wantSpoolSize(t *testing.T, folder string, want int64) {
+	t.Helper()
+	info, err := os.Stat(filepath.Join(folder, "spool"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Size() != want {
+		t.Errorf("the spool has %d bytes, not %d", info.Size(), want)
+	}
+	if info.Mode() != 0o600 {
+		t.Errorf("the spool has mode %v", info.Mode())
+	}
+}
+
+func TestATornEndOfTheSpoolIsCutOffAndTheRestIsWritten(t *testing.T) {
+	whole, err := os.ReadFile(filepath.Join(crashed(t, 3), "spool"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	two, err := os.ReadFile(filepath.Join(crashed(t, 2), "spool"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := slices.Clone(whole)
+	changed[bytes.LastIndex(changed, []byte("/v1"))+2] = '2' // a path that could be one
+	for name, content := range map[string][]byte{
+		"in the length": whole[:len(two)+2], "in the rows": whole[:len(whole)-1], "another path": changed,
+		"zeros": append(slices.Clone(two), make([]byte, 4096)...), "noise": append(slices.Clone(two), "noise that is no batch at all"...),
+	} {
+		folder := t.TempDir()
+		if err := os.WriteFile(filepath.Join(folder, "spool"), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		sink := &sink{}
+		r := newRecorder(t, sink, spoolIn(folder))
+		r.Add(models.RequestLog{ID: 21})
+		closeRecorder(t, r)
+		if !slices.Equal(sink.ids(), numbered(21)) {
+			t.Errorf("%s: written %v", name, sink.ids())
+		}
+		wantSpoolSize(t, folder, spoolHeader)
+	}
+}
+
+func TestAFileThatIsNoSpoolIsLeftAlone(t *testing.T) {
+	folder := t.TempDir()
+	path := filepath.Join(folder, "spool")
+	const text = "what somebody else keeps here"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sink := &sink{}
+	r := newRecorder(t, sink, spoolIn(folder))
+	r.Add(models.RequestLog{ID: 1})
+	closeRecorder(t, r)
+	if content, _ := os.ReadFile(path); string(content) != text || !slices.Equal(sink.ids(), numbered(1)) {
+		t.Errorf("the file is %q, written was %v", content, sink.ids())
+	}
+}
+
+func TestARestartAfterSomeOfTheSpoolWasWrittenGoesOnWhereItStopped(t *testing.T) {
+	folder := crashed(t, 3)
+	s, _, err := openSpool(folder, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := s.first(); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(s.pop(), s.close()); err != nil {
+		t.Fatal(err)
+	}
+	sink := &sink{}
+	r := newRecorder(t, sink, spoolIn(folder))
+	closeRecorder(t, r)
+	if !slices.Equal(sink.ids(), numbered(30)[10:]) {
+		t.Errorf("written: %v", sink.ids())
+	}
+}
+
+func TestWhileTheDatabaseIsAwayRowsWaitInTheSpoolAndNotInMemory(t *testing.T) {
+	sink, folder := &sink{}, t.TempDir()
+	sink.setAway(true)
+	r := newRecorder(t, sink, spoolIn(folder))
+	const rows = 2*maxPending + 5 // more than memory takes
+	for _, id := range numbered(rows) {
+		if id%10_000 == 0 {
+			eventually(t, "rows to leave memory", func() bool { s := r.Stats(); return s.Waiting-s.SpooledRows < 20_000 })
+		}
+		r.Add(models.RequestLog{ID: id})
+	}
+	eventually(t, "all rows to be spooled", func() bool { return r.Stats().SpooledRows == rows })
+	if s := r.State(); !s.Behind || s.Reason != "the database does not answer" || s.Waiting != rows || s.SpoolBytes == 0 || s.Dropped != 0 {
+		t.Errorf("the state is %+v", s)
+	}
+	sink.setAway(false)
+	if err := r.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(sink.ids(), numbered(rows)) {
+		t.Errorf("%d rows written of %d, or in another order", len(sink.ids()), rows)
+	}
+	if s, stats := r.State(), r.Stats(); s.Behind || stats.Waiting != 0 || stats.SpooledRows != 0 || stats.SpoolBytes != 0 || stats.Lag != 0 {
+		t.Errorf("afterwards the state is %+v, %+v", s, stats)
+	}
+	closeRecorder(t, r)
+	wantSpoolSize(t, folder, spoolHeader)
+}
+
+func TestASlowDatabaseDoesNotKeepRowsInMemory(t *testing.T) {
+	sink, folder := &sink{entered: make(chan struct{}, 1000), hold: make(chan struct{})}, t.TempDir()
+	r := newRecorder(t, sink, spoolIn(folder))
+	r.Add(models.RequestLog{ID: 1})
+	<-sink.entered // and it is stuck
+	r.Add(models.RequestLog{ID: 2})
+	eventually(t, "both rows to be spooled", func() bool { return r.Stats().SpooledRows == 2 })
+	if s := r.State(); s.Behind {
+		t.Errorf("slow is not failed: %+v", s)
+	}
+
+	// Another process would find both now.
+	content, err := os.ReadFile(filepath.Join(folder, "spool"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	elsewhere := t.TempDir()
+	if err := os.WriteFile(filepath.Join(elsewhere, "spool"), content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, rows, err := openSpool(elsewhere, slog.New(slog.DiscardHandler)); err != nil || rows != 2 {
+		t.Errorf("the file has %d rows (%v)", rows, err)
+	}
+
+	close(sink.hold)
+	closeRecorder(t, r)
+	if !slices.Equal(sink.ids(), numbered(2)) {
+		t.Errorf("written: %v", sink.ids())
+	}
+}
+
+func TestCloseLeavesInTheSpoolWhatTheDatabaseDoesNotTake(t *testing.T) {
+	away, folder := &sink{}, t.TempDir()
+	away.setAway(true)
+	r := newRecorder(t, away, spoolIn(folder))
+	for _, id := range numbered(100) {
+		r.Add(models.RequestLog{ID: id})
+	}
+	closeRecorder(t, r)
+	back := &sink{}
+	r = newRecorder(t, back, spoolIn(folder))
+	closeRecorder(t, r)
+	if !slices.Equal(back.ids(), numbered(100)) {
+		t.Errorf("written after the restart: %v", back.ids())
+	}
+}
+
+func TestCloseDoesNotWaitForADatabaseThatHangs(t *testing.T) {
+	sink, folder := &sink{entered: make(chan struct{}, 10), hold: make(chan struct{})}, t.TempDir()
+	defer close(sink.hold)
+	r := newRecorder(t, sink, spoolIn(folder))
+	r.Add(models.RequestLog{ID: 1})
+	<-sink.entered
+	r.Add(models.RequestLog{ID: 2})
+	closeRecorder(t, r)
+	if _, rows, err := openSpool(folder, slog.New(slog.DiscardHandler)); err != nil || rows != 2 {
+		t.Errorf("%d rows are left for the next start (%v)", rows, err)
+	}
+}
+
+func TestProcessesInOneFolderHaveSpoolsOfTheirOwn(t *testing.T) {
+	folder := t.TempDir()
+	sinks := [3]*sink{{}, {}, {}}
+	for i, sink := range sinks {
+		sink.setAway(true)
+		r := newRecorder(t, sink, spoolIn(folder))
+		r.Add(models.RequestLog{ID: models.RequestID(i + 1)})
+		defer closeRecorder(t, r)
+		eventually(t, "the row to be spooled", func() bool { return r.Stats().SpooledRows == 1 })
+	}
+	for i, sink := range sinks {
+		sink.setAway(false)
+		eventually(t, "the row to be written", func() bool { return len(sink.ids()) > 0 })
+		if got := sink.ids(); !slices.Equal(got, []models.RequestID{models.RequestID(i + 1)}) {
+			t.Errorf("process %d wrote %v", i+1, got)
+		}
+	}
+}
+
+func TestAProcessTakesOverTheSpoolsOfThoseThatAreGone(t *testing.T) {
+	folder, none := t.TempDir(), slog.New(slog.DiscardHandler)
+	var spools []*spool
+	for i := range 3 {
+		s, _, err := openSpool(folder, none)
+		if err == nil {
+			err = s.append([]*batch{{rows: []models.RequestLog{{ID: models.RequestID(i + 1)}}}}, true)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		spools = append(spools, s)
+	}
+	spools[0].close() // the first and the last process are killed; the second goes on
+	spools[2].close()
+	sink := &sink{}
+	r := newRecorder(t, sink, spoolIn(folder))
+	closeRecorder(t, r)
+	if got := sink.ids(); fmt.Sprint(got) != fmt.Sprint([]models.RequestID{1, 3}) {
+		t.Errorf("written: %v", got)
+	}
+	if rows, _, err := spools[1].first(); err != nil || rows[0].ID != 2 {
+		t.Errorf("the spool of the process that runs has %v (%v)", rows, err)
+	}
+	spools[1].close()
+}
+
+func TestADamagedBatchIsCountedAndThoseBehindItAreWritten(t *testing.T) {
+	folder := crashed(t, 3)
+	sink := &sink{}
+	sink.setAway(true)
+	r := newRecorder(t, sink, spoolIn(folder))
+	eventually(t, "an attempt", func() bool { return r.Stats().Retries > 0 })
+	whole, err := os.ReadFile(filepath.Join(folder, "spool"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.OpenFile(filepath.Join(folder, "spool"), os.O_WRONLY, 0)
+	if err == nil { // the last byte of the second batch of the three, which are of one size but for the first
+		last := (len(whole) - spoolHeader) / 3
+		_, err = file.WriteAt([]byte{0xff}, int64(len(whole)-last-1))
+		file.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	sink.setAway(false)
+	if err := r.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	closeRecorder(t, r)
+	if got := sink.ids(); !slices.Equal(got, slices.Concat(numbered(10), numbered(30)[20:])) {
+		t.Errorf("written: %v", got)
+	}
+	if s := r.Stats(); s.Dropped != 10 || s.Waiting != 0 {
+		t.Errorf("%+v", s)
+	}
+}
