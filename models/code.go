@@ -11,6 +11,7 @@ type Code string
 
 const (
 	Valid       Code = "valid"
+	IPBlocked   Code = "ip_blocked"
 	KeyMissing  Code = "key_missing"
 	KeyInvalid  Code = "key_invalid"
 	KeyRevoked  Code = "key_revoked"
@@ -32,6 +33,7 @@ type codeInfo struct {
 
 var codes = map[Code]codeInfo{
 	Valid:       {http.StatusOK, ""},
+	IPBlocked:   {http.StatusForbidden, "IP temporarily blocked"},
 	KeyMissing:  {http.StatusUnauthorized, "Missing API Key"},
 	KeyInvalid:  {http.StatusUnauthorized, "Invalid API Key"},
 	KeyRevoked:  {http.StatusUnauthorized, "Revoked API Key"},

@@ -2,7 +2,7 @@ package models
 
 // Change names an object that was changed: what a row of the action log says, for those who keep copies in memory.
 type Change struct {
-	Kind      string // as [Object.Kind]: key, category, service_token, project, plan, account
+	Kind      string // as [Object.Kind]: key, category, service_token, address_block, project, plan, account
 	ID        int64
 	ProjectID int64 // [InstanceChain] for what belongs to no project
 }
