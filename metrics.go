@@ -44,11 +44,12 @@ var (
 	hitsDesc     = prometheus.NewDesc("claviger_directory_lookups_total", "Look-ups of keys by where they were answered.", []string{"from"}, nil)
 	waitingDesc  = prometheus.NewDesc("claviger_recorder_waiting_rows", "Rows of the request log that are not written yet.", nil, nil)
 	rowsDesc     = prometheus.NewDesc("claviger_recorder_rows_total", "Rows of the request log by what became of them.", []string{"outcome"}, nil)
+	blockedDesc  = prometheus.NewDesc("claviger_blocked_addresses", "Addresses that are blocked in a project at this moment.", nil, nil)
 	retriesDesc  = prometheus.NewDesc("claviger_recorder_retries_total", "Attempts to write rows that failed and were repeated.", nil, nil)
 )
 
 func (gateMetrics) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{verdictsDesc, hitsDesc, waitingDesc, rowsDesc, retriesDesc} {
+	for _, d := range []*prometheus.Desc{verdictsDesc, hitsDesc, waitingDesc, rowsDesc, retriesDesc, blockedDesc} {
 		out <- d
 	}
 }
@@ -64,6 +65,7 @@ func (m gateMetrics) Collect(out chan<- prometheus.Metric) {
 	counter(hitsDesc, stats.DirectoryHits, "memory")
 	counter(hitsDesc, stats.DirectoryMisses, "database")
 	out <- prometheus.MustNewConstMetric(waitingDesc, prometheus.GaugeValue, float64(stats.Recorder.Waiting))
+	out <- prometheus.MustNewConstMetric(blockedDesc, prometheus.GaugeValue, float64(stats.BlockedAddresses))
 	counter(rowsDesc, stats.Recorder.Stored, "written")
 	counter(rowsDesc, stats.Recorder.Dropped, "dropped")
 	counter(retriesDesc, stats.Recorder.Retries)

@@ -35,6 +35,7 @@ type Gate struct {
 	keys     *cache[models.Digest, models.GateKey]
 	tokens   *cache[models.Digest, gateToken]
 	uses     *tokenUses
+	blocks   *blocks
 
 	verdicts map[models.Code]*atomic.Uint64
 }
@@ -46,6 +47,7 @@ type Store interface {
 	FindServiceToken(ctx context.Context, digest models.Digest) (*models.ServiceToken, error)
 	WriteRequestLogs(ctx context.Context, rows []models.RequestLog) error
 	TouchServiceToken(ctx context.Context, tokenID int64, at time.Time) error
+	blockStore
 	Subscribe(fn func(models.Change))
 }
 
@@ -78,18 +80,19 @@ func New(store Store, pepper models.Pepper, o Options) *Gate {
 	for _, code := range models.Codes() {
 		g.verdicts[code] = new(atomic.Uint64)
 	}
+	g.blocks = newBlocks(o, store)
 	store.Subscribe(g.Forget)
 	return g
 }
 
 // Close writes what waits to be written.
 func (g *Gate) Close(ctx context.Context) error {
-	return errors.Join(g.recorder.Close(ctx), g.uses.close(ctx))
+	return errors.Join(g.recorder.Close(ctx), g.uses.close(ctx), g.blocks.keeper.close(ctx))
 }
 
-// Flush returns when every request answered so far is in the log.
+// Flush returns when every request answered so far is in the log, and every block that they led to is in the database.
 func (g *Gate) Flush(ctx context.Context) error {
-	if err := g.uses.flush(ctx); err != nil {
+	if err := errors.Join(g.uses.flush(ctx), g.blocks.keeper.flush(ctx)); err != nil {
 		return err
 	}
 	return g.recorder.Flush(ctx)
@@ -110,6 +113,7 @@ type Origin struct {
 	IP     string
 	Method string
 	Path   string
+	Proxy  bool // IP is a trusted proxy's own
 }
 
 // Request is one validate call.
@@ -135,6 +139,8 @@ type Verdict struct {
 	RequestID models.RequestID
 	Key       *models.GateKey // nil where no key of the project is known
 	Credits   int64           // charged: 0 for a rejected request
+	// RetryAfter is when it makes sense to ask again; 0 where that is not known.
+	RetryAfter time.Duration
 }
 
 // Check answers one request and records it where its key is known. An error means that there is no verdict, because
@@ -168,11 +174,16 @@ func (g *Gate) check(ctx context.Context, r *Request) (v Verdict, trusted bool, 
 		}
 		trusted = true
 	}
+	ip := r.consumer(r.Token != "")
+	if wait := g.blocks.blocked(r.Project.ID, ip); wait > 0 {
+		return Verdict{Code: models.IPBlocked, RetryAfter: wait}, trusted, nil
+	}
 	if r.Key == "" {
 		return Verdict{Code: models.KeyMissing}, trusted, nil
 	}
 	secret, wellFormed := models.ParseSecret(r.Key)
 	if !wellFormed || secret.Kind == models.SecretService {
+		g.blocks.noteBad(r.Project.ID, ip, r.Key)
 		return Verdict{Code: models.KeyInvalid}, trusted, nil
 	}
 	key, err := g.keys.get(ctx, g.pepper.Digest(secret))
@@ -180,6 +191,7 @@ func (g *Gate) check(ctx context.Context, r *Request) (v Verdict, trusted bool, 
 		return Verdict{}, false, err
 	}
 	if key == nil || key.ProjectID != r.Project.ID {
+		g.blocks.noteBad(r.Project.ID, ip, r.Key)
 		return Verdict{Code: models.KeyInvalid}, trusted, nil
 	}
 	return Verdict{Code: key.Refusal(g.now(), r.Use), Key: key}, trusted, nil
@@ -229,6 +241,8 @@ func (g *Gate) Forget(c models.Change) {
 		g.keys.forget(func(k *models.GateKey) bool { return k.ProjectID == c.ProjectID })
 	case "service_token":
 		g.tokens.forget(func(t *gateToken) bool { return t.ID == c.ID })
+	case "address_block":
+		g.blocks.changed(c.ProjectID, c.ID)
 	case "project": // one that is new included: its slug may be remembered as unknown
 		g.projects.forget(func(p *models.Project) bool { return p.ID == c.ID })
 	case "plan":
@@ -241,6 +255,7 @@ type Stats struct {
 	Verdicts                       map[models.Code]uint64
 	DirectoryHits, DirectoryMisses uint64
 	Recorder                       RecorderStats
+	BlockedAddresses               int // at this moment
 }
 
 // Stats of the gate at this moment.
@@ -248,6 +263,7 @@ func (g *Gate) Stats() Stats {
 	stats := Stats{
 		Verdicts: make(map[models.Code]uint64, len(g.verdicts)), Recorder: g.recorder.Stats(),
 		DirectoryHits: g.keys.hits.Load(), DirectoryMisses: g.keys.misses.Load(),
+		BlockedAddresses: g.blocks.count(),
 	}
 	for code, n := range g.verdicts {
 		stats.Verdicts[code] = n.Load()

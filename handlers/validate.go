@@ -83,10 +83,12 @@ func (h *Handlers) validate(c echo.Context) error {
 	}
 	key, token := credentials(r.Header, body.Key)
 	fromProxy := web.FromProxy(r.RemoteAddr, h.TrustedProxies)
+	ip, claim := c.RealIP(), claimed(r, &body, fromProxy)
+	claim.Proxy = web.IsProxy(claim.IP, h.TrustedProxies)
 	verdict, err := h.Gate.Check(r.Context(), gate.Request{
 		ID: web.RequestID(c), Started: started, Project: project, Key: key, Token: token,
-		Peer:    gate.Origin{IP: c.RealIP(), Method: r.Method, Path: r.URL.EscapedPath()},
-		Claimed: claimed(r, &body, fromProxy),
+		Peer:    gate.Origin{IP: ip, Method: r.Method, Path: r.URL.EscapedPath(), Proxy: web.IsProxy(ip, h.TrustedProxies)},
+		Claimed: claim,
 		Credits: body.Credits,
 		Session: cmp.Or(body.Session, r.Header.Get("X-Session-ID")),
 		Use: models.Use{
@@ -100,6 +102,9 @@ func (h *Handlers) validate(c echo.Context) error {
 	}
 	if verdict.Key != nil {
 		setKeyHeaders(c.Response().Header(), verdict.Key)
+	}
+	if wait := verdict.RetryAfter; wait > 0 {
+		c.Response().Header().Set(echo.HeaderRetryAfter, strconv.FormatInt(int64((wait+time.Second-1)/time.Second), 10))
 	}
 	if verdict.Code != models.Valid {
 		return h.reject(c, verdict.Code)
