@@ -219,7 +219,7 @@ func (g *Gate) checkToken(ctx context.Context, r *Request) (models.Code, error) 
 func (g *Gate) record(r *Request, v *Verdict, trusted bool) {
 	origin := r.Peer
 	if trusted {
-		origin.IP = cmp.Or(r.Claimed.IP, origin.IP)
+		origin.IP = cmp.Or(r.consumer(r.Token != ""), r.Claimed.IP, origin.IP)
 		origin.Method = cmp.Or(r.Claimed.Method, origin.Method)
 		origin.Path = cmp.Or(r.Claimed.Path, origin.Path)
 	}
