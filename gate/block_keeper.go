@@ -72,6 +72,15 @@ func (k *blockKeeper) read(projectID, id int64) {
 	}
 }
 
+// readAgain has all rows read.
+func (k *blockKeeper) readAgain() {
+	k.unread.Store(true)
+	select {
+	case k.queue <- blockJob{flushed: make(chan struct{})}: // wakes the loop
+	default: // which is busy, and looks when it is done
+	}
+}
+
 func (k *blockKeeper) run() {
 	defer close(k.done)
 	for {

@@ -173,6 +173,12 @@ func (b *blocks) changed(projectID, id int64) {
 	b.keeper.read(projectID, id)
 }
 
+// everythingChanged is told that changes may have been missed. What is known holds until the keeper has read all rows again.
+func (b *blocks) everythingChanged() {
+	b.epoch.Add(1)
+	b.keeper.readAgain()
+}
+
 // learn takes over what a row says, unless something was changed since epoch, when it was read.
 func (b *blocks) learn(row *models.AddressBlock, epoch uint64) bool {
 	group, ok := addressGroup(rowAddress(row))

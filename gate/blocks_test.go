@@ -18,6 +18,7 @@ type blockTable struct {
 	mu     sync.Mutex
 	rows   []models.AddressBlock
 	writes int
+	tried  chan struct{} // has something once a write was tried
 	away   bool
 	told   func(projectID, id int64)
 	read   func() // runs after a row was read
@@ -26,6 +27,10 @@ type blockTable struct {
 func (t *blockTable) BlockAddress(_ context.Context, b models.AddressBlock) (*models.AddressBlock, error) {
 	t.mu.Lock()
 	t.writes++
+	select {
+	case t.tried <- struct{}{}:
+	default:
+	}
 	if t.away {
 		t.mu.Unlock()
 		return nil, errors.New("the database is away")
@@ -98,7 +103,7 @@ type blockWorld struct {
 }
 
 func newBlockWorld(t *testing.T) *blockWorld {
-	w := &blockWorld{T: t, table: &blockTable{}, clock: &lockedMoment{at: time.Date(2026, 3, 14, 9, 26, 53, 0, time.UTC)}}
+	w := &blockWorld{T: t, table: &blockTable{tried: make(chan struct{}, 1)}, clock: &lockedMoment{at: time.Date(2026, 3, 14, 9, 26, 53, 0, time.UTC)}}
 	w.blocks = newBlocks(Options{Now: w.clock.now, Log: slog.New(slog.DiscardHandler)}, w.table)
 	w.table.told = w.changed
 	t.Cleanup(func() {
@@ -271,6 +276,7 @@ func TestABlockHoldsWhileTheDatabaseIsAwayAndIsWrittenAfterwards(t *testing.T) {
 	w := newBlockWorld(t)
 	w.table.isAway(true)
 	w.bad(20, 1, eve)
+	<-w.table.tried
 	w.expect(1, eve, 15*time.Minute)
 	w.table.isAway(false)
 	w.settle()
@@ -319,17 +325,41 @@ func TestALiftHoldsAtOnceAlsoWhileTheBlockIsBeingRead(t *testing.T) {
 	w.expect(1, eve, 15*time.Minute)
 
 	// Another change makes the row be read; it is lifted between the reading and the taking over.
-	entered, hold := make(chan struct{}), make(chan struct{})
-	var once sync.Once
-	w.table.read = func() { once.Do(func() { close(entered); <-hold }) }
+	reading, goOn := make(chan struct{}), make(chan struct{})
+	w.table.read = func() { reading <- struct{}{}; <-goOn }
 	w.keeper.read(1, 1)
-	<-entered
+	<-reading
 	w.table.lift(1, w.clock.now())
 	w.expect(1, eve, 0)
-	close(hold)
+	goOn <- struct{}{}
+	<-reading // what was read before the lift is done with
+	w.expect(1, eve, 0)
+	w.table.read = nil
+	goOn <- struct{}{}
 	w.settle()
 	w.expect(1, eve, 0)
 	w.bad(20, 1, eve)
+	w.expect(1, eve, 30*time.Minute)
+}
+
+func TestABlockThatIsNotWrittenYetOutweighsWhatTheTableSays(t *testing.T) {
+	w := newBlockWorld(t)
+	w.bad(20, 1, eve)
+	w.settle()
+	w.clock.advance(time.Hour)
+	reading, goOn := make(chan struct{}), make(chan struct{})
+	w.table.read = func() { reading <- struct{}{}; <-goOn }
+	w.keeper.read(1, 1)
+	<-reading
+	<-w.table.tried // of the first block
+	w.table.isAway(true)
+	w.bad(20, 1, eve)
+	w.table.read = nil
+	goOn <- struct{}{}
+	<-w.table.tried // the second is being written: the first was taken over
+	w.expect(1, eve, 30*time.Minute)
+	w.table.isAway(false)
+	w.settle()
 	w.expect(1, eve, 30*time.Minute)
 }
 
@@ -349,6 +379,24 @@ func TestABlockOfAnotherProcessHoldsHereAndItsStrikesCount(t *testing.T) {
 	w.expect(1, eve, 0) // what was counted before the block does not count after it
 	w.bad(19, 1, eve)
 	w.expect(1, eve, 2*time.Hour)
+}
+
+func TestAfterMissedChangesAllRowsAreReadAgain(t *testing.T) {
+	w := newBlockWorld(t)
+	w.bad(20, 1, "198.51.100.1")
+	w.settle()
+	told := w.table.told
+	w.table.told = func(int64, int64) {} // nobody hears of what another process does
+	w.table.lift(1, w.clock.now())
+	if _, err := w.table.BlockAddress(t.Context(), models.AddressBlock{ProjectID: 1, Address: eve, Strikes: 1, BlockedAt: w.clock.now()}); err != nil {
+		t.Fatal(err)
+	}
+	w.table.told = told
+	w.expect(1, "198.51.100.1", 15*time.Minute)
+	w.everythingChanged()
+	w.settle()
+	w.expect(1, "198.51.100.1", 0)
+	w.expect(1, eve, 15*time.Minute)
 }
 
 func TestMoreChangesThanCanWaitAreReadAllTheSame(t *testing.T) {

@@ -226,9 +226,10 @@ func TestATrustedProxyIsNeverBlockedAndTheClientsItNamesAre(t *testing.T) {
 		if codes := proxy.bad(60); codes["key_invalid"] != 60 {
 			t.Errorf("a proxy that names nobody: %v", codes)
 		}
-		behind := caller{app: app, headers: []string{"X-Forwarded-For", "127.0.0.9"}}
-		if codes := behind.bad(60); codes["key_invalid"] != 60 {
-			t.Errorf("a proxy behind a proxy: %v", codes)
+		for _, behind := range []caller{{app: app, headers: []string{"X-Forwarded-For", "127.0.0.9"}}, {app: app, ip: "127.0.0.9"}} {
+			if codes := behind.bad(60); codes["key_invalid"] != 60 {
+				t.Errorf("a proxy behind a proxy, %+v: %v", behind, codes)
+			}
 		}
 		for _, eve := range []caller{
 			{app: app, headers: []string{"X-Forwarded-For", "198.51.100.1"}}, {app: app, ip: "198.51.100.2"},
