@@ -69,12 +69,13 @@ var (
 	lagDesc      = prometheus.NewDesc("claviger_recorder_lag_seconds", "Age of the oldest row that is not in the database yet.", nil, nil)
 	rowsDesc     = prometheus.NewDesc("claviger_recorder_rows_total", "Rows of the request log by what became of them.", []string{"outcome"}, nil)
 	hearsDesc    = prometheus.NewDesc("claviger_changes_heard", "1 while changes of other processes are told here, or there are none; 0 while keys are read again instead.", nil, nil)
+	blockedDesc  = prometheus.NewDesc("claviger_blocked_addresses", "Addresses that are blocked in a project at this moment.", nil, nil)
 	retriesDesc  = prometheus.NewDesc("claviger_recorder_retries_total", "Attempts to write rows that failed and were repeated.", nil, nil)
 )
 
 func (gateMetrics) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		verdictsDesc, hitsDesc, waitingDesc, spooledDesc, spoolDesc, lagDesc, rowsDesc, hearsDesc, retriesDesc,
+		verdictsDesc, hitsDesc, waitingDesc, spooledDesc, spoolDesc, lagDesc, rowsDesc, hearsDesc, retriesDesc, blockedDesc,
 	} {
 		out <- d
 	}
@@ -102,6 +103,7 @@ func (m gateMetrics) Collect(out chan<- prometheus.Metric) {
 	gauge(spooledDesc, float64(stats.Recorder.SpooledRows))
 	gauge(spoolDesc, float64(stats.Recorder.SpoolBytes))
 	gauge(lagDesc, stats.Recorder.Lag.Seconds())
+	gauge(blockedDesc, float64(stats.BlockedAddresses))
 	counter(rowsDesc, stats.Recorder.Stored, "written")
 	counter(rowsDesc, stats.Recorder.Dropped, "dropped")
 	counter(retriesDesc, stats.Recorder.Retries)

@@ -173,6 +173,15 @@ func (v *world) pages() []shown {
 	add(v.owner, "admitted request", at(v.admitted))
 	add(v.owner, "rejected request", at(v.rejected))
 
+	add(v.owner, "no blocks", at(v.waiting+"/blocks"))
+	add(v.owner, "blocks", at(v.project+"/blocks"))
+	add(v.owner, "no block matches", at(v.project+"/blocks?q=192.0.2.99"))
+	add(v.owner, "lift a block", func(tab *Tab) {
+		tab.Open(v.project + "/blocks")
+		tab.Press("Lift")
+		tab.Until("the dialog", `document.querySelector(":popover-open")`)
+	})
+
 	add(v.owner, "account", at("/account"))
 	add(v.newcomer, "account refused", func(tab *Tab) {
 		tab.Open("/account")

@@ -101,10 +101,35 @@ func newWorld(t *testing.T, w words) *world {
 		}
 		v.app.Clock.Advance(time.Minute)
 	}
+	v.blocks(shop)
 	v.app.Clock.Follow()
 	v.app.Flush()
 	v.owner, v.newcomer, v.maker = v.signIn(browser, w.email), v.signIn(newcomer, "grace@example.com"), v.signIn(workshop, "alan@example.com")
 	return v
+}
+
+// blocks makes one of each state.
+func (v *world) blocks(shop *models.Project) {
+	v.app.T.Helper()
+	now := v.app.Clock.Now()
+	for _, b := range []struct {
+		address string
+		strikes int
+		ago     time.Duration
+		lift    bool
+	}{
+		{"198.51.100.23", 1, 50 * time.Minute, false}, {"203.0.113.40", 2, 20 * time.Minute, true}, {"203.0.113.77", 7, 9 * time.Minute, false},
+		{"2001:1db8:85a3:18d3::/64", 1, 2 * time.Minute, false},
+	} {
+		ctx, block := v.app.T.Context(), models.AddressBlock{ProjectID: shop.ID, Address: b.address, Strikes: b.strikes, BlockedAt: now.Add(-b.ago)}
+		made, err := v.app.Store.BlockAddress(ctx, block)
+		if err == nil && b.lift {
+			_, err = v.app.Store.LiftAddressBlock(ctx, shop.ID, made.ID, testkit.Actor(1))
+		}
+		if err != nil {
+			v.app.T.Fatal(err)
+		}
+	}
 }
 
 // signIn renews a session that the leap of the clock may have ended.

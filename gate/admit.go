@@ -2,6 +2,7 @@ package gate
 
 import (
 	"context"
+	"hash/maphash"
 	"time"
 
 	"github.com/claviger/claviger/models"
@@ -26,7 +27,7 @@ type LimitState struct {
 // admit is checks 9 and 10 of product.md, section 3: plan limits and quotas, together. Either the request is counted in all
 // of them or, where one of them rejects it, in none. It gives the key's meter, locked, where the request is admitted; the
 // caller unlocks it when the request's row is recorded.
-func (g *Gate) admit(ctx context.Context, r *Request, address string, v *Verdict) (*meter, error) {
+func (g *Gate) admit(ctx context.Context, r *Request, consumer string, v *Verdict) (*meter, error) {
 	now := r.Started
 	m := g.meters.lock(v.Key.KeyID)
 	if v.Key.Caps.Any() || m.loaded {
@@ -47,7 +48,11 @@ func (g *Gate) admit(ctx context.Context, r *Request, address string, v *Verdict
 		key := windowKey{axis: p.axis, test: v.Key.Type == models.TypeTest, project: r.Project.ID}
 		switch p.axis {
 		case addressMinute:
-			key.id = g.windows.hash(address)
+			address, known := addressGroup(consumer)
+			if !known {
+				continue // the caller did not say whom it asks for
+			}
+			key.id = maphash.Comparable(g.windows.seed, address)
 		case sessionMinute:
 			if r.Session == "" {
 				continue

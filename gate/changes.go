@@ -16,6 +16,8 @@ func (g *Gate) Forget(c models.Change) {
 		g.keys.changes.projectChanged(c.ProjectID)
 	case "service_token":
 		g.tokens.forget(func(t *gateToken) bool { return t.ID == c.ID })
+	case "address_block":
+		g.blocks.changed(c.ProjectID, c.ID)
 	case "project": // one that is new included: its slug may be remembered as unknown
 		g.projects.forget(func(p *Project) bool { return p.ID == c.ID })
 	case "plan":
@@ -24,6 +26,7 @@ func (g *Gate) Forget(c models.Change) {
 		g.projects.forget(func(*Project) bool { return true })
 		g.keys.changes.everythingChanged()
 		g.tokens.forget(func(*gateToken) bool { return true })
+		g.blocks.everythingChanged()
 	}
 	if g.effects != nil && !c.At.IsZero() { // zero: it did not come to a commit
 		g.effects(max(0, g.now().Sub(c.At)), c.Remote)
@@ -35,6 +38,9 @@ func (g *Gate) Forget(c models.Change) {
 func (g *Gate) Heard(since, asked time.Time) {
 	if g.wasDeaf.CompareAndSwap(true, false) {
 		g.log.Info("changes of other processes arrive again")
+	}
+	if g.heardSince.Swap(since.UnixNano()) != since.UnixNano() { // it begins, or begins again: blocks may have been missed
+		g.blocks.everythingChanged()
 	}
 	g.trust.heard(since, asked)
 }

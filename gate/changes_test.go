@@ -14,6 +14,7 @@ import (
 
 // stock is a store with whatever is asked for, which counts what is asked.
 type stock struct {
+	blockTable
 	asked map[string]int
 	tell  func(models.Change)
 }

@@ -15,6 +15,7 @@ import (
 
 // world is a database with one project and as many keys as are asked for.
 type world struct {
+	blockTable
 	project models.GateProject
 	keys    map[models.Digest]*models.GateKey
 	mu      sync.Mutex

@@ -34,13 +34,15 @@ type Options struct {
 
 // Gate answers whether requests may pass. It is safe for use by many goroutines.
 type Gate struct {
-	now      func() time.Time
-	log      *slog.Logger
-	effects  func(took time.Duration, remote bool)
-	trust    *trust
-	wasDeaf  atomic.Bool // for the log alone
-	pepper   models.Pepper
-	recorder *Recorder
+	now     func() time.Time
+	log     *slog.Logger
+	effects func(took time.Duration, remote bool)
+	trust   *trust
+	wasDeaf atomic.Bool // for the log alone
+	// heardSince is since when the present connection tells of changes, in nanoseconds since 1970.
+	heardSince atomic.Int64
+	pepper     models.Pepper
+	recorder   *Recorder
 	// durability says whether an answer waits for the recorder.
 	durability Durability
 
@@ -50,6 +52,7 @@ type Gate struct {
 	uses     *tokenUses
 	meters   *meters
 	windows  *windows
+	blocks   *blocks
 
 	verdicts map[models.Code]*atomic.Uint64
 }
@@ -62,6 +65,7 @@ type Store interface {
 	FindServiceToken(ctx context.Context, digest models.Digest) (*models.ServiceToken, error)
 	WriteRequestLogs(ctx context.Context, rows []models.RequestLog) error
 	TouchServiceToken(ctx context.Context, tokenID int64, at time.Time) error
+	blockStore
 	Subscribe(fn func(models.Change))
 }
 
@@ -103,18 +107,19 @@ func New(store Store, pepper models.Pepper, o Options) *Gate {
 		g.verdicts[code] = new(atomic.Uint64)
 	}
 	g.meters = newMeters(o.MaxKeys, store.KeyUsage, g.recorder.Stored, g.recorder.Flush)
+	g.blocks = newBlocks(o, store)
 	store.Subscribe(g.Forget)
 	return g
 }
 
 // Close writes what waits to be written.
 func (g *Gate) Close(ctx context.Context) error {
-	return errors.Join(g.recorder.Close(ctx), g.uses.close(ctx))
+	return errors.Join(g.recorder.Close(ctx), g.uses.close(ctx), g.blocks.keeper.close(ctx))
 }
 
-// Flush returns when every request answered so far is in the log.
+// Flush returns when every request answered so far is in the log, and every block that they led to is in the database.
 func (g *Gate) Flush(ctx context.Context) error {
-	if err := g.uses.flush(ctx); err != nil {
+	if err := errors.Join(g.uses.flush(ctx), g.blocks.keeper.flush(ctx)); err != nil {
 		return err
 	}
 	return g.recorder.Flush(ctx)
@@ -135,6 +140,7 @@ type Origin struct {
 	IP     string
 	Method string
 	Path   string
+	Proxy  bool // IP is a trusted proxy's own
 }
 
 // Request is one validate call.
@@ -201,18 +207,18 @@ func (g *Gate) check(ctx context.Context, r *Request, v *Verdict) (ticket Ticket
 		v.Status = v.Code.Status()
 		return ticket, err
 	}
-	origin := r.Peer
+	consumer, origin := r.consumer(r.Token != ""), r.Peer
 	if trusted { // what the caller claims counts only where it is believed
-		origin.IP = cmp.Or(r.Claimed.IP, origin.IP)
+		origin.IP = cmp.Or(consumer, r.Claimed.IP, origin.IP)
 		origin.Method = cmp.Or(r.Claimed.Method, origin.Method)
 		origin.Path = cmp.Or(r.Claimed.Path, origin.Path)
 	}
-	if err := g.checkKey(ctx, r, v); err != nil {
+	if err := g.checkKey(ctx, r, consumer, v); err != nil {
 		return ticket, err
 	}
 	var m *meter
 	if v.Code == models.Valid {
-		if m, err = g.admit(ctx, r, addressGroup(origin.IP), v); err != nil {
+		if m, err = g.admit(ctx, r, consumer, v); err != nil {
 			return ticket, err
 		}
 	}
@@ -250,8 +256,12 @@ func (g *Gate) checkCaller(ctx context.Context, r *Request, v *Verdict) (trusted
 	return true, err
 }
 
-// checkKey is checks 2 to 8: whether there is a key, and what the key itself says.
-func (g *Gate) checkKey(ctx context.Context, r *Request, v *Verdict) error {
+// checkKey is checks 1 to 8: whether the consumer's address is blocked, whether there is a key, and what the key itself says.
+func (g *Gate) checkKey(ctx context.Context, r *Request, consumer string, v *Verdict) error {
+	if wait := g.blocks.blocked(r.Project.ID, consumer); wait > 0 {
+		v.Code, v.Retry = models.IPBlocked, r.Started.Add(wait)
+		return nil
+	}
 	if r.Key == "" {
 		v.Code = models.KeyMissing
 		return nil
@@ -262,6 +272,9 @@ func (g *Gate) checkKey(ctx context.Context, r *Request, v *Verdict) error {
 	}
 	if !found {
 		v.Code = models.KeyInvalid
+		if !r.DryRun {
+			g.blocks.noteBad(r.Project.ID, consumer, r.Key)
+		}
 		return nil
 	}
 	v.Key, v.Known = key, true
@@ -288,6 +301,7 @@ type Stats struct {
 	DirectoryHits, DirectoryMisses uint64
 	Hears                          bool // changes of other processes are told, or there are none
 	Recorder                       RecorderStats
+	BlockedAddresses               int // at this moment
 }
 
 // Stats of the gate at this moment.
@@ -295,6 +309,7 @@ func (g *Gate) Stats() Stats {
 	stats := Stats{
 		Verdicts: make(map[models.Code]uint64, len(g.verdicts)), Recorder: g.recorder.Stats(),
 		DirectoryHits: g.keys.hits.Load(), DirectoryMisses: g.keys.misses.Load(), Hears: g.trust.hears(),
+		BlockedAddresses: g.blocks.count(),
 	}
 	for code, n := range g.verdicts {
 		stats.Verdicts[code] = n.Load()

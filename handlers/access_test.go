@@ -21,6 +21,7 @@ type world struct {
 	session int64
 	label   *models.Category
 	token   *models.ServiceToken
+	block   *models.AddressBlock
 }
 
 func newWorld(t *testing.T, app *testkit.App) (*world, *testkit.Browser) {
@@ -42,8 +43,13 @@ func newWorld(t *testing.T, app *testkit.App) (*world, *testkit.Browser) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	block, err := app.Store.BlockAddress(t.Context(), models.AddressBlock{ProjectID: project.ID, Address: "203.0.113.7", Strikes: 1, BlockedAt: app.Clock.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	app.Flush() // the gate reads the block: no page's statement
 	return &world{
-		app: app, project: project, key: key, request: fmt.Sprint(reply.Body["request_id"]), session: sessions[0].ID, label: label, token: token,
+		app: app, project: project, key: key, request: fmt.Sprint(reply.Body["request_id"]), session: sessions[0].ID, label: label, token: token, block: block,
 	}, browser
 }
 
@@ -56,7 +62,7 @@ func (w *world) path(route handlers.Route, project string) string {
 	return strings.NewReplacer(
 		":project", project, ":key", fmt.Sprint(w.key.ID), ":request", w.request, ":session", fmt.Sprint(w.session),
 		":category", fmt.Sprint(w.label.ID), ":token", fmt.Sprint(w.token.ID),
-		":seq", seq, ":plan", "2",
+		":block", fmt.Sprint(w.block.ID), ":seq", seq, ":plan", "2",
 	).Replace(route.Path)
 }
 
@@ -199,6 +205,10 @@ func TestNoPageAsksMoreOfTheDatabaseWhenThereIsMoreToShow(t *testing.T) {
 			app.Validate("shop", secret)
 			app.Project(user, fmt.Sprintf("project-%d", i))
 			if _, _, err := app.Store.CreateServiceToken(t.Context(), w.project.ID, tester, "gateway", models.AllScopes); err != nil {
+				t.Fatal(err)
+			}
+			address := fmt.Sprintf("198.51.100.%d", i)
+			if _, err := app.Store.BlockAddress(t.Context(), models.AddressBlock{ProjectID: w.project.ID, Address: address, Strikes: 1, BlockedAt: app.Clock.Now()}); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := app.Store.CreateSession(t.Context(), models.HashSession([]byte{byte(i)}), user.ID, nil, "192.0.2.1", "x"); err != nil {

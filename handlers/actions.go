@@ -39,6 +39,7 @@ var actionChoices = []actionChoice{
 	{"key.delete", "Key deleted"},
 	{"category", "Categories"},
 	{"service_token", "Service tokens"},
+	{"address_block", "Blocked addresses"},
 	{"project", "Project and its plan"},
 }
 
@@ -48,7 +49,7 @@ var instanceActionChoices = []actionChoice{{"account", "Accounts"}, {"plan", "Pl
 // actionVerbs say the last part of an action in words; the kind of the object follows.
 var actionVerbs = map[string]string{
 	"create": "created", "edit": "edited", "activate": "activated", "deactivate": "deactivated", "revoke": "revoked", "delete": "deleted",
-	"rotate": "rotated", "end_version": "moved the end of a version of", "rename": "renamed", "merge": "merged",
+	"lift": "lifted", "rotate": "rotated", "end_version": "moved the end of a version of", "rename": "renamed", "merge": "merged",
 	"change_plan": "changed the plan of", "change_slug": "changed the slug of", "set_default": "chose for new projects the",
 	"change_password": "changed the password of", "end_sessions": "signed out everywhere the",
 }

@@ -92,6 +92,7 @@ const (
 	tabOverview   = "Overview"
 	tabKeys       = "Keys"
 	tabLogs       = "Logs"
+	tabBlocks     = "Blocks"
 	tabCategories = "Categories"
 	tabTokens     = "Tokens"
 	tabActions    = "Actions"
@@ -118,6 +119,7 @@ func (h *Handlers) fillProject(p *layout.PageProps, m *models.Membership, tab st
 		{Label: tabOverview, Href: root, Icon: "chart", Current: tab == tabOverview},
 		{Label: tabKeys, Href: root + "/keys", Icon: "key", Current: tab == tabKeys},
 		{Label: tabLogs, Href: root + "/logs", Icon: "logs", Current: tab == tabLogs},
+		{Label: tabBlocks, Href: root + "/blocks", Icon: "blocked", Current: tab == tabBlocks},
 		{Label: tabCategories, Href: root + "/categories", Icon: "folder", Current: tab == tabCategories},
 	}
 	if m.Role.May(models.PermitAdminister) {

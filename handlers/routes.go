@@ -78,6 +78,9 @@ func (h *Handlers) Routes() []Route {
 		{get, "/projects/:project/logs", read, h.logs},
 		{get, "/projects/:project/logs/:request", read, h.log},
 
+		{get, "/projects/:project/blocks", read, h.blocks},
+		{post, "/projects/:project/blocks/:block/lift", admin, h.liftBlock},
+
 		{get, "/projects/:project/actions", admin, h.actions},
 		{get, "/projects/:project/actions.csv", admin, h.exportActions},
 		{get, "/projects/:project/actions/:seq", admin, h.action},

@@ -58,10 +58,12 @@ func (h *Handlers) validate(c echo.Context) error {
 	}
 	key, token := credentials(r.Header, body.Key)
 	fromProxy := web.FromProxy(r.RemoteAddr, h.TrustedProxies)
+	ip, claim := c.RealIP(), claimed(r, &body, fromProxy)
+	claim.Proxy = web.IsProxy(claim.IP, h.TrustedProxies)
 	verdict, err := h.Gate.Check(r.Context(), &gate.Request{
 		ID: web.RequestID(c), Started: started, Project: project, Key: key, Token: token,
-		Peer:    gate.Origin{IP: c.RealIP(), Method: r.Method, Path: r.URL.EscapedPath()},
-		Claimed: claimed(r, &body, fromProxy),
+		Peer:    gate.Origin{IP: ip, Method: r.Method, Path: r.URL.EscapedPath(), Proxy: web.IsProxy(ip, h.TrustedProxies)},
+		Claimed: claim,
 		Credits: body.Credits,
 		Session: cmp.Or(body.Session, headerValue(r.Header, "X-Session-Id")),
 		Use: models.Use{

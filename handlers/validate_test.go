@@ -254,8 +254,12 @@ func TestContextIsBelievedFromTrustedCallersOnly(t *testing.T) {
 		token := []string{"Authorization", "Bearer " + result.ServiceToken.Plain()}
 		key := []string{"X-API-Key", result.Key.Plain()}
 		t.Run("a stranger's body", func(t *testing.T) { run(t, app, json, nil, own) })
+		t.Run("a stranger's body and headers", func(t *testing.T) { run(t, app, json, append(nginx, traefik...), own) })
 		t.Run("a stranger's headers", func(t *testing.T) { run(t, app, "", append(nginx, key...), own) })
 		t.Run("a token's body", func(t *testing.T) { run(t, app, json, token, claimed) })
+		t.Run("a token that says nothing", func(t *testing.T) {
+			run(t, app, `{"key":"`+result.Key.Plain()+`"}`, token, own)
+		})
 		t.Run("a token's headers, nginx", func(t *testing.T) { run(t, app, "", append(append(nginx, key...), token...), headersOnly) })
 		t.Run("a token's headers, Traefik", func(t *testing.T) { run(t, app, "", append(append(traefik, key...), token...), headersOnly) })
 	})
@@ -263,6 +267,11 @@ func TestContextIsBelievedFromTrustedCallersOnly(t *testing.T) {
 		result := setup(t, app, "shop")
 		key := []string{"X-API-Key", result.Key.Plain()}
 		t.Run("a proxy's body", func(t *testing.T) { run(t, app, fmt.Sprintf(body, result.Key.Plain()), nil, claimed) })
+		seen := claimed
+		seen.IP = "198.51.100.1"
+		t.Run("a client's body through a proxy that says who it is", func(t *testing.T) {
+			run(t, app, fmt.Sprintf(body, result.Key.Plain()), []string{"X-Forwarded-For", "203.0.113.9, 198.51.100.1"}, seen)
+		})
 		t.Run("a proxy's headers", func(t *testing.T) { run(t, app, "", append(nginx, key...), headersOnly) })
 	}, testkit.TrustLoopback)
 }

@@ -4,7 +4,7 @@ import "time"
 
 // Change names an object that was changed: what a row of the action log says, for those who keep copies in memory.
 type Change struct {
-	Kind      string // as [Object.Kind]: key, category, service_token, project, plan, account; or [Everything]
+	Kind      string // as [Object.Kind]: key, category, service_token, address_block, project, plan, account; or [Everything]
 	ID        int64
 	ProjectID int64 // [InstanceChain] for what belongs to no project
 	// At is when the change was made, just before its commit, by the clock of the process that made it.

@@ -3,6 +3,7 @@ package web
 import (
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -26,15 +27,21 @@ func FromProxy(remoteAddr string, trusted []netip.Prefix) bool {
 		return false
 	}
 	peer, err := netip.ParseAddrPort(remoteAddr)
-	if err != nil {
+	return err == nil && contains(trusted, peer.Addr())
+}
+
+// IsProxy tells whether an address is a trusted proxy's.
+func IsProxy(ip string, trusted []netip.Prefix) bool {
+	if len(trusted) == 0 {
 		return false
 	}
-	for _, prefix := range trusted {
-		if prefix.Contains(peer.Addr().Unmap()) {
-			return true
-		}
-	}
-	return false
+	addr, err := netip.ParseAddr(ip)
+	return err == nil && contains(trusted, addr)
+}
+
+func contains(prefixes []netip.Prefix, addr netip.Addr) bool {
+	addr = addr.Unmap().WithZone("")
+	return slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(addr) })
 }
 
 // LastForwardedFor is the address that the nearest proxy put behind the others in X-Forwarded-For; empty where there is none.

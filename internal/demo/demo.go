@@ -108,6 +108,9 @@ func Fill(ctx context.Context, store *models.Store, clock *Clock) ([]Key, error)
 	if err := traffic(ctx, store, clock, keys, end); err != nil {
 		return nil, err
 	}
+	if err := blocks(ctx, store, keys[0].key.ProjectID, end); err != nil {
+		return nil, err
+	}
 	for _, k := range keys {
 		if k.profile.state != "" {
 			if _, err := store.ChangeKeyState(ctx, k.key.ProjectID, k.key.ID, user.Actor(""), k.profile.state); err != nil {
@@ -116,6 +119,20 @@ func Fill(ctx context.Context, store *models.Store, clock *Clock) ([]Key, error)
 		}
 	}
 	return keys, nil
+}
+
+// blocks are addresses that tried keys: one is blocked at this moment for the third time, one was before.
+func blocks(ctx context.Context, store *models.Store, projectID int64, end time.Time) error {
+	for _, b := range []models.AddressBlock{
+		{Address: "198.51.100.23", Strikes: 1, BlockedAt: end.Add(-3 * time.Hour)},
+		{Address: "2001:db8:4f1:22::/64", Strikes: 3, BlockedAt: end.Add(-12 * time.Minute)},
+	} {
+		b.ProjectID, b.BlockedAt = projectID, b.BlockedAt.UTC().Truncate(time.Millisecond)
+		if _, err := store.BlockAddress(ctx, b); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 const batch = 5000

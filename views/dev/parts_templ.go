@@ -156,7 +156,7 @@ func buttons() templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			for _, name := range []string{"key", "logs", "chart", "plus", "copy", "check", "search", "chevron-down", "chevron-right", "x", "alert", "info", "clock", "user", "users", "sign-out", "folder", "settings", "shield", "arrow-left", "arrow-right", "filter", "monitor", "rotate", "more", "trash", "external"} {
+			for _, name := range []string{"key", "logs", "chart", "plus", "copy", "check", "search", "chevron-down", "chevron-right", "x", "alert", "info", "clock", "user", "users", "sign-out", "folder", "settings", "shield", "arrow-left", "arrow-right", "filter", "monitor", "rotate", "more", "trash", "external", "blocked"} {
 				templ_7745c5c3_Err = ui.Icon(name).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err

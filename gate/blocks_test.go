@@ -1,0 +1,424 @@
+package gate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/claviger/claviger/models"
+)
+
+// blockTable is the table of blocks, which can be held up and be away.
+type blockTable struct {
+	mu     sync.Mutex
+	rows   []models.AddressBlock
+	writes int
+	tried  chan struct{} // has something once a write was tried
+	away   bool
+	told   func(projectID, id int64)
+	read   func() // runs after a row was read
+}
+
+func (t *blockTable) BlockAddress(_ context.Context, b models.AddressBlock) (*models.AddressBlock, error) {
+	t.mu.Lock()
+	t.writes++
+	select {
+	case t.tried <- struct{}{}:
+	default:
+	}
+	if t.away {
+		t.mu.Unlock()
+		return nil, errors.New("the database is away")
+	}
+	b.ID, b.EndsAt = int64(len(t.rows)+1), b.BlockedAt.Add(models.BlockLasts(b.Strikes))
+	t.rows = append(t.rows, b)
+	t.mu.Unlock()
+	if t.told != nil {
+		t.told(b.ProjectID, b.ID)
+	}
+	return &b, nil
+}
+
+func (t *blockTable) AddressBlock(_ context.Context, _, id int64) (*models.AddressBlock, error) {
+	t.mu.Lock()
+	row := t.rows[id-1]
+	t.mu.Unlock()
+	if t.read != nil {
+		t.read()
+	}
+	return &row, nil
+}
+
+func (t *blockTable) AllAddressBlocks(context.Context, int) ([]models.AddressBlock, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.away {
+		return nil, errors.New("the database is away")
+	}
+	return append([]models.AddressBlock{}, t.rows...), nil
+}
+
+func (t *blockTable) lift(id int64, at time.Time) {
+	t.mu.Lock()
+	t.rows[id-1].LiftedAt = &at
+	t.mu.Unlock()
+	t.told(t.rows[id-1].ProjectID, id)
+}
+
+func (t *blockTable) isAway(away bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.away = away
+}
+
+// lockedMoment is a clock that the background reads too.
+type lockedMoment struct {
+	mu sync.Mutex
+	at time.Time
+}
+
+func (m *lockedMoment) now() time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.at
+}
+
+func (m *lockedMoment) advance(d time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.at = m.at.Add(d)
+}
+
+type blockWorld struct {
+	*testing.T
+	*blocks
+	table *blockTable
+	clock *lockedMoment
+	keys  int
+}
+
+func newBlockWorld(t *testing.T) *blockWorld {
+	w := &blockWorld{T: t, table: &blockTable{tried: make(chan struct{}, 1)}, clock: &lockedMoment{at: time.Date(2026, 3, 14, 9, 26, 53, 0, time.UTC)}}
+	w.blocks = newBlocks(Options{Now: w.clock.now, Log: slog.New(slog.DiscardHandler)}, w.table)
+	w.table.told = w.changed
+	t.Cleanup(func() {
+		if err := w.keeper.close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return w
+}
+
+// bad makes n requests with bad keys that were not used before.
+func (w *blockWorld) bad(n int, project int64, ip string) {
+	for range n {
+		w.keys++
+		w.noteBad(project, ip, "bad key "+strconv.Itoa(w.keys))
+	}
+}
+
+// settle waits until all that was decided is written and read.
+func (w *blockWorld) settle() {
+	w.Helper()
+	ctx, cancel := context.WithTimeout(w.Context(), 20*time.Second)
+	defer cancel()
+	if err := w.keeper.flush(ctx); err != nil {
+		w.Fatal(err)
+	}
+}
+
+func (w *blockWorld) expect(project int64, ip string, want time.Duration) {
+	w.Helper()
+	if got := w.blocks.blocked(project, ip); got != want {
+		w.Errorf("%s is blocked in %d for %s, want %s", ip, project, got, want)
+	}
+}
+
+const eve = "203.0.113.7"
+
+func TestTheTwentiethBadKeyBlocksItsAddressInItsProjectAlone(t *testing.T) {
+	w := newBlockWorld(t)
+	w.bad(19, 1, eve)
+	w.expect(1, eve, 0)
+	w.bad(1, 1, eve)
+	w.expect(1, eve, 15*time.Minute)
+	w.expect(2, eve, 0)
+	w.expect(1, "203.0.113.8", 0)
+	w.clock.advance(15*time.Minute - time.Millisecond)
+	w.expect(1, eve, time.Millisecond)
+	w.clock.advance(time.Millisecond)
+	w.expect(1, eve, 0)
+	w.bad(19, 1, eve) // what led to the first block does not count again
+	w.expect(1, eve, 0)
+}
+
+func TestTheSameBadKeyIsOneHoweverOftenItComes(t *testing.T) {
+	w := newBlockWorld(t)
+	for range 1000 {
+		w.noteBad(1, eve, "the same")
+	}
+	w.bad(18, 1, eve)
+	w.expect(1, eve, 0)
+	w.bad(1, 1, eve)
+	w.expect(1, eve, 15*time.Minute)
+}
+
+func TestBadKeysCountForTenMinutesThatRoll(t *testing.T) {
+	w := newBlockWorld(t)
+	for range 200 { // one each 32 seconds: 19 in any ten minutes
+		w.bad(1, 1, eve)
+		w.clock.advance(32 * time.Second)
+	}
+	w.expect(1, eve, 0)
+	w.clock.advance(-2 * time.Second) // now the last 19 and this one are within less than ten minutes
+	w.bad(1, 1, eve)
+	w.expect(1, eve, 0)
+	w.clock.advance(23 * time.Second)
+	w.bad(1, 1, eve)
+	w.expect(1, eve, 15*time.Minute)
+}
+
+func TestAKeyThatComesAgainCountsFromItsLastTime(t *testing.T) {
+	w := newBlockWorld(t)
+	w.noteBad(1, eve, "again")
+	w.clock.advance(9 * time.Minute)
+	w.noteBad(1, eve, "again")
+	w.clock.advance(9 * time.Minute)
+	w.bad(19, 1, eve)
+	w.expect(1, eve, 15*time.Minute)
+}
+
+func TestEachBlockLastsTwiceAsLongUntilADayOfQuiet(t *testing.T) {
+	w := newBlockWorld(t)
+	for _, minutes := range []int{15, 30, 60, 120, 240, 480, 960, 1440, 1440} {
+		w.bad(20, 1, eve)
+		w.expect(1, eve, time.Duration(minutes)*time.Minute)
+		w.settle()
+		w.expect(1, eve, time.Duration(minutes)*time.Minute)
+		w.clock.advance(time.Duration(minutes)*time.Minute + time.Minute)
+	}
+	w.clock.advance(24*time.Hour - 2*time.Minute)
+	w.bad(20, 1, eve)
+	w.expect(1, eve, 24*time.Hour)
+	w.clock.advance(48 * time.Hour)
+	w.bad(20, 1, eve)
+	w.expect(1, eve, 15*time.Minute)
+}
+
+func TestAn64IsOneAddress(t *testing.T) {
+	w := newBlockWorld(t)
+	for i := range 20 {
+		w.bad(1, 1, fmt.Sprintf("2001:db8::%d", i+1))
+		w.bad(1, 1, fmt.Sprintf("2001:db9:0:%d::1", i+1)) // twenty networks
+	}
+	w.expect(1, "2001:db8::ffff:1", 15*time.Minute)
+	w.expect(1, "2001:db8:0:1::1", 0)
+	w.expect(1, "2001:db9:0:1::1", 0)
+	w.bad(10, 1, "::ffff:203.0.113.7")
+	w.bad(10, 1, eve)
+	w.expect(1, eve, 15*time.Minute)
+	w.expect(1, "::ffff:203.0.113.7", 15*time.Minute)
+}
+
+func TestManyAtOnceBlockOnce(t *testing.T) {
+	w := newBlockWorld(t)
+	for round := range 20 {
+		ip := fmt.Sprintf("203.0.113.%d", round)
+		var group sync.WaitGroup
+		for i := range 60 { // those beyond the twentieth were under way already
+			group.Go(func() { w.noteBad(1, ip, strconv.Itoa(i)); w.blocked(1, ip) })
+		}
+		group.Wait()
+		w.expect(1, ip, 15*time.Minute)
+	}
+	w.settle()
+	if w.table.writes != 20 {
+		t.Errorf("20 addresses made %d blocks", w.table.writes)
+	}
+	if n := w.count(); n != 20 {
+		t.Errorf("%d are counted as blocked", n)
+	}
+}
+
+func TestMemoryOfAddressesIsBounded(t *testing.T) {
+	w := newBlockWorld(t)
+	const many = 150_000
+	for i := range many {
+		w.noteBad(1, fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255), "bad")
+	}
+	watched := 0
+	for i := range w.shard {
+		watched += w.shard[i].watched.Len()
+	}
+	if watched > maxWatched || watched < maxWatched/2 {
+		t.Errorf("%d addresses are watched, of at most %d", watched, maxWatched)
+	}
+	blocked := 0
+	row := models.AddressBlock{ProjectID: 2, Strikes: 1, EndsAt: w.clock.now().Add(time.Minute)}
+	for i := range many {
+		row.ID, row.Address = int64(i+1), fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255)
+		w.learn(&row, w.epoch.Load())
+	}
+	for i := range w.shard {
+		blocked += w.shard[i].blocked.Len()
+	}
+	if blocked > maxBlocked || blocked < maxBlocked/2 {
+		t.Errorf("%d blocks are kept, of at most %d", blocked, maxBlocked)
+	}
+}
+
+func TestABlockHoldsWhileTheDatabaseIsAwayAndIsWrittenAfterwards(t *testing.T) {
+	w := newBlockWorld(t)
+	w.table.isAway(true)
+	w.bad(20, 1, eve)
+	<-w.table.tried
+	w.expect(1, eve, 15*time.Minute)
+	w.table.isAway(false)
+	w.settle()
+	if len(w.table.rows) != 1 || w.table.rows[0].Address != eve {
+		t.Errorf("written: %+v", w.table.rows)
+	}
+}
+
+func TestWhatTheTableHasHoldsFromTheStart(t *testing.T) {
+	w := newBlockWorld(t)
+	w.bad(20, 1, eve)
+	w.bad(20, 1, "2001:db8::1")
+	w.settle()
+	later := newBlocks(Options{Now: w.clock.now, Log: slog.New(slog.DiscardHandler)}, w.table)
+	w.Cleanup(func() { later.keeper.close(context.Background()) })
+	w.clock.advance(time.Minute)
+	for _, ip := range []string{eve, "2001:db8::2"} {
+		if got := later.blocked(1, ip); got != 14*time.Minute {
+			t.Errorf("after a restart %s is blocked for %s", ip, got)
+		}
+	}
+}
+
+func TestAStartWithoutTheDatabaseReadsTheBlocksLater(t *testing.T) {
+	w := newBlockWorld(t)
+	w.bad(20, 1, eve)
+	w.settle()
+	w.table.isAway(true)
+	later := newBlocks(Options{Now: w.clock.now, Log: slog.New(slog.DiscardHandler)}, w.table)
+	w.Cleanup(func() { later.keeper.close(context.Background()) })
+	w.table.isAway(false)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := later.keeper.flush(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if later.blocked(1, eve) == 0 {
+		t.Error("the block is not known")
+	}
+}
+
+func TestALiftHoldsAtOnceAlsoWhileTheBlockIsBeingRead(t *testing.T) {
+	w := newBlockWorld(t)
+	w.bad(20, 1, eve)
+	w.settle()
+	w.expect(1, eve, 15*time.Minute)
+
+	// Another change makes the row be read; it is lifted between the reading and the taking over.
+	reading, goOn := make(chan struct{}), make(chan struct{})
+	w.table.read = func() { reading <- struct{}{}; <-goOn }
+	w.keeper.read(1, 1)
+	<-reading
+	w.table.lift(1, w.clock.now())
+	w.expect(1, eve, 0)
+	goOn <- struct{}{}
+	<-reading // what was read before the lift is done with
+	w.expect(1, eve, 0)
+	w.table.read = nil
+	goOn <- struct{}{}
+	w.settle()
+	w.expect(1, eve, 0)
+	w.bad(20, 1, eve)
+	w.expect(1, eve, 30*time.Minute)
+}
+
+func TestABlockThatIsNotWrittenYetOutweighsWhatTheTableSays(t *testing.T) {
+	w := newBlockWorld(t)
+	w.bad(20, 1, eve)
+	w.settle()
+	w.clock.advance(time.Hour)
+	reading, goOn := make(chan struct{}), make(chan struct{})
+	w.table.read = func() { reading <- struct{}{}; <-goOn }
+	w.keeper.read(1, 1)
+	<-reading
+	<-w.table.tried // of the first block
+	w.table.isAway(true)
+	w.bad(20, 1, eve)
+	w.table.read = nil
+	goOn <- struct{}{}
+	<-w.table.tried // the second is being written: the first was taken over
+	w.expect(1, eve, 30*time.Minute)
+	w.table.isAway(false)
+	w.settle()
+	w.expect(1, eve, 30*time.Minute)
+}
+
+func TestABlockOfAnotherProcessHoldsHereAndItsStrikesCount(t *testing.T) {
+	w := newBlockWorld(t)
+	w.bad(19, 1, eve)
+	row, err := w.table.BlockAddress(t.Context(), models.AddressBlock{ProjectID: 1, Address: eve, Strikes: 3, BlockedAt: w.clock.now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.settle()
+	w.expect(1, eve, time.Hour)
+	w.table.lift(row.ID, w.clock.now())
+	w.expect(1, eve, 0)
+	w.settle()
+	w.bad(1, 1, eve)
+	w.expect(1, eve, 0) // what was counted before the block does not count after it
+	w.bad(19, 1, eve)
+	w.expect(1, eve, 2*time.Hour)
+}
+
+func TestAfterMissedChangesAllRowsAreReadAgain(t *testing.T) {
+	w := newBlockWorld(t)
+	w.bad(20, 1, "198.51.100.1")
+	w.settle()
+	told := w.table.told
+	w.table.told = func(int64, int64) {} // nobody hears of what another process does
+	w.table.lift(1, w.clock.now())
+	if _, err := w.table.BlockAddress(t.Context(), models.AddressBlock{ProjectID: 1, Address: eve, Strikes: 1, BlockedAt: w.clock.now()}); err != nil {
+		t.Fatal(err)
+	}
+	w.table.told = told
+	w.expect(1, "198.51.100.1", 15*time.Minute)
+	w.everythingChanged()
+	w.settle()
+	w.expect(1, "198.51.100.1", 0)
+	w.expect(1, eve, 15*time.Minute)
+}
+
+func TestMoreChangesThanCanWaitAreReadAllTheSame(t *testing.T) {
+	w := newBlockWorld(t)
+	entered, hold := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	w.table.read = func() { once.Do(func() { close(entered); <-hold }) }
+	const others = 2 * maxBlockJobs
+	for i := range others {
+		ip := fmt.Sprintf("10.0.%d.%d", i>>8, i&255)
+		if _, err := w.table.BlockAddress(t.Context(), models.AddressBlock{ProjectID: 1, Address: ip, Strikes: 1, BlockedAt: w.clock.now()}); err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			<-entered
+		}
+	}
+	w.bad(20, 1, eve) // there is no room to have it written: it holds all the same
+	w.expect(1, eve, 15*time.Minute)
+	close(hold)
+	w.settle()
+	if n := w.count(); n != others+1 {
+		t.Errorf("%d of %d blocks are known", n, others+1)
+	}
+}

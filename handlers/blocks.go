@@ -1,0 +1,90 @@
+package handlers
+
+import (
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/views/blocks"
+	"github.com/claviger/claviger/views/ui"
+	"github.com/claviger/claviger/web"
+)
+
+const blocksPerPage = 50
+
+// blocks is the page of the addresses that are or were blocked in a project.
+func (h *Handlers) blocks(c echo.Context) error {
+	m, search := web.Membership(c), strings.TrimSpace(queryText(c, "q"))
+	before, _ := strconv.ParseInt(c.QueryParam("before"), 10, 64)
+	p := blocks.ListProps{
+		Root: projectPath(&m.Project), Now: h.Now(), Zone: web.TimeZone(c), Search: search, MayLift: m.Role.May(models.PermitAdminister),
+	}
+	page, err := h.Store.AddressBlocks(c.Request().Context(), m.ID,
+		models.AddressBlockFilter{Address: blockSearch(search), Before: before, Limit: blocksPerPage})
+	if err != nil {
+		return err
+	}
+	for _, b := range page.Blocks {
+		p.Blocks = append(p.Blocks, blocks.Item{
+			ID: b.ID, Address: b.Address, Since: b.BlockedAt, Until: b.Over(), Lifted: b.LiftedAt != nil, Strikes: b.Strikes,
+			Next: lastsInWords(models.BlockLasts(b.Strikes + 1)),
+		})
+	}
+	query := url.Values{}
+	if search != "" {
+		query.Set("q", search)
+	}
+	if before > 0 {
+		p.NewestHref = withQuery(p.Root+"/blocks", query)
+	}
+	if page.Next > 0 {
+		query.Set("before", strconv.FormatInt(page.Next, 10))
+		p.OlderHref = withQuery(p.Root+"/blocks", query)
+	}
+	if p.Page, err = h.projectPage(c, "Blocked addresses", tabBlocks); err != nil {
+		return err
+	}
+	return web.Render(c, http.StatusOK, blocks.List(p))
+}
+
+// blockSearch is how the list has the address that was typed: of a whole IPv6 address, its /64.
+func blockSearch(typed string) string {
+	addr, err := netip.ParseAddr(typed)
+	if err != nil {
+		return typed
+	}
+	return web.Network(addr.Unmap().String())
+}
+
+// lastsInWords says a whole number of minutes or hours.
+func lastsInWords(d time.Duration) string {
+	if d < time.Hour {
+		return strconv.Itoa(int(d/time.Minute)) + " minutes"
+	}
+	if d == time.Hour {
+		return "1 hour"
+	}
+	return strconv.Itoa(int(d/time.Hour)) + " hours"
+}
+
+func (h *Handlers) liftBlock(c echo.Context) error {
+	m := web.Membership(c)
+	id, err := pathID(c, "block", "block")
+	if err != nil {
+		return err
+	}
+	b, err := h.Store.LiftAddressBlock(c.Request().Context(), m.ID, id, h.actor(c))
+	if err != nil {
+		return err
+	}
+	if err := h.Sessions.Notify(c, string(ui.KindSuccess), "The block of "+b.Address+" is lifted: its requests are answered again."); err != nil {
+		return err
+	}
+	return web.Redirect(c, projectPath(&m.Project)+"/blocks")
+}
