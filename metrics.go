@@ -70,12 +70,13 @@ var (
 	rowsDesc     = prometheus.NewDesc("claviger_recorder_rows_total", "Rows of the request log by what became of them.", []string{"outcome"}, nil)
 	hearsDesc    = prometheus.NewDesc("claviger_changes_heard", "1 while changes of other processes are told here, or there are none; 0 while keys are read again instead.", nil, nil)
 	blockedDesc  = prometheus.NewDesc("claviger_blocked_addresses", "Addresses that are blocked in a project at this moment.", nil, nil)
+	knownDesc    = prometheus.NewDesc("claviger_directory_entries", "What the gate keeps in memory: versions of keys, and keys whose requests are counted.", []string{"kind"}, nil)
 	retriesDesc  = prometheus.NewDesc("claviger_recorder_retries_total", "Attempts to write rows that failed and were repeated.", nil, nil)
 )
 
 func (gateMetrics) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		verdictsDesc, hitsDesc, waitingDesc, spooledDesc, spoolDesc, lagDesc, rowsDesc, hearsDesc, retriesDesc, blockedDesc,
+		verdictsDesc, hitsDesc, waitingDesc, spooledDesc, spoolDesc, lagDesc, rowsDesc, hearsDesc, retriesDesc, blockedDesc, knownDesc,
 	} {
 		out <- d
 	}
@@ -91,8 +92,8 @@ func (m gateMetrics) Collect(out chan<- prometheus.Metric) {
 	}
 	counter(hitsDesc, stats.DirectoryHits, "memory")
 	counter(hitsDesc, stats.DirectoryMisses, "database")
-	gauge := func(d *prometheus.Desc, value float64) {
-		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value)
+	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
 	}
 	hears := 0.0
 	if stats.Hears {
@@ -104,6 +105,8 @@ func (m gateMetrics) Collect(out chan<- prometheus.Metric) {
 	gauge(spoolDesc, float64(stats.Recorder.SpoolBytes))
 	gauge(lagDesc, stats.Recorder.Lag.Seconds())
 	gauge(blockedDesc, float64(stats.BlockedAddresses))
+	gauge(knownDesc, float64(stats.KnownVersions), "version")
+	gauge(knownDesc, float64(stats.Meters), "meter")
 	counter(rowsDesc, stats.Recorder.Stored, "written")
 	counter(rowsDesc, stats.Recorder.Dropped, "dropped")
 	counter(retriesDesc, stats.Recorder.Retries)

@@ -67,7 +67,7 @@ func serve(ctx context.Context, c config.Config, log *slog.Logger, out io.Writer
 	effects := newEffects()
 	g := gate.New(store, secrets.Pepper, gate.Options{
 		Log: log, Shared: store.Dialect() == "postgres", Effects: effects.observe,
-		Durability: gate.Durability(c.LogDurability), Spool: c.Data,
+		Durability: gate.Durability(c.LogDurability), Spool: c.Data, MaxKeys: c.MaxKeys,
 	})
 	defer listenToOthers(store, g)()
 	writeWhatWasLeft(ctx, g, log)

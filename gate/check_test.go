@@ -307,8 +307,8 @@ func TestADirectoryEntryIsTheKeyThatWasRead(t *testing.T) {
 		},
 		{ProjectID: 1, KeyID: 2, Name: "b", Type: models.TypeProduction, Category: "production", State: models.StateInactive, Version: 1, Restrictions: models.Restrictions{PlatformAndroid: true}},
 	} {
-		entry := newEntry(models.Digest{}, &key, 0, 0, words)
-		if got := entry.key(words); got != key {
+		entry := newEntry(models.Digest{}, &key, 0, 0, &words)
+		if got := entry.key(&words); got != key {
 			t.Errorf("%+v became %+v", key, got)
 		}
 	}

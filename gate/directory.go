@@ -21,7 +21,6 @@ type directory struct {
 	limit int // entries for each shard, of known and of unknown digests apart
 
 	changes generations
-	words   atomic.Pointer[words]
 	flights singleflight.Group
 	shard   [shards]directoryShard
 
@@ -32,8 +31,13 @@ type directoryShard struct {
 	mu      sync.RWMutex
 	index   map[uint64]uint32 // first bytes of a digest: where its entry is
 	entries slab[entry]
+	words   words
 	unknown map[models.Digest]absence
 }
+
+// maxWords bounds the labels and bundle IDs that a shard remembers, those that keys do not have any more included. Beyond it
+// the shard begins anew.
+const maxWords = 20_000
 
 // absence says that no key had the digest.
 type absence struct {
@@ -43,20 +47,15 @@ type absence struct {
 
 func newDirectory(limit int, t *trust, load func(context.Context, models.Digest) (*models.GateKey, error)) *directory {
 	d := &directory{load: load, trust: t, limit: max(1, limit/shards)}
-	d.clear()
+	for i := range d.shard {
+		d.shard[i].clear()
+	}
 	return d
 }
 
 // clear forgets everything.
-func (d *directory) clear() {
-	d.words.Store(newWords())
-	for i := range d.shard {
-		shard := &d.shard[i]
-		shard.mu.Lock()
-		shard.index, shard.entries = map[uint64]uint32{}, slab[entry]{}
-		shard.unknown = map[models.Digest]absence{}
-		shard.mu.Unlock()
-	}
+func (s *directoryShard) clear() {
+	s.index, s.entries, s.words, s.unknown = map[uint64]uint32{}, slab[entry]{}, newWords(), map[models.Digest]absence{}
 }
 
 // get gives the key of the digest; found is false where there is none.
@@ -104,7 +103,7 @@ func (d *directory) look(shard *directoryShard, digest models.Digest) (key model
 			if e.changes != d.changes.of(e.projectID, e.keyID) {
 				return key, miss // it did change: what was known is wrong
 			}
-			if key = e.key(d.words.Load()); d.trust.fresh(e.readAt) {
+			if key = e.key(&shard.words); d.trust.fresh(e.readAt) {
 				return key, hit
 			}
 			return key, stale
@@ -162,11 +161,15 @@ func (d *directory) keep(shard *directoryShard, digest models.Digest, key *model
 		return
 	}
 	delete(shard.unknown, digest)
+	if len(shard.words.texts) > maxWords {
+		shard.clear()
+		indexed = false
+	}
 	if !indexed { // else the entry of the same digest, or of one with the same first bytes, which happens to nobody
 		i = shard.room(d.limit)
 		shard.index[prefix(digest)] = i
 	}
-	*shard.entries.at(i) = newEntry(digest, key, readAt, d.changes.of(key.ProjectID, key.KeyID), d.words.Load())
+	*shard.entries.at(i) = newEntry(digest, key, readAt, d.changes.of(key.ProjectID, key.KeyID), &shard.words)
 }
 
 func prefix(digest models.Digest) uint64 { return binary.LittleEndian.Uint64(digest[:8]) }

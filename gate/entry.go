@@ -1,8 +1,6 @@
 package gate
 
 import (
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/claviger/claviger/models"
@@ -88,33 +86,23 @@ func momentOf(ms int64) time.Time {
 	return time.UnixMilli(ms).UTC()
 }
 
-// words gives texts that many keys share a number: labels, and the bundle IDs of apps. Number 0 is the empty text. Reading
-// takes no lock: a word never changes, and the list only grows.
+// words gives texts that many keys share a number: labels, and the bundle IDs of apps. Number 0 is the empty text. It takes
+// no lock.
 type words struct {
-	mu      sync.Mutex
 	numbers map[string]uint32
-	list    atomic.Pointer[[]string]
+	texts   []string
 }
 
-func newWords() *words {
-	w := &words{numbers: map[string]uint32{"": 0}}
-	w.list.Store(&[]string{""})
-	return w
-}
+func newWords() words { return words{numbers: map[string]uint32{"": 0}, texts: []string{""}} }
 
 func (w *words) number(text string) uint32 {
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	n, known := w.numbers[text]
 	if !known {
-		longer := append(*w.list.Load(), text)
-		n = uint32(len(longer) - 1)
+		n = uint32(len(w.texts))
+		w.texts = append(w.texts, text)
 		w.numbers[text] = n
-		w.list.Store(&longer)
 	}
 	return n
 }
 
-func (w *words) text(n uint32) string { return (*w.list.Load())[n] }
-
-func (w *words) count() int { return len(*w.list.Load()) }
+func (w *words) text(n uint32) string { return w.texts[n] }

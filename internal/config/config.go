@@ -26,15 +26,22 @@ type Config struct {
 	Signup         models.SignupMode
 	Pepper         string // empty: the one in Data
 	LogDurability  string // batch or sync: whether an answer waits until its row is kept
+	MaxKeys        int    // how many keys are kept in memory
 	MetricsAddr    string // host:port; empty for no metrics
 	Dev            bool   // shows the component page and logs every request
 }
+
+// minKeys and maxKeys bound how many keys may be kept in memory, at about 500 bytes each.
+const (
+	minKeys = 1_000
+	maxKeys = 100_000_000
+)
 
 // variables are all names that are read; each also as NAME_FILE, whose value is the path of a file with the value.
 var variables = []string{
 	"CLAVIGER_ADDR", "CLAVIGER_DATA", "CLAVIGER_DATABASE_URL", "CLAVIGER_REDIS_URL", "CLAVIGER_BASE_URL",
 	"CLAVIGER_TRUSTED_PROXIES", "CLAVIGER_SIGNUP", "CLAVIGER_SMTP_URL", "CLAVIGER_PEPPER", "CLAVIGER_LOG_DURABILITY",
-	"CLAVIGER_METRICS_ADDR", "CLAVIGER_DEV",
+	"CLAVIGER_MAX_KEYS", "CLAVIGER_METRICS_ADDR", "CLAVIGER_DEV",
 }
 
 // Load reads the settings of an environment ("NAME=value", as os.Environ gives it). The error lists every problem.
@@ -71,6 +78,10 @@ func Load(environ []string) (Config, error) {
 	}
 	if c.Pepper != "" && len(c.Pepper) < models.PepperLength {
 		r.problem("CLAVIGER_PEPPER", fmt.Sprintf("must have at least %d characters", models.PepperLength))
+	}
+	var err error
+	if c.MaxKeys, err = strconv.Atoi(r.get("CLAVIGER_MAX_KEYS", "1000000")); err != nil || c.MaxKeys < minKeys || c.MaxKeys > maxKeys {
+		r.problem("CLAVIGER_MAX_KEYS", fmt.Sprintf("must be a whole number from %d to %d", minKeys, maxKeys))
 	}
 	if dev := r.get("CLAVIGER_DEV", ""); dev != "" && dev != "1" && dev != "0" {
 		r.problem("CLAVIGER_DEV", "must be 1 or 0")

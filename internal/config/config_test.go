@@ -37,6 +37,7 @@ func TestLoadReadsEachSetting(t *testing.T) {
 		{"CLAVIGER_SIGNUP=closed\n", func(c *config.Config) { c.Signup = models.SignupClosed }},
 		{"CLAVIGER_PEPPER=" + pepper, func(c *config.Config) { c.Pepper = pepper }},
 		{"CLAVIGER_METRICS_ADDR=127.0.0.1:9090", func(c *config.Config) { c.MetricsAddr = "127.0.0.1:9090" }},
+		{"CLAVIGER_MAX_KEYS=5000", func(c *config.Config) { c.MaxKeys = 5000 }},
 		{"CLAVIGER_DEV=1", func(c *config.Config) { c.Dev = true }},
 		{"CLAVIGER_DEV=0", func(*config.Config) {}},
 		{"CLAVIGER_LOG_DURABILITY=batch", func(*config.Config) {}},
@@ -44,7 +45,7 @@ func TestLoadReadsEachSetting(t *testing.T) {
 		{"CLAVIGER_REDIS_URL=", func(*config.Config) {}},
 		{"CLAVIGER_SMTP_URL=", func(*config.Config) {}},
 	} {
-		want := config.Config{Addr: "127.0.0.1:8080", Data: "./data", BaseURL: "http://127.0.0.1:8080", LogDurability: "batch"}
+		want := config.Config{Addr: "127.0.0.1:8080", Data: "./data", BaseURL: "http://127.0.0.1:8080", LogDurability: "batch", MaxKeys: 1_000_000}
 		test.change(&want)
 		if got, err := config.Load([]string{test.setting}); err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s gives\n%+v (%v), not\n%+v", test.setting, got, err, want)
@@ -56,6 +57,8 @@ func TestLoadRefusesWhatCannotBe(t *testing.T) {
 	t.Parallel()
 	const addr, base = "must be host:port, such as 127.0.0.1:8080", "must be like https://keys.example.com, without a path"
 	for _, test := range []struct{ name, value, says string }{
+		{"CLAVIGER_MAX_KEYS", "many", "must be a whole number from 1000 to 100000000"},
+		{"CLAVIGER_MAX_KEYS", "999", "must be a whole number from 1000 to 100000000"},
 		{"CLAVIGER_ADDR", "8080", addr},
 		{"CLAVIGER_ADDR", "127.0.0.1", addr},
 		{"CLAVIGER_ADDR", "127.0.0.1:", addr},
