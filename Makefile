@@ -25,6 +25,9 @@ test:
 fuzz:
 	go test -run '^$$' -fuzz FuzzParseSecret -fuzztime 30s ./models
 	go test -run '^$$' -fuzz FuzzValidateBody -fuzztime 30s ./handlers
+	go test -run '^$$' -fuzz FuzzValidateHeaders -fuzztime 30s -fuzzminimizetime 20x ./handlers
+	go test -run '^$$' -fuzz FuzzSeries -fuzztime 30s ./gate
+	go test -run '^$$' -fuzz FuzzDecodeRequestLogs -fuzztime 30s ./models
 
 # Every figure beside its baseline: bench/README.md. BENCH="-short" is about a minute.
 bench:
