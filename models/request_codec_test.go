@@ -1,0 +1,139 @@
+package models
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"testing"
+	"time"
+)
+
+// randomRows are rows as different as rows can be, in no order.
+func randomRows(random *rand.Rand, n int) []RequestLog {
+	rows := make([]RequestLog, n)
+	for i := range rows {
+		r := &rows[i]
+		*r = RequestLog{
+			ID: RequestID(random.Int64()), ProjectID: random.Int64N(3), KeyID: random.Int64N(1 << 40), Version: random.IntN(3), Status: random.IntN(600),
+			DurationUs: random.Int64N(1 << 30), Credits: random.Int64() - random.Int64(), Code: Code(fmt.Sprint("code", random.IntN(20))),
+			Category: fmt.Sprint("label", random.IntN(4)), Method: fmt.Sprint(random.IntN(12)), Path: fmt.Sprint("/päth/", random.IntN(500)), IP: fmt.Sprint(random.IntN(300)),
+		}
+		if random.IntN(3) == 0 {
+			r.SessionHash = fmt.Append(nil, "session", random.IntN(50))
+		}
+	}
+	return rows
+}
+
+func TestRowsAreReadBackAsTheyWereWritten(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 1))
+	for _, n := range []int{0, 1, 2, 7, 100, 5000} {
+		rows := randomRows(random, n)
+		data := AppendRequestLogs([]byte("before"), rows)
+		if !bytes.HasPrefix(data, []byte("before")) {
+			t.Fatal("what was there is gone")
+		}
+		got, err := DecodeRequestLogs(data[len("before"):])
+		if err != nil || len(got) != n || n > 0 && !reflect.DeepEqual(got, rows) {
+			t.Fatalf("%d rows came back as %d, changed; %v", n, len(got), err)
+		}
+	}
+}
+
+func TestSomeRowsAreReadWithoutTheOthers(t *testing.T) {
+	random := rand.New(rand.NewPCG(2, 2))
+	rows := randomRows(random, 1000)
+	columns, err := readColumns(AppendRequestLogs(nil, rows))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var positions []int
+	var want []RequestLog
+	for i := range rows {
+		if random.IntN(20) == 0 {
+			positions, want = append(positions, i), append(want, rows[i])
+		}
+	}
+	if got, err := columns.rows(positions); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%d rows are not those at %v: %v", len(got), positions, err)
+	}
+}
+
+func TestDamagedRowsAreAnError(t *testing.T) {
+	whole := AppendRequestLogs(nil, randomRows(rand.New(rand.NewPCG(3, 3)), 50))
+	for n := range len(whole) {
+		if _, err := DecodeRequestLogs(whole[:n]); err == nil {
+			t.Errorf("the first %d of %d bytes were read as rows", n, len(whole))
+		}
+	}
+	if _, err := DecodeRequestLogs(append(bytes.Clone(whole), 0)); err == nil {
+		t.Error("a byte too many was not noticed")
+	}
+	if _, err := DecodeRequestLogs(append([]byte{codecVersion + 1}, whole[1:]...)); err == nil {
+		t.Error("rows of another version were read")
+	}
+}
+
+func FuzzDecodeRequestLogs(f *testing.F) {
+	random := rand.New(rand.NewPCG(4, 4))
+	for _, n := range []int{0, 1, 3, 40} {
+		f.Add(AppendRequestLogs(nil, randomRows(random, n)))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		rows, err := DecodeRequestLogs(data)
+		if err != nil {
+			return
+		}
+		if len(rows) > len(data) {
+			t.Fatalf("%d bytes became %d rows", len(data), len(rows))
+		}
+		again, err := DecodeRequestLogs(AppendRequestLogs(nil, rows))
+		if err != nil || len(rows) > 0 && !reflect.DeepEqual(again, rows) {
+			t.Fatalf("what was read does not come back: %v", err)
+		}
+	})
+}
+
+// typicalRows are rows as the gate makes them: one project, many keys and addresses, few of all else.
+func typicalRows(n, keys int) []RequestLog {
+	at := time.Date(2026, 3, 14, 9, 26, 53, 0, time.UTC)
+	ids, random := &RequestIDs{now: func() time.Time { return at }}, rand.New(rand.NewPCG(5, 5))
+	rows := make([]RequestLog, n)
+	for i := range rows {
+		if i%100 == 0 {
+			at = at.Add(time.Millisecond)
+		}
+		rows[i] = RequestLog{
+			ID: ids.Next(), ProjectID: 1, KeyID: 1 + random.Int64N(int64(keys)), Version: 1, Category: "production", Method: "GET", Path: "/v1/projects/bench/validate",
+			Status: 200, DurationUs: 20 + random.Int64N(200), IP: fmt.Sprintf("10.0.%d.%d", random.IntN(4), random.IntN(250)), Credits: 1, Code: Valid,
+		}
+		if random.IntN(50) == 0 {
+			rows[i].Code, rows[i].Status, rows[i].Credits = KeyExpired, 401, 0
+		}
+	}
+	return rows
+}
+
+func BenchmarkAppendRequestLogs(b *testing.B) {
+	rows := typicalRows(5000, 10_000)
+	var data []byte
+	b.ReportAllocs()
+	for b.Loop() {
+		data = AppendRequestLogs(data[:0], rows)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(rows)), "ns/row")
+	b.ReportMetric(float64(len(data))/float64(len(rows)), "bytes/row")
+}
+
+func BenchmarkDecodeRequestLogs(b *testing.B) {
+	rows := typicalRows(512, 10_000)
+	data := AppendRequestLogs(nil, rows)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := DecodeRequestLogs(data); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(rows)), "ns/row")
+}
