@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"time"
 
 	"gorm.io/gorm"
@@ -40,6 +41,10 @@ type Store struct {
 	random      io.Reader
 	passwords   *passwords
 	subscribers []func(Change)
+	requests    requestRows
+
+	tidying sync.Mutex
+	round   *retention // nil between rounds
 }
 
 // Open connects to the database. Call [Store.Migrate] before anything else.
@@ -104,6 +109,9 @@ func (s *Store) Ping(ctx context.Context) error {
 
 // Close ends all connections.
 func (s *Store) Close() {
+	if s.requests != nil {
+		s.requests.close()
+	}
 	for _, db := range []*gorm.DB{s.read, s.write} {
 		if db == nil {
 			continue
