@@ -20,7 +20,8 @@ func newSQLWriter(db *sql.DB) *sqlWriter { return &sqlWriter{db: db, prepared: m
 // it at each statement would cost more than the statement.
 type writeTx struct {
 	*sql.Tx
-	writer *sqlWriter
+	writer     *sqlWriter
+	statements map[string]*sql.Stmt
 }
 
 func (w *sqlWriter) tx(ctx context.Context, fn func(*writeTx) error) error {
@@ -31,7 +32,7 @@ func (w *sqlWriter) tx(ctx context.Context, fn func(*writeTx) error) error {
 	if err != nil {
 		return err
 	}
-	if err := fn(&writeTx{tx, w}); err != nil {
+	if err := fn(&writeTx{tx, w, map[string]*sql.Stmt{}}); err != nil {
 		tx.Rollback()
 		return err
 	}
@@ -40,21 +41,35 @@ func (w *sqlWriter) tx(ctx context.Context, fn func(*writeTx) error) error {
 
 // prepare prepares what earlier transactions used. In a transaction it cannot be done: it holds the only connection.
 func (w *sqlWriter) prepare(ctx context.Context) error {
+	var queries []string
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	for query, s := range w.prepared {
 		if s == nil {
-			s, err := w.db.PrepareContext(ctx, query)
-			if err != nil {
-				return err
-			}
-			w.prepared[query] = s
+			queries = append(queries, query)
+		}
+	}
+	w.mu.Unlock()
+	for _, query := range queries {
+		s, err := w.db.PrepareContext(ctx, query)
+		if err != nil {
+			return err
+		}
+		w.mu.Lock()
+		if w.prepared[query] == nil {
+			w.prepared[query], s = s, nil
+		}
+		w.mu.Unlock()
+		if s != nil { // somebody else did the same
+			s.Close()
 		}
 	}
 	return nil
 }
 
-func (t *writeTx) statement(query string) (*sql.Stmt, error) {
+func (t *writeTx) statement(query string) (s *sql.Stmt, err error) {
+	if s = t.statements[query]; s != nil {
+		return s, nil
+	}
 	t.writer.mu.Lock()
 	known, used := t.writer.prepared[query]
 	if !used {
@@ -62,9 +77,12 @@ func (t *writeTx) statement(query string) (*sql.Stmt, error) {
 	}
 	t.writer.mu.Unlock()
 	if known != nil {
-		return t.Stmt(known), nil
+		s = t.Stmt(known)
+	} else {
+		s, err = t.Prepare(query)
 	}
-	return t.Prepare(query)
+	t.statements[query] = s
+	return s, err
 }
 
 func (t *writeTx) exec(query string, args ...any) error {
