@@ -6,10 +6,6 @@ import (
 	"slices"
 )
 
-// runsPerLevel is how many runs of a level there may be: one more and they are merged into one of the next. So a request
-// is written once for each level, and a reader looks into few runs.
-const runsPerLevel = 8
-
 // mergeJob merges runs into one, step by step. Requests that are kept no longer are left out, and counts are folded to the
 // slots of their age.
 type mergeJob struct {
@@ -30,7 +26,7 @@ func nextMerge(runs []keyRun, keepFrom RequestID, now int64) []keyRun {
 		byLevel[r.level] = append(byLevel[r.level], r)
 	}
 	for _, level := range byLevel {
-		if len(level) > runsPerLevel {
+		if len(level) > limits.runsPerLevel {
 			return level
 		}
 	}
@@ -69,7 +65,7 @@ func (j *mergeJob) open(kind int) {
 
 // step goes on until blocks for one transaction are written, and tells whether the merge is finished.
 func (j *mergeJob) step(ctx context.Context) (done bool, err error) {
-	for len(j.out.ready) < blocksPerStep {
+	for len(j.out.ready) < limits.blocksPerStep {
 		c, err := j.smallest(ctx)
 		switch {
 		case err != nil:

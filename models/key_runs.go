@@ -22,11 +22,6 @@ const (
 	blockOfRequests
 )
 
-const (
-	blockSize     = 3800 // bytes, of a page of 4096
-	blocksPerStep = 64   // in one transaction
-)
-
 func readRuns(ctx context.Context, tx *sql.Tx) (runs []keyRun, err error) {
 	rows, err := tx.QueryContext(ctx, "SELECT id, level, first_id, last_id, requests, folded FROM key_runs WHERE state = 'live' ORDER BY last_id DESC")
 	if err != nil {
@@ -84,7 +79,7 @@ func (r *runWriter) count(c keyCount) {
 
 // before ends the block that is full, and begins one with the record that comes next.
 func (r *runWriter) before(kind int, key, at int64) {
-	if len(r.open.data) >= blockSize || kind != r.kind {
+	if len(r.open.data) >= limits.blockSize || kind != r.kind {
 		r.endBlock()
 	}
 	if len(r.open.data) == 0 {
@@ -96,15 +91,15 @@ func (r *runWriter) endBlock() {
 	if len(r.open.data) > 0 {
 		r.ready = append(r.ready, keyBlock{r.kind, r.first[0], r.first[1], r.open.data})
 	}
-	r.open = recordWriter{data: make([]byte, 0, blockSize+64)}
+	r.open = recordWriter{data: make([]byte, 0, limits.blockSize+64)}
 }
 
 // store writes the blocks that are ready, where there are enough for a step or all is true.
 func (r *runWriter) store(ctx context.Context, all bool) error {
-	if len(r.ready) < blocksPerStep && !all {
+	if len(r.ready) < limits.blocksPerStep && !all {
 		return nil
 	}
-	for part := range slices.Chunk(r.ready, blocksPerStep) {
+	for part := range slices.Chunk(r.ready, limits.blocksPerStep) {
 		err := r.writer.tx(ctx, func(tx *writeTx) error {
 			for _, b := range part {
 				err := tx.exec("INSERT INTO key_blocks (run_id, kind, first_key, first_at, data) VALUES (?, ?, ?, ?, ?)", r.run.id, b.kind, b.firstKey, b.firstAt, b.data)

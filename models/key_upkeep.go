@@ -2,16 +2,7 @@ package models
 
 import (
 	"context"
-	"slices"
 	"sync"
-)
-
-const (
-	// fullTail is when the tail is written to a run: its requests and its batches bound the time that a start takes.
-	fullTail        = 1 << 20
-	fullTailBatches = 20_000
-	// overfullTail is when writers wait until the tail has been written: it bounds the memory, 32 bytes a request.
-	overfullTail = 4 * fullTail
 )
 
 // upkeep is the work on runs: one at a time holds mu.
@@ -34,7 +25,7 @@ func (q *sqliteRequests) flushWhenFull() {
 	f := &q.upkeep.flushing
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if entries < fullTail && batches < fullTailBatches || f.done != nil || f.closed {
+	if entries < limits.tail && batches < limits.tailBatches || f.done != nil || f.closed {
 		return
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -57,7 +48,7 @@ func (q *sqliteRequests) waitForRoom(ctx context.Context) error {
 	for _, p := range q.tail.snapshot() {
 		total += len(p.entries)
 	}
-	if total < overfullTail {
+	if total < 4*limits.tail {
 		return nil
 	}
 	return q.flush(ctx)
@@ -107,11 +98,8 @@ func (q *sqliteRequests) flush(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for marks := range slices.Chunk(q.used.due(part.entries), 1000) {
-		if err := q.writer.tx(ctx, func(tx *writeTx) error { return writeMarks(tx, marks) }); err != nil {
-			return err
-		}
-		q.used.set(marks)
+	if err := q.writeUses(ctx, part.entries); err != nil {
+		return err
 	}
 	err = run.finish(ctx, func(tx *writeTx) error {
 		return tx.exec("UPDATE key_journal_state SET flushed = ?", part.lastSeq)

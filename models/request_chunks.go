@@ -7,13 +7,6 @@ import (
 	"slices"
 )
 
-// A chunk holds some hundred rows of one project: few enough that finding one row in it is quick, and enough that a row
-// costs little to write. A chunk takes rows until it is full; one that gets late rows in its middle grows a little more.
-const (
-	fullChunk    = 512
-	largestChunk = 768
-)
-
 // rowChunk is a chunk without its rows.
 type rowChunk struct {
 	id            int64
@@ -39,7 +32,7 @@ func writeChunks(tx *writeTx, rows []RequestLog) error {
 		}
 		part := rows[:n]
 		rows = rows[n:]
-		if chunk.id != 0 && (chunk.last > first.ID || chunk.count < fullChunk) {
+		if chunk.id != 0 && (chunk.last > first.ID || chunk.count < limits.chunk) {
 			there, err := chunkRows(tx, chunk.id)
 			if err != nil {
 				return err
@@ -75,9 +68,13 @@ func chunkAfter(tx *writeTx, projectID int64, id RequestID) (first RequestID, er
 	return first, err
 }
 
+func chunkData(tx *writeTx, id int64) (data []byte, err error) {
+	return data, tx.row("SELECT data FROM request_chunks WHERE id = ?", []any{id}, &data)
+}
+
 func chunkRows(tx *writeTx, id int64) ([]RequestLog, error) {
-	var data []byte
-	if err := tx.row("SELECT data FROM request_chunks WHERE id = ?", []any{id}, &data); err != nil {
+	data, err := chunkData(tx, id)
+	if err != nil {
 		return nil, err
 	}
 	return DecodeRequestLogs(data)
@@ -89,8 +86,17 @@ func hasRow(tx *writeTx, row *RequestLog) (bool, error) {
 	if err != nil || chunk.id == 0 || chunk.last < row.ID {
 		return false, err
 	}
-	rows, err := chunkRows(tx, chunk.id)
-	return slices.ContainsFunc(rows, func(r RequestLog) bool { return r.ID == row.ID }), err
+	data, err := chunkData(tx, chunk.id)
+	if err != nil {
+		return false, err
+	}
+	columns, err := readColumns(data)
+	if err != nil {
+		return false, err
+	}
+	ids, err := columns.ids()
+	_, found := slices.BinarySearch(ids, row.ID)
+	return found, err
 }
 
 // replaceChunk writes rows in place of the chunk with that id, or with 0 as new ones. No rows: the chunk goes.
@@ -100,8 +106,8 @@ func replaceChunk(tx *writeTx, id int64, rows []RequestLog) error {
 	}
 	for len(rows) > 0 {
 		n := len(rows)
-		if n > largestChunk {
-			n = fullChunk
+		if n > limits.chunk*3/2 {
+			n = limits.chunk
 		}
 		part := rows[:n]
 		rows = rows[n:]

@@ -56,16 +56,20 @@ func usageOf(rows []RequestLog) []usageMinute {
 	}
 	index := map[group]int{}
 	var sums []usageMinute
-	for _, r := range rows {
-		g := group{r.ProjectID, minuteOf(r.ID), r.Code}
-		i, seen := index[g]
-		if !seen {
-			i = len(sums)
-			index[g] = i
-			sums = append(sums, usageMinute{ProjectID: g.project, Minute: g.minute, Code: g.code})
+	last, at := group{}, 0
+	for i := range rows {
+		r := &rows[i]
+		if g := (group{r.ProjectID, minuteOf(r.ID), r.Code}); i == 0 || g != last {
+			known, seen := index[g]
+			if !seen {
+				known = len(sums)
+				index[g] = known
+				sums = append(sums, usageMinute{ProjectID: g.project, Minute: g.minute, Code: g.code})
+			}
+			last, at = g, known
 		}
-		sums[i].Requests++
-		sums[i].Credits += r.Credits
+		sums[at].Requests++
+		sums[at].Credits += r.Credits
 	}
 	slices.SortFunc(sums, func(a, b usageMinute) int {
 		return cmp.Or(cmp.Compare(a.ProjectID, b.ProjectID), cmp.Compare(a.Minute, b.Minute), cmp.Compare(a.Code, b.Code))

@@ -25,6 +25,10 @@ func (q *postgresRequests) lastUsed(context.Context, []int64) (map[int64]time.Ti
 	return nil, nil
 }
 
+func (q *postgresRequests) holdUse(_ context.Context, _ int64, fn func(used bool) error) error {
+	return fn(false)
+}
+
 // write stores rows and counts in one transaction: a statement for each table, with a column as an array. Each statement's
 // rows are in the order of the table's key, so that processes that write at the same moment wait for each other in one order.
 func (q *postgresRequests) write(ctx context.Context, batch []RequestLog) error {

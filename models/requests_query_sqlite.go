@@ -317,20 +317,3 @@ func (q *sqliteRequests) useByVersion(ctx context.Context, projectID, keyID int6
 	})
 	return use, err
 }
-
-func (q *sqliteRequests) lastUsed(ctx context.Context, keyIDs []int64) (map[int64]time.Time, error) {
-	if err := q.ready(ctx); err != nil {
-		return nil, err
-	}
-	used := map[int64]time.Time{}
-	for _, p := range q.tail.snapshot() {
-		for _, id := range keyIDs {
-			if entries := p.of(id, 0, endOfIDs); len(entries) > 0 {
-				if at := entries[len(entries)-1].id.Time(); at.After(used[id]) {
-					used[id] = at
-				}
-			}
-		}
-	}
-	return used, nil
-}

@@ -20,10 +20,10 @@ type sqliteRequests struct {
 	writing sync.Mutex
 	loaded  bool // what is in memory is what the database says
 	seq     int64
-	used    keyMarks
 
 	tail     keyTail
 	outcomes outcomes
+	uses     keyUses
 
 	upkeep upkeep
 }
@@ -56,7 +56,6 @@ func (q *sqliteRequests) add(ctx context.Context, fn func(*writeTx) ([]RequestLo
 		return err
 	}
 	var entries []keyEntry
-	var marks []keyMark
 	err := q.writer.tx(ctx, func(tx *writeTx) error {
 		rows, err := fn(tx)
 		if len(rows) == 0 || err != nil {
@@ -68,9 +67,6 @@ func (q *sqliteRequests) add(ctx context.Context, fn func(*writeTx) ([]RequestLo
 		if entries, err = q.outcomes.entriesOf(tx, rows); err != nil {
 			return err
 		}
-		if marks, err = q.used.firstUses(tx, entries); err != nil {
-			return err
-		}
 		return tx.exec("INSERT INTO key_journal (seq, data) VALUES (?, ?)", q.seq+1, encodeEntries(entries))
 	})
 	if err != nil {
@@ -79,7 +75,6 @@ func (q *sqliteRequests) add(ctx context.Context, fn func(*writeTx) ([]RequestLo
 	}
 	if len(entries) > 0 {
 		q.seq++
-		q.used.set(marks)
 		q.tail.add(q.seq, entries)
 		q.flushWhenFull()
 	}
@@ -139,6 +134,10 @@ func (q *sqliteRequests) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	uses, err := readUses(ctx, tx)
+	if err != nil {
+		return err
+	}
 	last, err := flushedSeq(ctx, tx)
 	if err != nil {
 		return err
@@ -167,7 +166,7 @@ func (q *sqliteRequests) load(ctx context.Context) error {
 	all.lastSeq = last
 	q.outcomes.replace(list)
 	q.tail.replace(all)
-	q.used.forget()
+	q.uses.replace(uses)
 	q.seq, q.loaded = last, true
 	return nil
 }

@@ -12,8 +12,6 @@ const (
 	weekMillis = 7 * 24 * 3600 * 1000
 	// weeksAhead is how many weeks have their partition before they begin.
 	weeksAhead = 4
-	// rowsPerStep bounds what one step removes or folds.
-	rowsPerStep = 5000
 )
 
 // tidy makes partitions, removes rows that are too old, and folds counts. Of several processes one does it at a time.
@@ -105,7 +103,7 @@ func removeOldRows(ctx context.Context, tx *sql.Tx, kept *retention) (bool, erro
 			}
 		}
 		result, err := tx.ExecContext(ctx, "DELETE FROM request_logs WHERE id IN (SELECT id FROM request_logs WHERE project_id = $1 AND id < $2 ORDER BY id LIMIT $3)",
-			*project, int64(from), rowsPerStep)
+			*project, int64(from), limits.rowsPerStep)
 		if err != nil {
 			return false, err
 		}
@@ -113,7 +111,7 @@ func removeOldRows(ctx context.Context, tx *sql.Tx, kept *retention) (bool, erro
 		if err != nil {
 			return false, err
 		}
-		if n < rowsPerStep {
+		if n < int64(limits.rowsPerStep) {
 			kept.project = *project
 		}
 		if n > 0 {
@@ -127,7 +125,7 @@ func removeOldRows(ctx context.Context, tx *sql.Tx, kept *retention) (bool, erro
 func foldCounts(ctx context.Context, tx *sql.Tx, kept *retention) (bool, error) {
 	now := kept.now.Unix() / 60
 	result, err := tx.ExecContext(ctx, "DELETE FROM usage_keys WHERE ctid = ANY (ARRAY(SELECT ctid FROM usage_keys WHERE minutes = $1 AND slot <= $2 LIMIT $3))",
-		slotOfMonth, now-countedAfter, rowsPerStep)
+		slotOfMonth, now-countedAfter, limits.rowsPerStep)
 	if err != nil {
 		return false, err
 	}
@@ -144,7 +142,7 @@ func foldCounts(ctx context.Context, tx *sql.Tx, kept *retention) (bool, error) 
 			"SELECT key_id, $3::integer, slot / $3 * $3, version, code, SUM(requests), SUM(credits), MAX(newest) FROM old GROUP BY 1, 3, 4, 5 ORDER BY 1, 3, 4, 5 "+
 			"ON CONFLICT (key_id, slot, minutes, version, code) DO UPDATE SET requests = usage_keys.requests + excluded.requests, "+
 			"credits = usage_keys.credits + excluded.credits, newest = GREATEST(usage_keys.newest, excluded.newest)",
-			fold.from, before, fold.to, rowsPerStep)
+			fold.from, before, fold.to, limits.rowsPerStep)
 		if err != nil {
 			return false, err
 		}

@@ -8,13 +8,8 @@ import (
 	"time"
 )
 
-const (
-	// chunksPerStep and deadBlocksPerStep bound what one step removes: a few milliseconds of the writing connection.
-	chunksPerStep     = 64
-	deadBlocksPerStep = 256
-	// rowsTooLong is how much longer than the plan says a row may stay, so that a chunk is not cut at every step.
-	rowsTooLong = time.Hour
-)
+// rowsTooLong is how much longer than the plan says a row may stay, so that a chunk is not cut at every step.
+const rowsTooLong = time.Hour
 
 // tidy removes what is dead, then merges runs, then removes rows that are too old.
 func (q *sqliteRequests) tidy(ctx context.Context, kept *retention) (more bool, err error) {
@@ -78,7 +73,7 @@ func (q *sqliteRequests) removeDead(ctx context.Context) (more bool, err error) 
 		return false, err
 	}
 	return true, q.writer.tx(ctx, func(tx *writeTx) error {
-		n, err := tx.changed("DELETE FROM key_blocks WHERE id IN (SELECT id FROM key_blocks WHERE run_id = ? LIMIT ?)", run, deadBlocksPerStep)
+		n, err := tx.changed("DELETE FROM key_blocks WHERE id IN (SELECT id FROM key_blocks WHERE run_id = ? LIMIT ?)", run, 4*limits.blocksPerStep)
 		if n > 0 || err != nil {
 			return err
 		}
@@ -107,7 +102,7 @@ func (q *sqliteRequests) removeOldRows(ctx context.Context, kept *retention) (mo
 		if err != nil {
 			return false, err
 		}
-		if removed < chunksPerStep {
+		if removed < limits.chunksPerStep {
 			kept.project = *project
 		}
 		if removed > 0 {
@@ -157,7 +152,7 @@ func removeChunks(tx *writeTx, project int64, from RequestID) (int, error) {
 }
 
 func chunksBefore(tx *writeTx, project int64, from RequestID) (chunks []rowChunk, err error) {
-	rows, err := tx.Query("SELECT id, first_id, last_id FROM request_chunks WHERE project_id = ? AND first_id < ? ORDER BY first_id LIMIT ?", project, int64(from), chunksPerStep)
+	rows, err := tx.Query("SELECT id, first_id, last_id FROM request_chunks WHERE project_id = ? AND first_id < ? ORDER BY first_id LIMIT ?", project, int64(from), limits.chunksPerStep)
 	if err != nil {
 		return nil, err
 	}

@@ -52,6 +52,12 @@ CREATE TABLE key_outcomes (
     code    TEXT NOT NULL
 );
 
+-- When each key was used last: a page holds the seconds since 1970 of many keys, 4 bytes each.
+CREATE TABLE key_uses (
+    page    INTEGER PRIMARY KEY,
+    seconds BLOB NOT NULL
+);
+
 CREATE TABLE key_journal_state (
     id      INTEGER PRIMARY KEY CHECK (id = 1),
     flushed INTEGER NOT NULL -- batches up to this one are in runs
