@@ -64,6 +64,9 @@ func (q *sqliteRequests) listOfKey(ctx context.Context, query rowQuery) ([]Reque
 		return nil, err
 	}
 	defer x.tx.Rollback()
+	if query.from, err = x.oldestRow(query); err != nil {
+		return nil, err
+	}
 	find, err := x.tx.PrepareContext(ctx, "SELECT first_id, last_id, data FROM request_chunks WHERE project_id = ? AND first_id <= ? ORDER BY first_id DESC LIMIT 1")
 	if err != nil {
 		return nil, err
@@ -100,6 +103,27 @@ func (q *sqliteRequests) listOfKey(ctx context.Context, query rowQuery) ([]Reque
 		}
 	}
 	return list[:min(len(list), query.limit)], nil
+}
+
+// oldestRow is where the stretch of a query for a key begins at most: the index may name older requests whose rows are gone.
+// Of a key of another project there is none.
+func (x *indexReader) oldestRow(query rowQuery) (RequestID, error) {
+	if mine, err := x.keyIn(query.projectID, query.keyID); !mine || err != nil {
+		return endOfIDs, err
+	}
+	var oldest RequestID
+	err := x.tx.QueryRowContext(x.ctx, "SELECT COALESCE(MIN(first_id), 0) FROM request_chunks WHERE project_id = ?", query.projectID).Scan(&oldest)
+	return max(query.from, oldest), err
+}
+
+// keyIn tells whether the key is of the project, or of none that is there.
+func (x *indexReader) keyIn(projectID, keyID int64) (bool, error) {
+	owner := projectID
+	err := x.tx.QueryRowContext(x.ctx, "SELECT project_id FROM keys WHERE id = ?", keyID).Scan(&owner)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = nil
+	}
+	return owner == projectID, err
 }
 
 // rowsOfChunk reads the rows of the first entry and of those after it that are in the same chunk, and tells for how many
@@ -284,6 +308,9 @@ func (q *sqliteRequests) useByVersion(ctx context.Context, projectID, keyID int6
 	}
 	defer x.tx.Rollback()
 	use := map[int]VersionUse{}
+	if mine, err := x.keyIn(projectID, keyID); !mine || err != nil {
+		return use, err
+	}
 	add := func(c keyCount) error {
 		o, err := q.outcomes.of(c.outcome)
 		u := use[o.version]
