@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"syscall"
 	"testing"
@@ -82,7 +83,6 @@ func BenchmarkWriteRequestLogs(b *testing.B) {
 				w := &traffic{random: rand.New(rand.NewPCG(1, 1)), keys: int64(keys)}
 				w.ids, _ = store.NewRequestIDs(b.Context())
 				batches := make([][]models.RequestLog, b.N)
-				making := cpuTime(b)
 				rows, slowest := 0, time.Duration(0)
 				var cpu time.Duration
 				b.ResetTimer()
@@ -106,10 +106,75 @@ func BenchmarkWriteRequestLogs(b *testing.B) {
 					}
 					cpu += cpuTime(b) - before
 				}
-				_ = making
 				b.ReportMetric(float64(rows)/b.Elapsed().Seconds(), "rows/s")
 				b.ReportMetric(float64(cpu.Nanoseconds())/float64(rows), "cpu-ns/row")
 				b.ReportMetric(float64(slowest.Milliseconds()), "slowest-ms")
+			})
+		}
+	}
+}
+
+// The first page of the log, of one key and of all, and what a key has used: beside few rows and beside many.
+func BenchmarkReadRequestLogs(b *testing.B) {
+	for _, keys := range []int{100, 10_000} {
+		for _, rows := range []int{20_000, 20_000_000} {
+			b.Run(fmt.Sprintf("%d_keys/%d_rows", keys, rows), func(b *testing.B) {
+				store, file := benchProject(b, keys)
+				w := &traffic{random: rand.New(rand.NewPCG(1, 1)), keys: int64(keys)}
+				w.ids, _ = store.NewRequestIDs(b.Context())
+				for written := 0; written < rows; written += 4000 {
+					if err := store.WriteRequestLogs(b.Context(), w.batch(4000)); err != nil {
+						b.Fatal(err)
+					}
+				}
+				for more := true; more; {
+					var err error
+					if more, err = store.Tidy(b.Context()); err != nil {
+						b.Fatal(err)
+					}
+				}
+				if info, err := os.Stat(file); err == nil {
+					b.Logf("%d MB", info.Size()>>20)
+				}
+				anyKey := func() int64 { return 1 + w.random.Int64N(w.keys) }
+				for name, read := range map[string]func() error{
+					"page_of_key": func() error {
+						_, err := store.RequestLogs(b.Context(), 1, models.LogFilter{KeyID: anyKey(), Limit: 50})
+						return err
+					},
+					"page": func() error {
+						_, err := store.RequestLogs(b.Context(), 1, models.LogFilter{Limit: 50})
+						return err
+					},
+					"page_of_code_that_never_was": func() error {
+						_, err := store.RequestLogs(b.Context(), 1, models.LogFilter{Code: models.KeyRevoked, Limit: 50})
+						return err
+					},
+					"usage_of_key": func() error {
+						_, err := store.KeyUsage(b.Context(), anyKey())
+						return err
+					},
+				} {
+					b.Run(name, func(b *testing.B) {
+						for b.Loop() {
+							if err := read(); err != nil {
+								b.Fatal(err)
+							}
+						}
+					})
+				}
+				b.Run("start_after_kill", func(b *testing.B) {
+					for b.Loop() {
+						again, err := models.Open(b.Context(), models.Options{URL: file, Pepper: testkit.Pepper(b)})
+						if err != nil {
+							b.Fatal(err)
+						}
+						if _, err := again.KeyUsage(b.Context(), 1); err != nil {
+							b.Fatal(err)
+						}
+						again.Close()
+					}
+				})
 			})
 		}
 	}

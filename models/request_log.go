@@ -117,60 +117,29 @@ func (s *Store) RequestLogs(ctx context.Context, projectID int64, f LogFilter) (
 	} else if f.Before > 0 {
 		q.to = min(q.to, f.Before)
 	}
-	rows, err := s.requests.list(ctx, q)
+	entries, err := s.requests.list(ctx, q)
 	if err != nil {
 		return LogPage{}, err
 	}
-	more := len(rows) > f.Limit
+	more := len(entries) > f.Limit
 	if more {
-		rows = rows[:f.Limit]
+		entries = entries[:f.Limit]
 	}
 	if q.oldestFirst {
-		slices.Reverse(rows)
+		slices.Reverse(entries)
+		return LogPage{Entries: entries, HasNewer: more, HasOlder: true}, nil
 	}
-	entries, err := s.withKeyNames(ctx, rows)
-	if q.oldestFirst {
-		return LogPage{Entries: entries, HasNewer: more, HasOlder: true}, err
-	}
-	return LogPage{Entries: entries, HasOlder: more, HasNewer: f.Before > 0}, err
-}
-
-// withKeyNames adds the present names of the keys.
-func (s *Store) withKeyNames(ctx context.Context, rows []RequestLog) ([]LogEntry, error) {
-	var ids []int64
-	for _, r := range rows {
-		ids = append(ids, r.KeyID)
-	}
-	slices.Sort(ids)
-	names := map[int64]string{}
-	for part := range slices.Chunk(slices.Compact(ids), 500) {
-		var keys []Key
-		if err := s.read.WithContext(ctx).Select("id", "name").Where("id IN ?", part).Find(&keys).Error; err != nil {
-			return nil, err
-		}
-		for _, k := range keys {
-			names[k.ID] = k.Name
-		}
-	}
-	entries := make([]LogEntry, len(rows))
-	for i, r := range rows {
-		entries[i] = LogEntry{r, names[r.KeyID]}
-	}
-	return entries, nil
+	return LogPage{Entries: entries, HasOlder: more, HasNewer: f.Before > 0}, nil
 }
 
 // RequestLog reads one request of the project, or [CodeNotFound].
 func (s *Store) RequestLog(ctx context.Context, projectID int64, id RequestID) (*LogEntry, error) {
-	rows, err := s.requests.list(ctx, rowQuery{projectID: projectID, from: id, to: id + 1, limit: 1})
+	entries, err := s.requests.list(ctx, rowQuery{projectID: projectID, from: id, to: id + 1, limit: 1})
 	if err != nil {
 		return nil, err
 	}
-	if len(rows) == 0 {
+	if len(entries) == 0 {
 		return nil, NotFound("request")
-	}
-	entries, err := s.withKeyNames(ctx, rows)
-	if err != nil {
-		return nil, err
 	}
 	return &entries[0], nil
 }

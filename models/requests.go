@@ -11,7 +11,7 @@ import (
 type requestRows interface {
 	// write stores a batch once, however often it is called with it.
 	write(ctx context.Context, batch []RequestLog) error
-	list(ctx context.Context, q rowQuery) ([]RequestLog, error)
+	list(ctx context.Context, q rowQuery) ([]LogEntry, error)
 	keyUsage(ctx context.Context, keyID, now int64) (KeyUsage, error)
 	useByVersion(ctx context.Context, projectID, keyID int64, since time.Time) (map[int]VersionUse, error)
 	// newestID is the largest id of all rows, 0 where there is none.

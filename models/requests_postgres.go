@@ -165,20 +165,22 @@ func insertKeyCounts(ctx context.Context, tx *sql.Tx, batch []RequestLog) error 
 	return err
 }
 
-func (q *postgresRequests) list(ctx context.Context, query rowQuery) (list []RequestLog, err error) {
-	sql := q.db.WithContext(ctx).Where("project_id = ? AND id >= ? AND id < ?", query.projectID, query.from, query.to)
+func (q *postgresRequests) list(ctx context.Context, query rowQuery) (list []LogEntry, err error) {
+	sql := q.db.WithContext(ctx).Table("request_logs").Select("request_logs.*, COALESCE(keys.name, '') AS key_name").
+		Joins("LEFT JOIN keys ON keys.id = request_logs.key_id").
+		Where("request_logs.project_id = ? AND request_logs.id >= ? AND request_logs.id < ?", query.projectID, query.from, query.to)
 	if query.keyID != 0 {
-		sql = sql.Where("key_id = ?", query.keyID)
+		sql = sql.Where("request_logs.key_id = ?", query.keyID)
 	}
 	if query.category != "" {
-		sql = sql.Where("category = ?", query.category)
+		sql = sql.Where("request_logs.category = ?", query.category)
 	}
 	if query.code != "" {
-		sql = sql.Where("code = ?", query.code)
+		sql = sql.Where("request_logs.code = ?", query.code)
 	}
-	order := "id DESC"
+	order := "request_logs.id DESC"
 	if query.oldestFirst {
-		order = "id"
+		order = "request_logs.id"
 	}
 	return list, sql.Order(order).Limit(query.limit).Find(&list).Error
 }

@@ -3,20 +3,65 @@ package models
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"math"
 	"slices"
 	"time"
 )
 
-// list goes through the chunks of a project from the newest or the oldest on, or, for one key, through what the index says.
-func (q *sqliteRequests) list(ctx context.Context, query rowQuery) ([]RequestLog, error) {
+func (q *sqliteRequests) list(ctx context.Context, query rowQuery) ([]LogEntry, error) {
 	if query.from >= query.to {
 		return nil, nil
 	}
+	find := q.listOfProject
 	if query.keyID != 0 {
-		return q.listOfKey(ctx, query)
+		find = q.listOfKey
 	}
+	rows, err := find(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	return q.withKeyNames(ctx, rows)
+}
+
+// withKeyNames adds the present names of the keys.
+func (q *sqliteRequests) withKeyNames(ctx context.Context, list []RequestLog) ([]LogEntry, error) {
+	if len(list) == 0 {
+		return nil, nil
+	}
+	var ids []int64
+	for _, r := range list {
+		ids = append(ids, r.KeyID)
+	}
+	slices.Sort(ids)
+	asked, err := json.Marshal(slices.Compact(ids))
+	if err != nil {
+		return nil, err
+	}
+	rows, err := q.reading.QueryContext(ctx, "SELECT id, name FROM keys WHERE id IN (SELECT value FROM json_each(?))", string(asked))
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	names := map[int64]string{}
+	for rows.Next() {
+		var id int64
+		var name string
+		if err := rows.Scan(&id, &name); err != nil {
+			return nil, err
+		}
+		names[id] = name
+	}
+	entries := make([]LogEntry, len(list))
+	for i, r := range list {
+		entries[i] = LogEntry{r, names[r.KeyID]}
+	}
+	return entries, rows.Err()
+}
+
+// listOfProject goes through the chunks of a project from the newest or the oldest on.
+func (q *sqliteRequests) listOfProject(ctx context.Context, query rowQuery) ([]RequestLog, error) {
 	var labels uint64
 	if query.code != "" {
 		labels |= codeLabel(query.code)

@@ -27,7 +27,8 @@ type Options struct {
 	Random io.Reader
 	// PasswordCost is how much work a password hash takes; [DefaultPasswordCost] if zero.
 	PasswordCost PasswordCost
-	// OnQuery is told of every statement, for counting. May be nil; called from many goroutines.
+	// OnQuery is told of every statement, for counting, but not of those that look into pieces of the log of requests. May be
+	// nil; called from many goroutines.
 	OnQuery func()
 }
 
