@@ -201,7 +201,7 @@ func rowsOfChunk(ctx context.Context, find *sql.Stmt, projectID int64, entries [
 	if backwards {
 		slices.Reverse(places)
 	}
-	list, err = columns.rows(places)
+	list, err = columns.rows(ids, places)
 	if backwards {
 		slices.Reverse(list)
 	}
