@@ -171,6 +171,9 @@ func (w *storageWorld) comparePages(what string) {
 		f := models.LogFilter{Limit: 1 + w.random.IntN(60)}
 		if w.random.IntN(2) == 0 {
 			f.KeyID = w.keys[w.random.IntN(len(w.keys))].ID
+			for w.random.IntN(10) > 0 && !slices.ContainsFunc(w.keys, func(k *models.Key) bool { return k.ID == f.KeyID && k.ProjectID == project.ID }) {
+				f.KeyID = w.keys[w.random.IntN(len(w.keys))].ID // of another project but now and then
+			}
 		}
 		if w.random.IntN(3) == 0 {
 			f.Code = models.LoggedCodes[w.random.IntN(len(models.LoggedCodes))]
