@@ -94,6 +94,13 @@ func rowsAreRemoved(t *testing.T, url string, third *int64) {
 	}
 	w.model.rows = left
 	w.comparePages("after tidying")
+	for _, k := range w.keys {
+		f := models.LogFilter{KeyID: k.ID, Limit: 2000}
+		page, err := w.store.RequestLogs(t.Context(), k.ProjectID, f)
+		if want := w.model.list(k.ProjectID, f); err != nil || len(page.Entries) != len(want) {
+			t.Errorf("the log of a key has %d rows, want %d (%v)", len(page.Entries), len(want), err)
+		}
+	}
 }
 
 // Everything at once: what was stored before a reader asks, the reader sees, and never twice.
