@@ -56,7 +56,7 @@ func TestABackupMadeUnderLoadServesTheSameKeys(t *testing.T) {
 		if keys, versions := number(t, db, "SELECT COUNT(*) FROM keys"), number(t, db, "SELECT COUNT(*) FROM key_versions"); keys != versions || keys < atLeast {
 			t.Errorf("backup %d has %d keys and %d versions, of at least %d", n, keys, versions, atLeast)
 		}
-		if rows, counted := number(t, db, "SELECT COUNT(*) FROM request_logs"), number(t, db, "SELECT COALESCE(SUM(requests), 0) FROM usage_minutes"); rows != counted {
+		if rows, counted := number(t, db, "SELECT COALESCE(SUM(count), 0) FROM request_chunks"), number(t, db, "SELECT COALESCE(SUM(requests), 0) FROM usage_minutes"); rows != counted {
 			t.Errorf("backup %d has %d requests and counts %d", n, rows, counted)
 		}
 		if audit, code := copied.run("audit", "verify"); code != 0 {

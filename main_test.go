@@ -118,6 +118,34 @@ func freeAddr(t *testing.T) string {
 	return ""
 }
 
+// eachRequest gives all rows of the log, read as a new process would.
+func (i instance) eachRequest(yield func(*models.RequestLog)) {
+	i.t.Helper()
+	store, err := models.Open(i.t.Context(), models.Options{URL: i.database})
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	defer store.Close()
+	projects, _, err := store.ProjectUses(i.t.Context(), models.ProjectFilter{Limit: 100})
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	for _, p := range projects {
+		filter := models.LogFilter{Limit: 1000}
+		for more := true; more; {
+			page, err := store.RequestLogs(i.t.Context(), p.ID, filter)
+			if err != nil {
+				i.t.Fatal(err)
+			}
+			for n := range page.Entries {
+				yield(&page.Entries[n].RequestLog)
+				filter.Before = page.Entries[n].ID
+			}
+			more = page.HasOlder
+		}
+	}
+}
+
 // openDatabase looks at the database past the program.
 func (i instance) openDatabase() *sql.DB {
 	i.t.Helper()

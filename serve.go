@@ -92,6 +92,8 @@ func serve(ctx context.Context, c config.Config, log *slog.Logger, out io.Writer
 		Handler: e, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
+	stopTidying := keepTidy(store, log)
+	defer stopTidying()
 	ended := make(chan error, 2)
 	go func() { ended <- server.Serve(listener) }()
 	if metricsListener != nil {

@@ -83,12 +83,16 @@ func (i instance) requestLog(requestID string) string {
 	if !ok {
 		i.t.Fatalf("%q is no request id", requestID)
 	}
-	db := i.openDatabase()
-	var ip, method, path string
+	var row *models.RequestLog
 	eventually(i.t, "the row of "+requestID, func() bool {
-		return db.QueryRow(fmt.Sprintf("SELECT ip, method, path FROM request_logs WHERE id = %d", id)).Scan(&ip, &method, &path) == nil
+		i.eachRequest(func(r *models.RequestLog) {
+			if r.ID == id {
+				row = r
+			}
+		})
+		return row != nil
 	})
-	return ip + " " + method + " " + path
+	return row.IP + " " + row.Method + " " + row.Path
 }
 
 func TestSetupAddsAProjectToAnAccountThatIsThere(t *testing.T) {

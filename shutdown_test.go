@@ -98,22 +98,8 @@ func (a *answers) callUntilRefused(t *testing.T, url, key string) {
 // rowsByRequest counts the rows of each request id.
 func (i instance) rowsByRequest() map[string]int {
 	i.t.Helper()
-	rows, err := i.openDatabase().Query("SELECT id FROM request_logs")
-	if err != nil {
-		i.t.Fatal(err)
-	}
-	defer rows.Close()
 	counts := map[string]int{}
-	for rows.Next() {
-		var id models.RequestID
-		if err := rows.Scan(&id); err != nil {
-			i.t.Fatal(err)
-		}
-		counts[id.String()]++
-	}
-	if err := rows.Err(); err != nil {
-		i.t.Fatal(err)
-	}
+	i.eachRequest(func(r *models.RequestLog) { counts[r.ID.String()]++ })
 	return counts
 }
 

@@ -71,11 +71,9 @@ func (d *dataset) finish(ctx context.Context) error {
 	if d.before, err = d.counted(ctx, store); err != nil {
 		return err
 	}
-	if t, ok := any(store).(tidier); ok {
-		for more := true; more; {
-			if more, err = t.Tidy(ctx); err != nil {
-				return err
-			}
+	for more := true; more; {
+		if more, err = store.Tidy(ctx); err != nil {
+			return err
 		}
 	}
 	store.Close()
@@ -91,11 +89,6 @@ func (d *dataset) finish(ctx context.Context) error {
 	_, err = db.ExecContext(ctx, statement)
 	d.filled = time.Now()
 	return err
-}
-
-// tidier is a store that has something to tidy, in small steps.
-type tidier interface {
-	Tidy(ctx context.Context) (more bool, err error)
 }
 
 // secret is one to be, with what is stored of it.

@@ -22,8 +22,28 @@ func (s *Store) keyDetails(ctx context.Context, projectID int64) *gorm.DB {
 // Key reads one key of the project, or [CodeNotFound].
 func (s *Store) Key(ctx context.Context, projectID, keyID int64) (*KeyDetails, error) {
 	var key KeyDetails
-	err := s.keyDetails(ctx, projectID).Where("keys.id = ?", keyID).Take(&key).Error
-	return &key, notFoundAs(err, "key")
+	if err := s.keyDetails(ctx, projectID).Where("keys.id = ?", keyID).Take(&key).Error; err != nil {
+		return &key, notFoundAs(err, "key")
+	}
+	return &key, s.addLastUses(ctx, []*Key{&key.Key})
+}
+
+// addLastUses puts the last use in place where the key's row is behind.
+func (s *Store) addLastUses(ctx context.Context, keys []*Key) error {
+	var ids []int64
+	for _, k := range keys {
+		ids = append(ids, k.ID)
+	}
+	used, err := s.requests.lastUsed(ctx, ids)
+	if err != nil {
+		return err
+	}
+	for _, k := range keys {
+		if at, newer := used[k.ID]; newer && (k.LastUsedAt == nil || at.After(*k.LastUsedAt)) {
+			k.LastUsedAt = &at
+		}
+	}
+	return nil
 }
 
 // KeyFilter narrows a list of keys; empty fields do not.
@@ -75,7 +95,11 @@ func (s *Store) Keys(ctx context.Context, projectID int64, f KeyFilter) (KeyPage
 		page.Keys = page.Keys[:f.Limit]
 		page.Next = page.Keys[f.Limit-1].ID
 	}
-	return page, nil
+	var keys []*Key
+	for i := range page.Keys {
+		keys = append(keys, &page.Keys[i].Key)
+	}
+	return page, s.addLastUses(ctx, keys)
 }
 
 // CountActiveKeys counts the keys that are active at this moment: not inactive, not revoked, not expired.

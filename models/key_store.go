@@ -174,18 +174,22 @@ func (s *Store) ChangeKeyState(ctx context.Context, projectID, keyID int64, acto
 }
 
 // DeleteKey removes a key that was never used. Its name stays taken.
-func (s *Store) DeleteKey(ctx context.Context, projectID, keyID int64, actor Actor) (*Key, error) {
-	return s.changeKey(ctx, projectID, keyID, actor, ActionDelete, func(c *change, key *Key) error {
-		result := c.tx.Where("project_id = ? AND last_used_at IS NULL", projectID).Delete(key)
-		if result.Error != nil {
-			return result.Error
-		}
-		if result.RowsAffected == 0 { // a request was written down at this moment
-			key.LastUsedAt = &c.now
-			return Conflict(key.Obstacle(ActionDelete))
-		}
-		return c.log("key.delete", key.object(), Facts{"name": key.Name, "type": key.Type, "state": key.State}, nil)
+func (s *Store) DeleteKey(ctx context.Context, projectID, keyID int64, actor Actor) (key *Key, err error) {
+	err = s.requests.holdUse(ctx, keyID, func(used bool) error {
+		key, err = s.changeKey(ctx, projectID, keyID, actor, ActionDelete, func(c *change, key *Key) error {
+			result := c.tx.Where("project_id = ? AND last_used_at IS NULL AND NOT ?", projectID, used).Delete(key)
+			if result.Error != nil {
+				return result.Error
+			}
+			if result.RowsAffected == 0 { // a request was written down at this moment
+				key.LastUsedAt = &c.now
+				return Conflict(key.Obstacle(ActionDelete))
+			}
+			return c.log("key.delete", key.object(), Facts{"name": key.Name, "type": key.Type, "state": key.State}, nil)
+		})
+		return err
 	})
+	return key, err
 }
 
 // changeKey runs fn with a key of the project that is locked, where the key as it is allows the action.

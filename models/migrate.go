@@ -34,7 +34,13 @@ func (s *Store) Migrate(ctx context.Context) (int64, error) {
 	if _, err := provider.Up(ctx); err != nil {
 		return current, fmt.Errorf("cannot migrate the database: %w", err)
 	}
-	return newest, s.checkPepper(ctx)
+	if err := s.checkPepper(ctx); err != nil {
+		return newest, err
+	}
+	if err := s.requests.prepare(ctx); err != nil {
+		return newest, fmt.Errorf("cannot bring the log of requests into its present form: %w", err)
+	}
+	return newest, nil
 }
 
 // CheckSchema is an error unless schema and pepper are those that this binary expects. It changes nothing, so that commands that

@@ -185,11 +185,15 @@ func DecodeRequestLogs(data []byte) ([]RequestLog, error) {
 	if err != nil {
 		return nil, err
 	}
+	ids, err := columns.ids()
+	if err != nil {
+		return nil, err
+	}
 	all := make([]int, columns.count)
 	for i := range all {
 		all[i] = i
 	}
-	return columns.rows(all)
+	return columns.rows(ids, all)
 }
 
 // rowColumns are rows in bytes, of which a reader decodes what it needs.
@@ -250,25 +254,33 @@ func (c *rowColumns) keys() ([]int64, error) {
 
 // texts decodes a list of texts.
 func (c *rowColumns) texts(column int) ([]string, error) {
-	var list []string
-	rest := string(c.columns[column]) // one copy, of which each text is a part
-	for len(rest) > 0 {
-		size, n := binary.Uvarint(c.columns[column][len(c.columns[column])-len(rest):])
-		if n <= 0 || size > uint64(len(rest)-n) {
-			return nil, errDamagedRows
+	data := c.columns[column]
+	list, all, at := make([]string, 0, len(data)/8), string(data), textColumn{data} // one copy, of which each text is a part
+	for len(at.rest) > 0 {
+		text, err := at.next()
+		if err != nil {
+			return nil, err
 		}
-		list, rest = append(list, rest[n:n+int(size)]), rest[n+int(size):]
+		end := len(data) - len(at.rest)
+		list = append(list, all[end-len(text):end])
 	}
 	return list, nil
 }
 
-// rows decodes the rows at positions, which must be in rising order.
-func (c *rowColumns) rows(positions []int) ([]RequestLog, error) {
-	rows := make([]RequestLog, len(positions))
-	ids, err := c.ids()
-	if err != nil {
-		return nil, err
+// text decodes one text of a list.
+func (c *rowColumns) text(column int, number int64) (text string, err error) {
+	at := textColumn{c.columns[column]}
+	for i := int64(0); ; i++ {
+		part, err := at.next()
+		if err != nil || i == number {
+			return string(part), err
+		}
 	}
+}
+
+// rows decodes the rows at positions, which must be in rising order. ids are those of all rows.
+func (c *rowColumns) rows(ids []RequestID, positions []int) ([]RequestLog, error) {
+	rows := make([]RequestLog, len(positions))
 	for i, p := range positions {
 		rows[i].ID = ids[p]
 	}
@@ -331,12 +343,23 @@ func (d *rowDecoder) repeated(column int, set func(*RequestLog, int64)) {
 		if v, d.err = at.at(p); d.err != nil {
 			return
 		}
-		set(&d.into[i], v)
+		if set(&d.into[i], v); d.err != nil {
+			return
+		}
 	}
 }
 
 func (d *rowDecoder) text(list, column int, set func(*RequestLog, string)) {
 	if d.err != nil {
+		return
+	}
+	if len(d.positions) < fewTexts {
+		d.repeated(column, func(r *RequestLog, v int64) {
+			var t string
+			if t, d.err = d.rowColumns.text(list, v); d.err == nil {
+				set(r, t)
+			}
+		})
 		return
 	}
 	var texts []string
@@ -376,6 +399,19 @@ func (c *plainColumn) skip(numbers int) error {
 		return errDamagedRows
 	}
 	return nil
+}
+
+// textColumn reads one text after the other.
+type textColumn struct{ rest []byte }
+
+func (c *textColumn) next() ([]byte, error) {
+	size, n := binary.Uvarint(c.rest)
+	if n <= 0 || size > uint64(len(c.rest)-n) {
+		return nil, errDamagedRows
+	}
+	text := c.rest[n : n+int(size)]
+	c.rest = c.rest[n+int(size):]
+	return text, nil
 }
 
 // repeatedColumn reads numbers that are stored with how often they repeat.

@@ -55,7 +55,14 @@ func TestSomeRowsAreReadWithoutTheOthers(t *testing.T) {
 			positions, want = append(positions, i), append(want, rows[i])
 		}
 	}
-	if got, err := columns.rows(positions); err != nil || !reflect.DeepEqual(got, want) {
+	ids, err := columns.ids()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := columns.rows(ids, positions[:5]); err != nil || !reflect.DeepEqual(got, want[:5]) {
+		t.Errorf("five rows are not those at %v: %v", positions[:5], err)
+	}
+	if got, err := columns.rows(ids, positions); err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%d rows are not those at %v: %v", len(got), positions, err)
 	}
 }
@@ -72,6 +79,23 @@ func TestDamagedRowsAreAnError(t *testing.T) {
 	}
 	if _, err := DecodeRequestLogs(append([]byte{codecVersion + 1}, whole[1:]...)); err == nil {
 		t.Error("rows of another version were read")
+	}
+}
+
+// A number that no text of the list has must be noticed in a whole piece and in a part of it.
+func TestATextThatIsNotThereIsAnError(t *testing.T) {
+	rows := typicalRows(20, 5)
+	data := AppendRequestLogs(nil, rows)
+	columns, err := readColumns(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	columns.columns[colMethod] = []byte{20, 2} // 20 times the text with number 1, of which there is but 0
+	ids, _ := columns.ids()
+	for _, positions := range [][]int{{3}, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}} {
+		if _, err := columns.rows(ids, positions); err == nil {
+			t.Errorf("%d rows were read", len(positions))
+		}
 	}
 }
 

@@ -82,8 +82,8 @@ func (s *Store) NewRequestIDs(ctx context.Context) (*RequestIDs, error) {
 	if s.dialect == "postgres" {
 		return ids, s.write.WithContext(ctx).Raw("SELECT nextval('process_numbers')").Scan(&ids.process).Error
 	}
-	var newest RequestID
-	if err := s.read.WithContext(ctx).Raw("SELECT COALESCE(MAX(id), 0) FROM request_logs").Scan(&newest).Error; err != nil {
+	newest, err := s.requests.newestID(ctx)
+	if err != nil {
 		return nil, err
 	}
 	ids.last.Store(int64(newest) >> requestIDTimeShift << requestIDCountBits)

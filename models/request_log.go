@@ -5,9 +5,6 @@ import (
 	"context"
 	"slices"
 	"time"
-
-	"gorm.io/gorm"
-	"gorm.io/gorm/clause"
 )
 
 // RequestLog is one request made with a known key.
@@ -48,26 +45,7 @@ func (s *Store) WriteRequestLogs(ctx context.Context, rows []RequestLog) error {
 	if len(rows) == 0 {
 		return nil
 	}
-	return s.tx(ctx, func(tx *gorm.DB) error {
-		result := tx.Clauses(clause.OnConflict{DoNothing: true}).CreateInBatches(rows, 500)
-		if result.Error != nil {
-			return result.Error
-		}
-		if result.RowsAffected == 0 {
-			return nil // stored before, together with their counts
-		}
-		err := tx.Clauses(clause.OnConflict{
-			Columns: []clause.Column{{Name: "project_id"}, {Name: "minute"}, {Name: "code"}},
-			DoUpdates: clause.Assignments(map[string]any{
-				"requests": gorm.Expr("usage_minutes.requests + excluded.requests"),
-				"credits":  gorm.Expr("usage_minutes.credits + excluded.credits"),
-			}),
-		}).CreateInBatches(usageOf(rows), 500).Error
-		if err != nil {
-			return err
-		}
-		return touchKeys(tx, rows)
-	})
+	return s.requests.write(ctx, rows)
 }
 
 // usageOf sums rows up, in the order of the primary key, so that parallel writers lock in the same order.
@@ -78,43 +56,25 @@ func usageOf(rows []RequestLog) []usageMinute {
 	}
 	index := map[group]int{}
 	var sums []usageMinute
-	for _, r := range rows {
-		g := group{r.ProjectID, r.ID.Time().Unix() / 60, r.Code}
-		i, seen := index[g]
-		if !seen {
-			i = len(sums)
-			index[g] = i
-			sums = append(sums, usageMinute{ProjectID: g.project, Minute: g.minute, Code: g.code})
+	last, at := group{}, 0
+	for i := range rows {
+		r := &rows[i]
+		if g := (group{r.ProjectID, minuteOf(r.ID), r.Code}); i == 0 || g != last {
+			known, seen := index[g]
+			if !seen {
+				known = len(sums)
+				index[g] = known
+				sums = append(sums, usageMinute{ProjectID: g.project, Minute: g.minute, Code: g.code})
+			}
+			last, at = g, known
 		}
-		sums[i].Requests++
-		sums[i].Credits += r.Credits
+		sums[at].Requests++
+		sums[at].Credits += r.Credits
 	}
 	slices.SortFunc(sums, func(a, b usageMinute) int {
 		return cmp.Or(cmp.Compare(a.ProjectID, b.ProjectID), cmp.Compare(a.Minute, b.Minute), cmp.Compare(a.Code, b.Code))
 	})
 	return sums
-}
-
-// touchKeys moves last_used_at of the rows' keys on, at most once a second for each key.
-func touchKeys(tx *gorm.DB, rows []RequestLog) error {
-	var newest time.Time
-	ids := make([]int64, 0, len(rows))
-	for _, r := range rows {
-		ids = append(ids, r.KeyID)
-		if at := r.ID.Time(); at.After(newest) {
-			newest = at
-		}
-	}
-	slices.Sort(ids)
-	for part := range slices.Chunk(slices.Compact(ids), 500) {
-		err := tx.Model(&Key{}).
-			Where("id IN ? AND (last_used_at IS NULL OR last_used_at <= ?)", part, newest.Add(-time.Second)).
-			UpdateColumn("last_used_at", newest).Error
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // LogFilter narrows a list of requests; zero fields do not.
@@ -144,56 +104,44 @@ type LogPage struct {
 
 // RequestLogs lists requests of a project, newest first. With After and no Before it is the stretch just newer than After.
 func (s *Store) RequestLogs(ctx context.Context, projectID int64, f LogFilter) (LogPage, error) {
-	q := s.logEntries(ctx, projectID)
-	if f.KeyID != 0 {
-		q = q.Where("request_logs.key_id = ?", f.KeyID)
-	}
-	if f.Category != "" {
-		q = q.Where("request_logs.category = ?", f.Category)
-	}
-	if f.Code != "" {
-		q = q.Where("request_logs.code = ?", f.Code)
-	}
+	q := rowQuery{projectID: projectID, keyID: f.KeyID, category: f.Category, code: f.Code, to: endOfIDs, limit: f.Limit + 1}
 	if !f.From.IsZero() {
-		q = q.Where("request_logs.id >= ?", FirstRequestIDAt(f.From))
+		q.from = FirstRequestIDAt(f.From)
 	}
 	if !f.To.IsZero() {
-		q = q.Where("request_logs.id < ?", FirstRequestIDAt(f.To))
+		q.to = FirstRequestIDAt(f.To)
 	}
-	backwards := f.After > 0 && f.Before == 0
-	order := "request_logs.id DESC"
-	if backwards {
-		q, order = q.Where("request_logs.id > ?", f.After), "request_logs.id ASC"
+	q.oldestFirst = f.After > 0 && f.Before == 0
+	if q.oldestFirst {
+		q.from = max(q.from, f.After+1)
 	} else if f.Before > 0 {
-		q = q.Where("request_logs.id < ?", f.Before)
+		q.to = min(q.to, f.Before)
 	}
-	var entries []LogEntry
-	if err := q.Order(order).Limit(f.Limit + 1).Find(&entries).Error; err != nil {
+	entries, err := s.requests.list(ctx, q)
+	if err != nil {
 		return LogPage{}, err
 	}
 	more := len(entries) > f.Limit
 	if more {
 		entries = entries[:f.Limit]
 	}
-	if backwards {
+	if q.oldestFirst {
 		slices.Reverse(entries)
 		return LogPage{Entries: entries, HasNewer: more, HasOlder: true}, nil
 	}
 	return LogPage{Entries: entries, HasOlder: more, HasNewer: f.Before > 0}, nil
 }
 
-func (s *Store) logEntries(ctx context.Context, projectID int64) *gorm.DB {
-	return s.read.WithContext(ctx).Table("request_logs").
-		Select("request_logs.*, COALESCE(keys.name, '') AS key_name").
-		Joins("LEFT JOIN keys ON keys.id = request_logs.key_id").
-		Where("request_logs.project_id = ?", projectID)
-}
-
 // RequestLog reads one request of the project, or [CodeNotFound].
 func (s *Store) RequestLog(ctx context.Context, projectID int64, id RequestID) (*LogEntry, error) {
-	var entry LogEntry
-	err := s.logEntries(ctx, projectID).Where("request_logs.id = ?", id).Take(&entry).Error
-	return &entry, notFoundAs(err, "request")
+	entries, err := s.requests.list(ctx, rowQuery{projectID: projectID, from: id, to: id + 1, limit: 1})
+	if err != nil {
+		return nil, err
+	}
+	if len(entries) == 0 {
+		return nil, NotFound("request")
+	}
+	return &entries[0], nil
 }
 
 // MinuteUsage is what happened in one minute of a project.

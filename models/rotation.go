@@ -112,16 +112,5 @@ type VersionUse struct {
 
 // UseByVersion counts the logged requests of a key by version since a moment.
 func (s *Store) UseByVersion(ctx context.Context, projectID, keyID int64, since time.Time) (map[int]VersionUse, error) {
-	var rows []struct {
-		Version  int
-		Requests int64
-		Newest   RequestID
-	}
-	err := s.read.WithContext(ctx).Model(&RequestLog{}).Select("version, COUNT(*) AS requests, MAX(id) AS newest").
-		Where("project_id = ? AND key_id = ? AND id >= ?", projectID, keyID, FirstRequestIDAt(since)).Group("version").Find(&rows).Error
-	use := make(map[int]VersionUse, len(rows))
-	for _, r := range rows {
-		use[r.Version] = VersionUse{r.Version, r.Requests, r.Newest.Time()}
-	}
-	return use, err
+	return s.requests.useByVersion(ctx, projectID, keyID, since)
 }

@@ -71,6 +71,7 @@ func (s *Store) openSQLite(path string, config *gorm.Config) error {
 			return err
 		}
 	}
+	s.requests = newSQLiteRequests(read, write, s.Now)
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"time"
 
 	"gorm.io/gorm"
@@ -26,7 +27,8 @@ type Options struct {
 	Random io.Reader
 	// PasswordCost is how much work a password hash takes; [DefaultPasswordCost] if zero.
 	PasswordCost PasswordCost
-	// OnQuery is told of every statement, for counting. May be nil; called from many goroutines.
+	// OnQuery is told of every statement, for counting, but not of those that look into pieces of the log of requests. May be
+	// nil; called from many goroutines.
 	OnQuery func()
 }
 
@@ -42,6 +44,10 @@ type Store struct {
 	subscribers []func(Change)
 	// url, channel and sender are for notices between processes: see notify and Listen.
 	url, channel, sender string
+	requests             requestRows
+
+	tidying sync.Mutex
+	round   *retention // nil between rounds
 }
 
 // Open connects to the database. Call [Store.Migrate] before anything else.
@@ -114,6 +120,9 @@ func (s *Store) Ping(ctx context.Context) error {
 
 // Close ends all connections.
 func (s *Store) Close() {
+	if s.requests != nil {
+		s.requests.close()
+	}
 	for _, db := range []*gorm.DB{s.read, s.write} {
 		if db == nil {
 			continue

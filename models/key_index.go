@@ -1,0 +1,257 @@
+package models
+
+import (
+	"cmp"
+	"encoding/binary"
+	"errors"
+	"slices"
+	"sort"
+	"sync"
+)
+
+// keyEntry says that a key made a request.
+type keyEntry struct {
+	key     int64
+	id      RequestID
+	outcome int64 // number of an [outcome]
+	credits int64
+}
+
+func compareEntries(a, b keyEntry) int {
+	return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(a.id, b.id))
+}
+
+// keyCount counts the requests of a key that came in one slot of time, with one outcome.
+type keyCount struct {
+	key, slot, outcome int64 // slot: a minute since 1970, or 0 for all that are too old for a window
+	requests, credits  int64
+	newest             RequestID
+}
+
+// outcome is the version of the key's secret and the code of the verdict.
+type outcome struct {
+	version int
+	code    Code
+}
+
+// keyTail holds in memory what the keys did in the batches that are in no run yet: parts in key order, of which the newer
+// ones are smaller, so that there are few. Parts never change; who has the list of them reads without a lock.
+type keyTail struct {
+	mu    sync.RWMutex
+	parts []tailPart // oldest first
+}
+
+type tailPart struct {
+	lastSeq int64 // of the newest batch in it
+	batches int
+	frozen  bool // it is being written to a run and is not merged with newer ones
+	entries []keyEntry
+}
+
+// add takes the entries of a batch, in key order.
+func (t *keyTail) add(seq int64, entries []keyEntry) {
+	part := tailPart{lastSeq: seq, batches: 1, entries: entries}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	parts := slices.Clone(t.parts) // readers keep the old list
+	for n := len(parts); n > 0 && !parts[n-1].frozen && len(parts[n-1].entries) < 2*len(part.entries); n = len(parts) {
+		part = mergeParts(parts[n-1], part)
+		parts = parts[:n-1]
+	}
+	t.parts = append(parts, part)
+}
+
+func mergeParts(a, b tailPart) tailPart {
+	return tailPart{lastSeq: b.lastSeq, batches: a.batches + b.batches, entries: mergeEntries(a.entries, b.entries)}
+}
+
+func mergeEntries(a, b []keyEntry) []keyEntry {
+	merged := make([]keyEntry, 0, len(a)+len(b))
+	for len(a) > 0 && len(b) > 0 {
+		if compareEntries(b[0], a[0]) < 0 {
+			merged, b = append(merged, b[0]), b[1:]
+		} else {
+			merged, a = append(merged, a[0]), a[1:]
+		}
+	}
+	return append(append(merged, a...), b...)
+}
+
+// snapshot is what the tail holds now.
+func (t *keyTail) snapshot() []tailPart {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.parts
+}
+
+// waiting counts what is not being written to a run.
+func (t *keyTail) waiting() (entries, batches int) {
+	for _, p := range t.snapshot() {
+		if !p.frozen {
+			entries, batches = entries+len(p.entries), batches+p.batches
+		}
+	}
+	return entries, batches
+}
+
+// freeze makes one part of all parts and returns it: what goes to a run next.
+func (t *keyTail) freeze() tailPart {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.parts) == 0 {
+		return tailPart{}
+	}
+	all := t.parts[len(t.parts)-1]
+	for _, p := range slices.Backward(t.parts[:len(t.parts)-1]) { // the small ones first
+		merged := mergeParts(p, all)
+		all = merged
+	}
+	all.frozen = true
+	t.parts = []tailPart{all}
+	return all
+}
+
+// drop forgets what is in a run now, or with 0 everything.
+func (t *keyTail) drop(upTo int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var left []tailPart
+	for _, p := range t.parts {
+		if upTo != 0 && p.lastSeq > upTo {
+			left = append(left, p)
+		}
+	}
+	t.parts = left
+}
+
+// of gives a key's entries with ids in [from, to), oldest first.
+func (p tailPart) of(key int64, from, to RequestID) []keyEntry {
+	at := func(id RequestID) int {
+		return sort.Search(len(p.entries), func(i int) bool { return compareEntries(p.entries[i], keyEntry{key: key, id: id}) >= 0 })
+	}
+	return p.entries[at(from):max(at(from), at(to))]
+}
+
+// countsOf sums entries in key order up by key, minute and outcome, in that order.
+func countsOf(entries []keyEntry, emit func(keyCount) error) error {
+	var sums []keyCount // of one key and minute
+	flush := func() error {
+		slices.SortFunc(sums, func(a, b keyCount) int { return cmp.Compare(a.outcome, b.outcome) })
+		for _, c := range sums {
+			if err := emit(c); err != nil {
+				return err
+			}
+		}
+		sums = sums[:0]
+		return nil
+	}
+	for _, e := range entries {
+		minute := minuteOf(e.id)
+		if len(sums) > 0 && (sums[0].key != e.key || sums[0].slot != minute) {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+		sums = addCount(sums, keyCount{e.key, minute, e.outcome, 1, e.credits, e.id})
+	}
+	return flush()
+}
+
+// addCount adds to the sum of the same outcome.
+func addCount(sums []keyCount, c keyCount) []keyCount {
+	for i := range sums {
+		if s := &sums[i]; s.outcome == c.outcome {
+			s.requests, s.credits, s.newest = s.requests+c.requests, s.credits+c.credits, max(s.newest, c.newest)
+			return sums
+		}
+	}
+	return append(sums, c)
+}
+
+// Records of keys in bytes: key and time as the difference to the record before, then what there is to say, all as varints.
+
+var errDamagedIndex = errors.New("the stored index of keys is damaged")
+
+type recordWriter struct {
+	data    []byte
+	key, at int64
+}
+
+func (w *recordWriter) add(key, at int64, numbers ...int64) {
+	w.data = binary.AppendVarint(w.data, key-w.key)
+	w.data = binary.AppendVarint(w.data, at-w.at)
+	for _, n := range numbers {
+		w.data = binary.AppendVarint(w.data, n)
+	}
+	w.key, w.at = key, at
+}
+
+func (w *recordWriter) entry(e keyEntry) { w.add(e.key, int64(e.id), e.outcome, e.credits) }
+
+func (w *recordWriter) count(c keyCount) {
+	w.add(c.key, c.slot, c.outcome, c.requests, c.credits, int64(c.newest-firstIDOfMinute(c.slot)))
+}
+
+type recordReader struct {
+	data    []byte
+	key, at int64
+	err     error
+}
+
+func (r *recordReader) number() int64 {
+	v, n := binary.Varint(r.data)
+	if n <= 0 {
+		r.data, r.err = nil, errDamagedIndex
+		return 0
+	}
+	r.data = r.data[n:]
+	return v
+}
+
+func (r *recordReader) more() bool { return len(r.data) > 0 }
+
+func (r *recordReader) entry() keyEntry {
+	r.key += r.number()
+	r.at += r.number()
+	return keyEntry{r.key, RequestID(r.at), r.number(), r.number()}
+}
+
+func (r *recordReader) count() keyCount {
+	r.key += r.number()
+	r.at += r.number()
+	return keyCount{r.key, r.at, r.number(), r.number(), r.number(), firstIDOfMinute(r.at) + RequestID(r.number())}
+}
+
+func encodeEntries(entries []keyEntry) []byte {
+	w := recordWriter{data: make([]byte, 0, 12*len(entries))}
+	for _, e := range entries {
+		w.entry(e)
+	}
+	return w.data
+}
+
+func decodeEntries(data []byte) ([]keyEntry, error) {
+	r, entries := recordReader{data: data}, make([]keyEntry, 0, len(data)/8)
+	for r.more() {
+		entries = append(entries, r.entry())
+	}
+	return entries, r.err
+}
+
+func decodeCounts(data []byte) ([]keyCount, error) {
+	r, counts := recordReader{data: data}, make([]keyCount, 0, len(data)/10)
+	for r.more() {
+		counts = append(counts, r.count())
+	}
+	return counts, r.err
+}
+
+// replace makes part all that the tail holds.
+func (t *keyTail) replace(part tailPart) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.parts = nil
+	if len(part.entries) > 0 {
+		t.parts = []tailPart{part}
+	}
+}

@@ -1,0 +1,359 @@
+package models_test
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/claviger/claviger/internal/testkit"
+	"github.com/claviger/claviger/models"
+)
+
+// logModel is the request log as a plain list.
+type logModel struct {
+	rows    []models.RequestLog // in the order of ids
+	removed map[int64]int64     // by key: admitted requests whose rows are gone
+}
+
+func (m *logModel) add(batch []models.RequestLog) {
+	m.rows = append(m.rows, batch...)
+	slices.SortFunc(m.rows, func(a, b models.RequestLog) int { return cmp.Compare(a.ID, b.ID) })
+}
+
+func (m *logModel) list(projectID int64, f models.LogFilter) []models.RequestID {
+	var ids []models.RequestID
+	for _, r := range slices.Backward(m.rows) {
+		at := r.ID.Time()
+		if r.ProjectID == projectID && (f.KeyID == 0 || r.KeyID == f.KeyID) && (f.Code == "" || r.Code == f.Code) &&
+			(f.Category == "" || r.Category == f.Category) && (f.From.IsZero() || !at.Before(f.From)) && (f.To.IsZero() || at.Before(f.To)) {
+			ids = append(ids, r.ID)
+		}
+	}
+	return ids
+}
+
+// page is what [models.Store.RequestLogs] should give.
+func (m *logModel) page(projectID int64, f models.LogFilter) (ids []models.RequestID, older, newer bool) {
+	all := m.list(projectID, f)
+	if f.After > 0 && f.Before == 0 {
+		n := len(all)
+		for n > 0 && all[n-1] <= f.After {
+			n--
+		}
+		first := max(0, n-f.Limit)
+		return all[first:n], true, first > 0
+	}
+	start := 0
+	for f.Before > 0 && start < len(all) && all[start] >= f.Before {
+		start++
+	}
+	end := min(len(all), start+f.Limit)
+	return all[start:end], end < len(all), f.Before > 0
+}
+
+// storageWorld makes random traffic, and holds the store against the model.
+type storageWorld struct {
+	t        *testing.T
+	url      string
+	clock    *testkit.Clock
+	store    *models.Store
+	random   *rand.Rand
+	ids      *models.RequestIDs
+	projects []*models.Project
+	keys     []*models.Key
+	model    logModel
+	late     []models.RequestLog // not written yet
+}
+
+func newStorageWorld(t *testing.T, url string, seed uint64) *storageWorld {
+	w := &storageWorld{t: t, url: url, clock: testkit.NewClock(), random: rand.New(rand.NewPCG(seed, 1))}
+	w.model.removed = map[int64]int64{}
+	w.store = testkit.Store(t, url, w.clock, nil)
+	user := signUp(t, w.store, "ada@example.com")
+	for _, slug := range []string{"one", "two", "three"} {
+		project, first, _ := newProject(t, w.store, user, slug)
+		w.projects, w.keys = append(w.projects, project), append(w.keys, first)
+		for k := range 4 {
+			key, _ := newKey(t, w.store, project, keyInput(fmt.Sprint("key_", k)))
+			w.keys = append(w.keys, key)
+		}
+	}
+	w.ids = requestIDs(t, w.store)
+	return w
+}
+
+func (w *storageWorld) row() models.RequestLog {
+	key := w.keys[w.random.IntN(len(w.keys))]
+	if w.random.IntN(2) == 0 {
+		key = w.keys[0] // one is busy
+	}
+	code := models.Valid
+	if w.random.IntN(4) == 0 {
+		code = models.LoggedCodes[w.random.IntN(len(models.LoggedCodes))]
+	}
+	row := logRow(w.ids.Next(), key, code)
+	row.Version, row.Category = 1+w.random.IntN(2), models.BuiltInCategories[w.random.IntN(2)]
+	row.Path, row.IP = fmt.Sprint("/orders/", w.random.IntN(100)), fmt.Sprint("192.0.2.", w.random.IntN(50))
+	if w.random.IntN(3) == 0 {
+		row.SessionHash = []byte{byte(w.random.IntN(9)), 1}
+	}
+	return row
+}
+
+// write stores a batch of up to most rows, among them some that are late; now and then twice.
+func (w *storageWorld) write(most int) {
+	w.t.Helper()
+	var batch []models.RequestLog
+	if w.random.IntN(4) == 0 {
+		batch, w.late = w.late, nil
+	}
+	for range 1 + w.random.IntN(most) {
+		if w.random.IntN(5) == 0 {
+			w.clock.Advance(time.Duration(w.random.IntN(2000)) * time.Millisecond)
+		}
+		if row := w.row(); w.random.IntN(20) == 0 {
+			w.late = append(w.late, row)
+		} else {
+			batch = append(batch, row)
+		}
+	}
+	if len(batch) == 0 {
+		return
+	}
+	w.random.Shuffle(min(5, len(batch)), func(i, j int) { batch[i], batch[j] = batch[j], batch[i] })
+	for range 1 + max(0, w.random.IntN(4)-2) {
+		if err := w.store.WriteRequestLogs(w.t.Context(), batch); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	w.model.add(batch)
+}
+
+// reopen plays the end of the process, which can come at any step, and a new start: closing writes nothing.
+func (w *storageWorld) reopen() {
+	w.store.Close()
+	w.store = testkit.Store(w.t, w.url, w.clock, nil)
+}
+
+func (w *storageWorld) tidy() {
+	w.t.Helper()
+	tidy(w.t, w.store)
+}
+
+func tidy(t *testing.T, store *models.Store) {
+	t.Helper()
+	for more, steps := true, 0; more; steps++ {
+		var err error
+		if more, err = store.Tidy(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if steps > 100_000 {
+			t.Fatal("tidying does not come to an end")
+		}
+	}
+}
+
+func (w *storageWorld) compare(what string) {
+	w.t.Helper()
+	w.comparePages(what)
+	w.compareKeys(what)
+	w.compareMinutes(what)
+}
+
+func (w *storageWorld) comparePages(what string) {
+	w.t.Helper()
+	for range 30 {
+		project := w.projects[w.random.IntN(len(w.projects))]
+		f := models.LogFilter{Limit: 1 + w.random.IntN(60)}
+		if w.random.IntN(2) == 0 {
+			f.KeyID = w.keys[w.random.IntN(len(w.keys))].ID
+			for w.random.IntN(10) > 0 && !slices.ContainsFunc(w.keys, func(k *models.Key) bool { return k.ID == f.KeyID && k.ProjectID == project.ID }) {
+				f.KeyID = w.keys[w.random.IntN(len(w.keys))].ID // of another project but now and then
+			}
+		}
+		if w.random.IntN(3) == 0 {
+			f.Code = models.LoggedCodes[w.random.IntN(len(models.LoggedCodes))]
+		}
+		if w.random.IntN(3) == 0 {
+			f.Category = models.BuiltInCategories[w.random.IntN(3)]
+		}
+		anyRow := func() models.RequestLog { return w.model.rows[w.random.IntN(len(w.model.rows))] }
+		switch w.random.IntN(4) {
+		case 0:
+			f.From = anyRow().ID.Time()
+		case 1:
+			f.To = anyRow().ID.Time()
+		}
+		switch w.random.IntN(3) {
+		case 0:
+			f.Before = anyRow().ID
+		case 1:
+			f.After = anyRow().ID
+		}
+		want, older, newer := w.model.page(project.ID, f)
+		page, err := w.store.RequestLogs(w.t.Context(), project.ID, f)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		var got []models.RequestID
+		for _, e := range page.Entries {
+			got = append(got, e.ID)
+		}
+		if !slices.Equal(got, want) || page.HasOlder != older || page.HasNewer != newer {
+			w.t.Fatalf("%s: %+v gives %d rows, older %v, newer %v; want %d, %v, %v", what, f, len(got), page.HasOlder, page.HasNewer, len(want), older, newer)
+		}
+		if len(page.Entries) > 0 {
+			w.compareRow(what, page.Entries[0])
+		}
+	}
+}
+
+func (w *storageWorld) compareRow(what string, e models.LogEntry) {
+	w.t.Helper()
+	i, _ := slices.BinarySearchFunc(w.model.rows, e.ID, func(r models.RequestLog, id models.RequestID) int { return cmp.Compare(r.ID, id) })
+	want := fmt.Sprintf("%+v", w.model.rows[i])
+	one, err := w.store.RequestLog(w.t.Context(), e.ProjectID, e.ID)
+	if err != nil || fmt.Sprintf("%+v", one.RequestLog) != want || fmt.Sprintf("%+v", e.RequestLog) != want {
+		w.t.Fatalf("%s: a row is %+v, and alone %+v (%v), but was %s", what, e.RequestLog, one, err, want)
+	}
+	if k := slices.IndexFunc(w.keys, func(k *models.Key) bool { return k.ID == e.KeyID }); e.KeyName != w.keys[k].Name {
+		w.t.Fatalf("%s: the key of a row is called %q", what, e.KeyName)
+	}
+}
+
+func (w *storageWorld) compareKeys(what string) {
+	w.t.Helper()
+	for _, k := range w.keys {
+		total, points := w.model.removed[k.ID], map[int64]int64{}
+		since := w.clock.Now().Add(-time.Duration(w.random.Int64N(int64(3 * time.Hour))))
+		use, last := map[int]models.VersionUse{}, time.Time{}
+		for _, r := range w.model.rows {
+			at := r.ID.Time()
+			if r.KeyID != k.ID {
+				continue
+			}
+			if last = at; r.Code == models.Valid {
+				total++
+				points[at.Unix()/60]++
+			}
+			if !at.Before(since) {
+				u := use[r.Version]
+				use[r.Version] = models.VersionUse{Version: r.Version, Requests: u.Requests + 1, LastUsedAt: at}
+			}
+		}
+		got, err := w.store.KeyUsage(w.t.Context(), k.ID)
+		if err != nil || got.Total != total {
+			w.t.Fatalf("%s: key %s has a total of %d, want %d (%v)", what, k.Name, got.Total, total, err)
+		}
+		w.comparePoints(what, got.Points, points)
+		gotUse, err := w.store.UseByVersion(w.t.Context(), k.ProjectID, k.ID, since)
+		if err != nil || !maps.Equal(gotUse, use) {
+			w.t.Fatalf("%s: since %v the versions of %s have %v, want %v (%v)", what, since, k.Name, gotUse, use, err)
+		}
+		details, err := w.store.Key(w.t.Context(), k.ProjectID, k.ID)
+		if err != nil || (details.LastUsedAt == nil) != last.IsZero() {
+			w.t.Fatalf("%s: %s was last used %v, want %v (%v)", what, k.Name, details.LastUsedAt, last, err)
+		}
+		if details.LastUsedAt != nil && last.Sub(*details.LastUsedAt).Abs() > time.Second {
+			w.t.Fatalf("%s: %s was last used %v, want %v", what, k.Name, details.LastUsedAt, last)
+		}
+	}
+}
+
+// comparePoints holds slots against counts by minute: young ones are minutes, older ones 6 and 30 of them.
+func (w *storageWorld) comparePoints(what string, got []models.UsagePoint, minutes map[int64]int64) {
+	w.t.Helper()
+	now := w.clock.Now().Unix() / 60
+	want := map[int64]int64{}
+	for minute, n := range minutes {
+		switch age := now - minute; {
+		case age > 30*24*60+30:
+			continue
+		case age > 7*24*60+30:
+			minute -= minute % 30
+		case age > 24*60+6:
+			minute -= minute % 6
+		}
+		want[minute] += n
+	}
+	// At the ages in between, a slot may be the longer or the shorter one: compare what is older and younger.
+	near := func(age, limit, slack int64) bool { return age > limit-slack && age <= limit+2*slack }
+	border := func(minute int64) bool {
+		age := now - minute
+		return near(age, 24*60, 6) || near(age, 7*24*60, 30) || near(age, 30*24*60, 30)
+	}
+	sum := func(points map[int64]int64) (inside map[int64]int64) {
+		inside = map[int64]int64{}
+		for minute, n := range points {
+			if !border(minute) {
+				inside[minute] += n
+			}
+		}
+		return inside
+	}
+	gotMap := map[int64]int64{}
+	for i, p := range got {
+		if i > 0 && got[i-1].Minute >= p.Minute {
+			w.t.Fatalf("%s: the points are not in order", what)
+		}
+		gotMap[p.Minute] += p.Requests
+	}
+	if g, s := sum(gotMap), sum(want); !maps.Equal(g, s) {
+		w.t.Fatalf("%s: the points are %v, want %v", what, g, s)
+	}
+}
+
+func (w *storageWorld) compareMinutes(what string) {
+	w.t.Helper()
+	for _, p := range w.projects {
+		usage, err := w.store.UsageByMinute(w.t.Context(), p.ID, 90)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		want := map[int64][2]int64{}
+		for _, r := range w.model.rows {
+			if n := want[r.ID.Time().Unix()/60]; r.ProjectID == p.ID && r.Code == models.Valid {
+				want[r.ID.Time().Unix()/60] = [2]int64{n[0] + 1, n[1]}
+			} else if r.ProjectID == p.ID {
+				want[r.ID.Time().Unix()/60] = [2]int64{n[0], n[1] + 1}
+			}
+		}
+		for _, m := range usage {
+			if got := [2]int64{m.Admitted, m.Rejected}; got != want[m.Start.Unix()/60] {
+				w.t.Fatalf("%s: the minute %v has %v, want %v", what, m.Start, got, want[m.Start.Unix()/60])
+			}
+		}
+	}
+}
+
+// Batches in any order and size, written twice, with kills, merges and flushes in between: pages, counts and last uses are
+// always those of a plain list.
+func TestTheLogIsWhatAPlainListWouldBe(t *testing.T) {
+	for seed := range uint64(4) {
+		testkit.EachDatabase(t, func(t *testing.T, url string) {
+			models.SmallSteps(t)
+			w := newStorageWorld(t, url, seed)
+			for step := range 60 {
+				w.write([]int{3, 40, 40, 1500}[w.random.IntN(4)])
+				switch w.random.IntN(8) {
+				case 0:
+					w.reopen()
+				case 1:
+					w.tidy()
+				case 2:
+					w.clock.Advance(time.Duration(w.random.Int64N(int64(20 * time.Hour))))
+				}
+				if step%4 == 0 {
+					w.compare(fmt.Sprint("after step ", step))
+				}
+			}
+			w.tidy()
+			w.reopen()
+			w.compare("at the end")
+		})
+	}
+}

@@ -1,0 +1,75 @@
+package models
+
+import (
+	"context"
+	"math"
+	"time"
+)
+
+// requestRows is how rows of requests are kept, and what is counted of them by key. Each database has its own way: see
+// docs/design.md. Rows and counts are of one transaction or follow from each other, so that they cannot disagree.
+type requestRows interface {
+	// write stores a batch once, however often it is called with it.
+	write(ctx context.Context, batch []RequestLog) error
+	list(ctx context.Context, q rowQuery) ([]LogEntry, error)
+	keyUsage(ctx context.Context, keyID, now int64) (KeyUsage, error)
+	useByVersion(ctx context.Context, projectID, keyID int64, since time.Time) (map[int]VersionUse, error)
+	// newestID is the largest id of all rows, 0 where there is none.
+	newestID(ctx context.Context) (RequestID, error)
+	// lastUsed gives times of last use that are newer than what the keys' rows say.
+	lastUsed(ctx context.Context, keyIDs []int64) (map[int64]time.Time, error)
+	// holdUse runs fn with whether the key has a row that its last_used_at does not tell of; none is written before fn returns.
+	holdUse(ctx context.Context, keyID int64, fn func(used bool) error) error
+	// prepare brings rows of older programs into the present form.
+	prepare(ctx context.Context) error
+	// tidy does one small step of what keeps the tables small and quick, and tells whether more is to be done.
+	tidy(ctx context.Context, kept *retention) (more bool, err error)
+	// close ends what runs in the background.
+	close()
+}
+
+// rowQuery asks for rows of a project. Zero fields do not narrow it.
+type rowQuery struct {
+	projectID, keyID int64
+	category         string
+	code             Code
+	from, to         RequestID // ids in [from, to)
+	oldestFirst      bool
+	limit            int
+}
+
+const endOfIDs RequestID = math.MaxInt64
+
+// matches tells whether a row of the stretch is asked for.
+func (q *rowQuery) matches(r *RequestLog) bool {
+	return r.ID >= q.from && r.ID < q.to && (q.keyID == 0 || r.KeyID == q.keyID) &&
+		(q.category == "" || r.Category == q.category) && (q.code == "" || r.Code == q.code)
+}
+
+// minuteOf is the minute since 1970 of a request.
+func minuteOf(id RequestID) int64 { return int64(id) >> requestIDTimeShift / 60_000 }
+
+// firstIDOfMinute is the smallest id a request of the minute can have.
+func firstIDOfMinute(minute int64) RequestID { return RequestID(minute * 60_000 << requestIDTimeShift) }
+
+// storageLimits are the sizes of the pieces in which requests are stored.
+type storageLimits struct {
+	// chunk is how many rows fill a chunk: few enough that finding one row in it is quick, and enough that a row costs
+	// little to write. A chunk that gets late rows may hold half as many more.
+	chunk int
+	// tail is how many requests, and tailBatches how many batches, are in memory and in the journal before they are written to a
+	// run. They bound the time that a start takes. At four times as many requests, writers wait: 32 bytes each.
+	tail, tailBatches int
+	// blockSize is the bytes of a block of a run: with what SQLite adds, it fits a page of 4096.
+	blockSize int
+	// runsPerLevel is how many runs of a level there may be: one more, and they are merged into one of the next. So a
+	// request is written once for each level, and a reader looks into few runs.
+	runsPerLevel int
+	// What one step, that is one transaction, writes or removes: a few milliseconds.
+	blocksPerStep, chunksPerStep, rowsPerStep int
+}
+
+// limits are as measured: docs/performance.md. Tests make them small.
+var limits = storageLimits{
+	chunk: 512, tail: 1 << 20, tailBatches: 20_000, blockSize: 3800, runsPerLevel: 8, blocksPerStep: 64, chunksPerStep: 64, rowsPerStep: 5000,
+}
