@@ -53,7 +53,7 @@ func (t *keyTail) add(seq int64, entries []keyEntry) {
 	part := tailPart{lastSeq: seq, batches: 1, entries: entries}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	parts := slices.Clone(t.parts) // readers keep the old list
+	parts := slices.Clone(t.parts) // who reads has the old list
 	for n := len(parts); n > 0 && !parts[n-1].frozen && len(parts[n-1].entries) < 2*len(part.entries); n = len(parts) {
 		part = mergeParts(parts[n-1], part)
 		parts = parts[:n-1]
@@ -94,20 +94,27 @@ func (t *keyTail) waiting() (entries, batches int) {
 	return entries, batches
 }
 
-// freeze makes one part of all parts and returns it: what goes to a run next.
+// freeze makes one part of all parts and returns it: what goes to a run next. One at a time calls it.
 func (t *keyTail) freeze() tailPart {
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	if len(t.parts) == 0 {
+	frozen := slices.Clone(t.parts)
+	for i := range frozen {
+		frozen[i].frozen = true
+	}
+	t.parts = frozen
+	t.mu.Unlock()
+	if len(frozen) == 0 {
 		return tailPart{}
 	}
-	all := t.parts[len(t.parts)-1]
-	for _, p := range slices.Backward(t.parts[:len(t.parts)-1]) { // the small ones first
-		merged := mergeParts(p, all)
-		all = merged
+	// Others read and add meanwhile. The small parts come first, so that each request is copied but a few times.
+	all := frozen[len(frozen)-1]
+	for _, p := range slices.Backward(frozen[:len(frozen)-1]) {
+		all = mergeParts(p, all)
 	}
 	all.frozen = true
-	t.parts = []tailPart{all}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.parts = append([]tailPart{all}, t.parts[len(frozen):]...)
 	return all
 }
 

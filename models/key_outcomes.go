@@ -39,6 +39,22 @@ func (o *outcomes) replace(list []outcome) {
 	}
 }
 
+func (o *outcomes) count() int {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	return len(o.known)
+}
+
+// forgetFrom drops those beyond the first n: the transaction that was to store them failed.
+func (o *outcomes) forgetFrom(n int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, x := range o.known[n:] {
+		delete(o.number, x)
+	}
+	o.known = o.known[:n]
+}
+
 // of is the outcome with that number.
 func (o *outcomes) of(number int64) (outcome, error) {
 	o.mu.RLock()

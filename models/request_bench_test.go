@@ -47,7 +47,6 @@ type traffic struct {
 	ids    *models.RequestIDs
 	random *rand.Rand
 	keys   int64
-	at     time.Time
 }
 
 func (w *traffic) batch(n int) []models.RequestLog {

@@ -71,5 +71,5 @@ type storageLimits struct {
 
 // limits are as measured: docs/performance.md. Tests make them small.
 var limits = storageLimits{
-	chunk: 512, tail: 1 << 20, tailBatches: 20_000, blockSize: 3800, runsPerLevel: 8, blocksPerStep: 64, chunksPerStep: 64, rowsPerStep: 5000,
+	chunk: 512, tail: 1 << 19, tailBatches: 20_000, blockSize: 3800, runsPerLevel: 8, blocksPerStep: 64, chunksPerStep: 64, rowsPerStep: 5000,
 }

@@ -6,7 +6,7 @@ import (
 	"database/sql"
 	"slices"
 	"sync"
-	"time"
+	"sync/atomic"
 )
 
 // sqliteRequests keeps rows in chunks of some hundred, and what each key did in an index that is written in runs. So a
@@ -14,11 +14,10 @@ import (
 type sqliteRequests struct {
 	reading *sql.DB
 	writer  *sqlWriter
-	now     func() time.Time
 
 	// writing is held while a batch is written: the tail and the journal have the same order.
 	writing sync.Mutex
-	loaded  bool // what is in memory is what the database says
+	loaded  atomic.Bool // what is in memory is what the database says
 	seq     int64
 
 	tail     keyTail
@@ -28,8 +27,8 @@ type sqliteRequests struct {
 	upkeep upkeep
 }
 
-func newSQLiteRequests(reading, writing *sql.DB, now func() time.Time) *sqliteRequests {
-	return &sqliteRequests{reading: reading, writer: newSQLWriter(writing), now: now}
+func newSQLiteRequests(reading, writing *sql.DB) *sqliteRequests {
+	return &sqliteRequests{reading: reading, writer: newSQLWriter(writing)}
 }
 
 func (q *sqliteRequests) close() { q.upkeep.stop() }
@@ -56,6 +55,7 @@ func (q *sqliteRequests) add(ctx context.Context, fn func(*writeTx) ([]RequestLo
 		return err
 	}
 	var entries []keyEntry
+	known, complete := q.outcomes.count(), false
 	err := q.writer.tx(ctx, func(tx *writeTx) error {
 		rows, err := fn(tx)
 		if len(rows) == 0 || err != nil {
@@ -67,10 +67,13 @@ func (q *sqliteRequests) add(ctx context.Context, fn func(*writeTx) ([]RequestLo
 		if entries, err = q.outcomes.entriesOf(tx, rows); err != nil {
 			return err
 		}
-		return tx.exec("INSERT INTO key_journal (seq, data) VALUES (?, ?)", q.seq+1, encodeEntries(entries))
+		err = tx.exec("INSERT INTO key_journal (seq, data) VALUES (?, ?)", q.seq+1, encodeEntries(entries))
+		complete = err == nil
+		return err
 	})
 	if err != nil {
-		q.loaded = false // whether the rows are stored is not known: read what is
+		q.outcomes.forgetFrom(known)
+		q.loaded.Store(q.loaded.Load() && !complete) // after a commit that failed, what is stored is not known: read it
 		return err
 	}
 	if len(entries) > 0 {
@@ -120,7 +123,7 @@ func addUsageMinutes(tx *writeTx, rows []RequestLog) error {
 
 // load reads the journal's batches that are in no run, after a start and after a failed write. The caller holds writing.
 func (q *sqliteRequests) load(ctx context.Context) error {
-	if q.loaded {
+	if q.loaded.Load() {
 		return nil
 	}
 	q.upkeep.mu.Lock() // nothing goes from the journal to a run meanwhile
@@ -167,12 +170,16 @@ func (q *sqliteRequests) load(ctx context.Context) error {
 	q.outcomes.replace(list)
 	q.tail.replace(all)
 	q.uses.replace(uses)
-	q.seq, q.loaded = last, true
+	q.seq = last
+	q.loaded.Store(true)
 	return nil
 }
 
-// ready makes sure that the tail is in memory.
+// ready makes sure that the tail is in memory. It waits for no writer but after a start and a fault.
 func (q *sqliteRequests) ready(ctx context.Context) error {
+	if q.loaded.Load() {
+		return nil
+	}
 	q.writing.Lock()
 	defer q.writing.Unlock()
 	return q.load(ctx)

@@ -47,8 +47,9 @@ func (s *Store) openSQLite(path string, config *gorm.Config) error {
 		return fmt.Errorf("cannot open the database file: %w", err)
 	}
 	file.Close()
-	// Immediate transactions take the write lock at once: one that reads first and writes later cannot fail half-way.
-	write, err := sql.Open("sqlite", sqliteDSN(path, "_txlock=immediate"))
+	// Immediate transactions take the write lock at once: one that reads first and writes later cannot fail half-way. The
+	// write-ahead log is cut to 64 MB again where a long reader or a backup made it longer.
+	write, err := sql.Open("sqlite", sqliteDSN(path, "_txlock=immediate&_pragma=journal_size_limit(67108864)"))
 	if err != nil {
 		return err
 	}
@@ -71,7 +72,7 @@ func (s *Store) openSQLite(path string, config *gorm.Config) error {
 			return err
 		}
 	}
-	s.requests = newSQLiteRequests(read, write, s.Now)
+	s.requests = newSQLiteRequests(read, write)
 	return nil
 }
 

@@ -1,0 +1,253 @@
+package models
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+)
+
+// DecodeRequestLogs reads what [AppendRequestLogs] wrote. Anything else is an error.
+func DecodeRequestLogs(data []byte) ([]RequestLog, error) {
+	columns, err := readColumns(data)
+	if err != nil {
+		return nil, err
+	}
+	ids, err := columns.ids()
+	if err != nil {
+		return nil, err
+	}
+	all := make([]int, columns.count)
+	for i := range all {
+		all[i] = i
+	}
+	return columns.rows(ids, all)
+}
+
+// rowColumns are rows in bytes, of which a reader decodes what it needs.
+type rowColumns struct {
+	count   int
+	columns [columnCount][]byte
+}
+
+func readColumns(data []byte) (*rowColumns, error) {
+	if len(data) == 0 || data[0] != codecVersion {
+		return nil, fmt.Errorf("%w: unknown version", errDamagedRows)
+	}
+	data = data[1:]
+	count, n := binary.Uvarint(data)
+	if n <= 0 || count > maxCodecRows {
+		return nil, errDamagedRows
+	}
+	data = data[n:]
+	c := &rowColumns{count: int(count)}
+	for i := range c.columns {
+		size, n := binary.Uvarint(data)
+		if n <= 0 || size > uint64(len(data)-n) {
+			return nil, errDamagedRows
+		}
+		c.columns[i], data = data[n:n+int(size)], data[n+int(size):]
+	}
+	if len(data) > 0 || len(c.columns[colID]) < c.count {
+		return nil, errDamagedRows
+	}
+	return c, nil
+}
+
+// ids decodes the ids of all rows.
+func (c *rowColumns) ids() ([]RequestID, error) {
+	ids, at, id := make([]RequestID, c.count), plainColumn{c.columns[colID]}, int64(0)
+	for i := range ids {
+		difference, err := at.next()
+		if err != nil {
+			return nil, err
+		}
+		id += difference
+		ids[i] = RequestID(id)
+	}
+	return ids, nil
+}
+
+// texts decodes a list of texts.
+func (c *rowColumns) texts(column int) ([]string, error) {
+	data := c.columns[column]
+	list, all, at := make([]string, 0, len(data)/8), string(data), textColumn{data} // one copy, of which each text is a part
+	for len(at.rest) > 0 {
+		text, err := at.next()
+		if err != nil {
+			return nil, err
+		}
+		end := len(data) - len(at.rest)
+		list = append(list, all[end-len(text):end])
+	}
+	return list, nil
+}
+
+// text decodes one text of a list.
+func (c *rowColumns) text(column int, number int64) (text string, err error) {
+	at := textColumn{c.columns[column]}
+	for i := int64(0); ; i++ {
+		part, err := at.next()
+		if err != nil || i == number {
+			return string(part), err
+		}
+	}
+}
+
+// rows decodes the rows at positions, which must be in rising order. ids are those of all rows.
+func (c *rowColumns) rows(ids []RequestID, positions []int) ([]RequestLog, error) {
+	rows := make([]RequestLog, len(positions))
+	for i, p := range positions {
+		rows[i].ID = ids[p]
+	}
+	d := rowDecoder{c, rows, positions, nil}
+	d.repeated(colProject, func(r *RequestLog, v int64) { r.ProjectID = v })
+	d.plain(colKey, func(r *RequestLog, v int64) { r.KeyID = v })
+	d.repeated(colVersion, func(r *RequestLog, v int64) { r.Version = int(v) })
+	d.repeated(colStatus, func(r *RequestLog, v int64) { r.Status = int(v) })
+	d.plain(colDuration, func(r *RequestLog, v int64) { r.DurationUs = v })
+	d.repeated(colCredits, func(r *RequestLog, v int64) { r.Credits = v })
+	d.text(colCategories, colCategory, func(r *RequestLog, t string) { r.Category = t })
+	d.text(colMethods, colMethod, func(r *RequestLog, t string) { r.Method = t })
+	d.text(colCodes, colCode, func(r *RequestLog, t string) { r.Code = Code(t) })
+	d.text(colPaths, colPath, func(r *RequestLog, t string) { r.Path = t })
+	d.text(colIPs, colIP, func(r *RequestLog, t string) { r.IP = t })
+	d.text(colSessions, colSession, func(r *RequestLog, t string) {
+		if t != "" {
+			r.SessionHash = []byte(t)
+		}
+	})
+	if d.err != nil {
+		return nil, d.err
+	}
+	return rows, nil
+}
+
+// rowDecoder fills rows column by column; after an error it does nothing.
+type rowDecoder struct {
+	*rowColumns
+	into      []RequestLog
+	positions []int
+	err       error
+}
+
+func (d *rowDecoder) plain(column int, set func(*RequestLog, int64)) {
+	at, next := plainColumn{d.columns[column]}, 0
+	for i, p := range d.positions {
+		if d.err == nil {
+			d.err = at.skip(p - next)
+		}
+		if d.err != nil {
+			return
+		}
+		var v int64
+		if v, d.err = at.next(); d.err != nil {
+			return
+		}
+		set(&d.into[i], v)
+		next = p + 1
+	}
+}
+
+func (d *rowDecoder) repeated(column int, set func(*RequestLog, int64)) {
+	if d.err != nil {
+		return
+	}
+	at := repeatedColumn{rest: d.columns[column]}
+	for i, p := range d.positions {
+		var v int64
+		if v, d.err = at.at(p); d.err != nil {
+			return
+		}
+		if set(&d.into[i], v); d.err != nil {
+			return
+		}
+	}
+}
+
+func (d *rowDecoder) text(list, column int, set func(*RequestLog, string)) {
+	if d.err != nil {
+		return
+	}
+	if len(d.positions) < fewTexts {
+		d.repeated(column, func(r *RequestLog, v int64) {
+			var t string
+			if t, d.err = d.rowColumns.text(list, v); d.err == nil {
+				set(r, t)
+			}
+		})
+		return
+	}
+	var texts []string
+	if texts, d.err = d.texts(list); d.err != nil {
+		return
+	}
+	d.repeated(column, func(r *RequestLog, v int64) {
+		if v < 0 || v >= int64(len(texts)) {
+			d.err = errDamagedRows
+			return
+		}
+		set(r, texts[v])
+	})
+}
+
+// plainColumn reads one number after the other.
+type plainColumn struct{ rest []byte }
+
+func (c *plainColumn) next() (int64, error) {
+	v, n := binary.Varint(c.rest)
+	if n <= 0 {
+		return 0, errDamagedRows
+	}
+	c.rest = c.rest[n:]
+	return v, nil
+}
+
+func (c *plainColumn) skip(numbers int) error {
+	i := 0
+	for ; numbers > 0 && i < len(c.rest); i++ {
+		if c.rest[i] < 0x80 { // the last byte of a number
+			numbers--
+		}
+	}
+	c.rest = c.rest[i:]
+	if numbers > 0 {
+		return errDamagedRows
+	}
+	return nil
+}
+
+// textColumn reads one text after the other.
+type textColumn struct{ rest []byte }
+
+func (c *textColumn) next() ([]byte, error) {
+	size, n := binary.Uvarint(c.rest)
+	if n <= 0 || size > uint64(len(c.rest)-n) {
+		return nil, errDamagedRows
+	}
+	text := c.rest[n : n+int(size)]
+	c.rest = c.rest[n+int(size):]
+	return text, nil
+}
+
+// repeatedColumn reads numbers that are stored with how often they repeat.
+type repeatedColumn struct {
+	rest  []byte
+	value int64
+	end   int // first position after the present value's
+}
+
+// at gives the number at a position, which is not before that of the last call.
+func (c *repeatedColumn) at(position int) (int64, error) {
+	for position >= c.end {
+		times, n := binary.Uvarint(c.rest)
+		if n <= 0 || times == 0 || times > math.MaxInt32 || c.end > maxCodecRows {
+			return 0, errDamagedRows
+		}
+		value, m := binary.Varint(c.rest[n:])
+		if m <= 0 {
+			return 0, errDamagedRows
+		}
+		c.value, c.end, c.rest = value, c.end+int(times), c.rest[n+m:]
+	}
+	return c.value, nil
+}
