@@ -113,8 +113,8 @@ func BenchmarkWriteRequestLogs(b *testing.B) {
 	}
 }
 
-// The first page of the log, of one key and of all, and what a key has used: beside few rows and beside many.
-func BenchmarkReadRequestLogs(b *testing.B) {
+// The first page of the log, of one key and of all, what a key has used, and writing: beside few rows and beside many.
+func BenchmarkRequestLogsBesideMany(b *testing.B) {
 	for _, keys := range []int{100, 10_000} {
 		for _, rows := range []int{20_000, 20_000_000} {
 			b.Run(fmt.Sprintf("%d_keys/%d_rows", keys, rows), func(b *testing.B) {
@@ -162,6 +162,20 @@ func BenchmarkReadRequestLogs(b *testing.B) {
 						}
 					})
 				}
+				b.Run("write_batch_of_3000", func(b *testing.B) {
+					batches := make([][]models.RequestLog, b.N)
+					for i := range batches {
+						batches[i] = w.batch(3000)
+					}
+					before := cpuTime(b)
+					b.ResetTimer()
+					for _, batch := range batches {
+						if err := store.WriteRequestLogs(b.Context(), batch); err != nil {
+							b.Fatal(err)
+						}
+					}
+					b.ReportMetric(float64((cpuTime(b)-before).Nanoseconds())/float64(3000*b.N), "cpu-ns/row")
+				})
 				b.Run("start_after_kill", func(b *testing.B) {
 					for b.Loop() {
 						again, err := models.Open(b.Context(), models.Options{URL: file, Pepper: testkit.Pepper(b)})
