@@ -36,7 +36,7 @@ func TestAKeyIsRotatedWithAGraceAndRevoked(t *testing.T) {
 		tab.See("mobile_app created")
 		first := tab.Text("#secret-value")
 		tab.Press("I have copied it")
-		tab.See("500 in 24 hours, 1,000 in total")
+		tab.See("0 of 500 in 24 hours")
 		path := tab.Path()
 
 		tab.Press("Rotate")

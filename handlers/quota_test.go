@@ -63,7 +63,7 @@ func TestAQuotaRejectsByItsNameAndSaysWhenItFrees(t *testing.T) {
 		if wait := resets.Sub(app.Clock.Now()); wait < 24*time.Hour || wait > 24*time.Hour+time.Minute || time.Duration(seconds)*time.Second < wait {
 			t.Errorf("frees in %s, Retry-After %d", wait, seconds)
 		}
-		if page := browser.Get(testkit.KeyPath(project, key)); !strings.Contains(page.Text(), "2 of 2 in 24 hours, 2 of 3 in total") {
+		if page := browser.Get(testkit.KeyPath(project, key)); !strings.Contains(page.Text(), "2 of 2 in 24 hours2 of 3 in total") {
 			t.Errorf("the page of the key says %s", page.Text())
 		}
 		// The project may choose 429, and it holds for the next request.
