@@ -106,7 +106,6 @@ func sendVerdict(c echo.Context, v *gate.Verdict, project *gate.Project, now tim
 		b.number(headerRetry, secondsUp(wait))
 	}
 	b.makeBody(v, explain)
-	b.number(echo.HeaderContentLength, int64(len(b.body)))
 	b.setHeaders(header)
 	header[echo.HeaderContentType] = jsonContentType
 	c.Response().WriteHeader(v.Status)
