@@ -54,6 +54,7 @@ type Recorder struct {
 	queue    []*batch              // in memory, oldest first
 	open     *batch                // the one of them that takes rows; nil where the next row begins one
 	inQueue  int                   // rows
+	enough   int                   // this many rows are written without gathering more
 	idle     [][]models.RequestLog // empty slices to use again
 	progress chan struct{}         // closed and renewed when settled grows
 	counts   counts
@@ -107,8 +108,11 @@ func NewRecorder(o RecorderOptions) *Recorder {
 		o.Log = slog.Default()
 	}
 	r := &Recorder{
-		RecorderOptions: o, progress: make(chan struct{}), wake: make(chan struct{}, 1),
+		RecorderOptions: o, enough: maxBatch, progress: make(chan struct{}), wake: make(chan struct{}, 1),
 		flights: make(chan []models.RequestLog), landed: make(chan error, 1), hurry: make(chan struct{}), done: make(chan struct{}),
+	}
+	if o.Durability == DurabilitySync {
+		r.enough = 1
 	}
 	if o.Folder != "" {
 		r.openSpool()
@@ -132,8 +136,9 @@ func (r *Recorder) Add(row models.RequestLog) Ticket {
 	}
 	b.rows = append(b.rows, row)
 	if len(b.rows) == maxBatch {
-		r.open, tell = nil, true
+		r.open = nil
 	}
+	tell = tell || len(b.rows) == r.enough || len(b.rows) == maxBatch
 	r.inQueue++
 	r.counts.added++
 	number := r.counts.added - r.counts.left

@@ -11,11 +11,14 @@ import (
 
 // How long rows wait. In batch mode a row is begun to be written after gatherFor, and where that takes longer than until
 // slowBatch, it goes to the spool: so it outlives the process within 100 ms. In sync mode somebody waits for each row, so
-// whatever waits is written at once; a spool for a database that is merely slow would only cost more.
+// it is written as soon as nothing else is, but for a moment, gatherSync at most, in which those who got their answers may
+// come again: a batch of all callers costs half of what two halves cost. A spool for a database that is merely slow would
+// only cost more.
 const (
-	gatherFor = 25 * time.Millisecond
-	slowBatch = 50 * time.Millisecond
-	slowSync  = 500 * time.Millisecond
+	gatherFor  = 25 * time.Millisecond
+	slowBatch  = 50 * time.Millisecond
+	gatherSync = 2 * time.Millisecond
+	slowSync   = 500 * time.Millisecond
 	// gatherSpool is how long rows are gathered in sync mode while the spool is being emptied, so that the database, which
 	// takes one batch after the other, overtakes what comes.
 	gatherSpool = 10 * time.Millisecond
@@ -114,7 +117,7 @@ func (r *Recorder) step(now time.Time, closing bool) (due time.Time) {
 			due = l.spillAt
 		}
 		if l.flight == nil && !failing && !spooling {
-			due = earlier(due, opened.Add(gatherFor))
+			due = earlier(due, opened.Add(r.gather()))
 		}
 	}
 	if l.flight == nil && now.Before(l.retryAt) {
@@ -130,6 +133,14 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
+// gather is how long a batch takes rows before it is written, where nothing else is being written.
+func (r *Recorder) gather() time.Duration {
+	if r.Durability == DurabilitySync {
+		return gatherSync
+	}
+	return gatherFor
+}
+
 // next is the oldest batch, where it may be written now.
 func (r *Recorder) next(now time.Time, closing bool) *batch {
 	if b := r.firstSpooled(); b != nil || r.spooling() {
@@ -142,7 +153,7 @@ func (r *Recorder) next(now time.Time, closing bool) *batch {
 	}
 	b := r.queue[0]
 	if b == r.open {
-		if r.Durability != DurabilitySync && !closing && now.Before(b.opened.Add(gatherFor)) {
+		if len(b.rows) < r.enough && !closing && now.Before(b.opened.Add(r.gather())) {
 			return nil
 		}
 		r.open = nil
@@ -187,6 +198,9 @@ func (r *Recorder) land(err error) {
 	c := &r.counts
 	if !spooled {
 		r.unqueue(1)
+	}
+	if r.Durability == DurabilitySync {
+		r.enough = min(len(b.rows)+r.inQueue, maxBatch) // as many are calling
 	}
 	recovered := c.failures > 1
 	c.failures, c.reason, c.unkept = 0, "", false

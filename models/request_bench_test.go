@@ -76,7 +76,7 @@ func cpuTime(b *testing.B) time.Duration {
 // Rows a second, and the processor's time for each, with all that follows from writing: runs and their merging.
 func BenchmarkWriteRequestLogs(b *testing.B) {
 	for _, keys := range []int{1_000, 10_000, 1_000_000} {
-		for _, size := range []int{64, 3000} {
+		for _, size := range []int{24, 64, 3000} {
 			b.Run(fmt.Sprintf("%d_keys/batches_of_%d", keys, size), func(b *testing.B) {
 				store, _ := benchProject(b, keys)
 				w := &traffic{random: rand.New(rand.NewPCG(1, 1)), keys: int64(keys)}

@@ -1,6 +1,7 @@
 package models
 
 import (
+	"cmp"
 	"database/sql"
 	"errors"
 	"hash/crc32"
@@ -14,8 +15,8 @@ type rowChunk struct {
 	count         int
 }
 
-// writeChunks places rows, which are in the order of project and id, in the chunks of their stretches of ids.
-func writeChunks(tx *writeTx, rows []RequestLog) error {
+// placeRows puts rows of a project, which are in the order of ids, into the chunks of their stretches of ids.
+func placeRows(tx *writeTx, rows []RequestLog) error {
 	for len(rows) > 0 {
 		first := &rows[0]
 		chunk, err := chunkBefore(tx, first.ProjectID, first.ID)
@@ -27,7 +28,7 @@ func writeChunks(tx *writeTx, rows []RequestLog) error {
 			return err
 		}
 		n := 1
-		for n < len(rows) && rows[n].ProjectID == first.ProjectID && rows[n].ID < end {
+		for n < len(rows) && rows[n].ID < end {
 			n++
 		}
 		part := rows[:n]
@@ -37,8 +38,7 @@ func writeChunks(tx *writeTx, rows []RequestLog) error {
 			if err != nil {
 				return err
 			}
-			part = append(there, part...)
-			slices.SortStableFunc(part, func(a, b RequestLog) int { return int(min(max(a.ID-b.ID, -1), 1)) })
+			part = inOrder(append(there, part...))
 		} else {
 			chunk.id = 0
 		}
@@ -47,6 +47,11 @@ func writeChunks(tx *writeTx, rows []RequestLog) error {
 		}
 	}
 	return nil
+}
+
+func inOrder(rows []RequestLog) []RequestLog {
+	slices.SortStableFunc(rows, func(a, b RequestLog) int { return cmp.Compare(a.ID, b.ID) })
+	return rows
 }
 
 // chunkBefore is the last chunk of the project that begins at id or before; its id is 0 where there is none.

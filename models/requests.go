@@ -57,6 +57,8 @@ type storageLimits struct {
 	// chunk is how many rows fill a chunk: few enough that finding one row in it is quick, and enough that a row costs
 	// little to write. A chunk that gets late rows may hold half as many more.
 	chunk int
+	// openChunks is how many chunks of a project may be waiting to become a full one: a page of the log reads them all.
+	openChunks int
 	// tail is how many requests, and tailBatches how many batches, are in memory and in the journal before they are written to a
 	// run. They bound the time that a start takes. At four times as many requests, writers wait: 32 bytes each.
 	tail, tailBatches int
@@ -71,5 +73,5 @@ type storageLimits struct {
 
 // limits are as measured: docs/performance.md. Tests make them small.
 var limits = storageLimits{
-	chunk: 512, tail: 1 << 19, tailBatches: 20_000, blockSize: 3800, runsPerLevel: 8, blocksPerStep: 64, chunksPerStep: 64, rowsPerStep: 5000,
+	chunk: 512, openChunks: 32, tail: 1 << 19, tailBatches: 20_000, blockSize: 3800, runsPerLevel: 8, blocksPerStep: 64, chunksPerStep: 64, rowsPerStep: 5000,
 }

@@ -19,6 +19,7 @@ type sqliteRequests struct {
 	writing sync.Mutex
 	loaded  atomic.Bool // what is in memory is what the database says
 	seq     int64
+	open    map[int64]*openChunks // by project, as they are needed
 
 	tail     keyTail
 	outcomes outcomes
@@ -28,7 +29,7 @@ type sqliteRequests struct {
 }
 
 func newSQLiteRequests(reading, writing *sql.DB) *sqliteRequests {
-	return &sqliteRequests{reading: reading, writer: newSQLWriter(writing)}
+	return &sqliteRequests{reading: reading, writer: newSQLWriter(writing), open: map[int64]*openChunks{}}
 }
 
 func (q *sqliteRequests) close() { q.upkeep.stop() }
@@ -37,7 +38,7 @@ func (q *sqliteRequests) close() { q.upkeep.stop() }
 func (q *sqliteRequests) write(ctx context.Context, batch []RequestLog) error {
 	return q.add(ctx, func(tx *writeTx) ([]RequestLog, error) {
 		// A batch is repeated as it was, so that one row speaks for all.
-		if stored, err := hasRow(tx, &batch[0]); stored || err != nil {
+		if stored, err := q.hasRow(tx, &batch[0]); stored || err != nil {
 			return nil, err
 		}
 		return batch, addUsageMinutes(tx, batch)
@@ -61,7 +62,7 @@ func (q *sqliteRequests) add(ctx context.Context, fn func(*writeTx) ([]RequestLo
 		if len(rows) == 0 || err != nil {
 			return err
 		}
-		if err := writeChunks(tx, byProject(rows)); err != nil {
+		if err := q.writeChunks(tx, byProject(rows)); err != nil {
 			return err
 		}
 		if entries, err = q.outcomes.entriesOf(tx, rows); err != nil {
@@ -73,6 +74,7 @@ func (q *sqliteRequests) add(ctx context.Context, fn func(*writeTx) ([]RequestLo
 	})
 	if err != nil {
 		q.outcomes.forgetFrom(known)
+		clear(q.open)
 		q.loaded.Store(q.loaded.Load() && !complete) // after a commit that failed, what is stored is not known: read it
 		return err
 	}

@@ -111,3 +111,11 @@ func (t *writeTx) row(query string, args []any, into ...any) error {
 	}
 	return s.QueryRow(args...).Scan(into...)
 }
+
+func (t *writeTx) query(query string, args ...any) (*sql.Rows, error) {
+	s, err := t.statement(query)
+	if err != nil {
+		return nil, err
+	}
+	return s.Query(args...)
+}

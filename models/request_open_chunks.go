@@ -1,0 +1,143 @@
+package models
+
+import (
+	"cmp"
+	"database/sql"
+	"slices"
+)
+
+// openChunks are the newest chunks of a project, those after the last that is full. A small batch is a chunk of its own, so
+// that writing it reads nothing and writes no row again; when they are many or hold many rows they become one.
+type openChunks struct {
+	from         RequestID // all rows from here on are in them
+	last         RequestID // the newest row of the project; it may be gone
+	chunks, rows int       // late ones and those that are gone may be counted as well
+}
+
+// openOf is what is known of a project's newest chunks. The caller holds writing, and forgets all where tx is not committed.
+func (q *sqliteRequests) openOf(tx *writeTx, projectID int64) (*openChunks, error) {
+	if o := q.open[projectID]; o != nil {
+		return o, nil
+	}
+	o, err := readOpenChunks(tx, projectID)
+	if err == nil {
+		q.open[projectID] = o
+	}
+	return o, err
+}
+
+func readOpenChunks(tx *writeTx, projectID int64) (*openChunks, error) {
+	rows, err := tx.query("SELECT last_id, count FROM request_chunks WHERE project_id = ? ORDER BY first_id DESC LIMIT ?", projectID, limits.openChunks+1)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var o openChunks
+	for rows.Next() {
+		var last RequestID
+		var count int
+		if err := rows.Scan(&last, &count); err != nil {
+			return nil, err
+		}
+		o.last = max(o.last, last)
+		if count >= limits.chunk || o.chunks == limits.openChunks {
+			o.from = last + 1
+			break
+		}
+		o.chunks, o.rows = o.chunks+1, o.rows+count
+	}
+	return &o, rows.Err()
+}
+
+// hasRow tells whether a row is stored.
+func (q *sqliteRequests) hasRow(tx *writeTx, row *RequestLog) (bool, error) {
+	o, err := q.openOf(tx, row.ProjectID)
+	if err != nil || row.ID > o.last {
+		return false, err
+	}
+	return hasRow(tx, row)
+}
+
+// writeChunks stores rows, which are in the order of project and id.
+func (q *sqliteRequests) writeChunks(tx *writeTx, rows []RequestLog) error {
+	for len(rows) > 0 {
+		n := 1
+		for n < len(rows) && rows[n].ProjectID == rows[0].ProjectID {
+			n++
+		}
+		o, err := q.openOf(tx, rows[0].ProjectID)
+		if err != nil {
+			return err
+		}
+		if o.chunks >= limits.openChunks || o.rows+n >= limits.chunk {
+			delete(q.open, rows[0].ProjectID) // read again
+			err = o.close(tx, rows[:n])
+		} else {
+			err = o.add(tx, rows[:n])
+		}
+		if err != nil {
+			return err
+		}
+		rows = rows[n:]
+	}
+	return nil
+}
+
+// add stores rows of the project as another open chunk, and late ones where they belong.
+func (o *openChunks) add(tx *writeTx, rows []RequestLog) error {
+	late, rows := cutRows(rows, o.last+1)
+	o.rows += len(late)
+	if err := placeRows(tx, late); err != nil || len(rows) == 0 {
+		return err
+	}
+	o.last = rows[len(rows)-1].ID
+	o.chunks, o.rows = o.chunks+1, o.rows+len(rows)
+	return replaceChunk(tx, 0, rows)
+}
+
+// close stores rows of the project and those of the open chunks in chunks that are full, as far as they go.
+func (o *openChunks) close(tx *writeTx, rows []RequestLog) error {
+	late, rows := cutRows(rows, o.from)
+	if err := placeRows(tx, late); err != nil || len(rows) == 0 {
+		return err
+	}
+	projectID := rows[0].ProjectID
+	there, err := rowsFrom(tx, projectID, o.from)
+	if err != nil {
+		return err
+	}
+	if len(there) > 0 {
+		if err := tx.exec("DELETE FROM request_chunks WHERE project_id = ? AND first_id >= ?", projectID, int64(o.from)); err != nil {
+			return err
+		}
+		rows = inOrder(append(there, rows...))
+	}
+	return replaceChunk(tx, 0, rows)
+}
+
+// cutRows cuts rows, which are in the order of ids, into those before id and the others.
+func cutRows(rows []RequestLog, id RequestID) (before, after []RequestLog) {
+	n, _ := slices.BinarySearchFunc(rows, id, func(r RequestLog, id RequestID) int { return cmp.Compare(r.ID, id) })
+	return rows[:n], rows[n:]
+}
+
+// rowsFrom reads the rows of the chunks that begin at id or later.
+func rowsFrom(tx *writeTx, projectID int64, id RequestID) (list []RequestLog, err error) {
+	rows, err := tx.query("SELECT data FROM request_chunks WHERE project_id = ? AND first_id >= ? ORDER BY first_id", projectID, int64(id))
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var data sql.RawBytes
+		if err := rows.Scan(&data); err != nil {
+			return nil, err
+		}
+		more, err := DecodeRequestLogs(data)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, more...)
+	}
+	return list, rows.Err()
+}
