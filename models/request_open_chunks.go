@@ -9,7 +9,7 @@ import (
 // openChunks are the newest chunks of a project, those after the last that is full. A small batch is a chunk of its own, so
 // that writing it reads nothing and writes no row again; when they are many or hold many rows they become one.
 type openChunks struct {
-	from         RequestID // all rows from here on are in them
+	from         RequestID // they begin here or later
 	last         RequestID // the newest row of the project; it may be gone
 	chunks, rows int       // late ones and those that are gone may be counted as well
 }
@@ -97,17 +97,21 @@ func (o *openChunks) add(tx *writeTx, rows []RequestLog) error {
 
 // close stores rows of the project and those of the open chunks in chunks that are full, as far as they go.
 func (o *openChunks) close(tx *writeTx, rows []RequestLog) error {
-	late, rows := cutRows(rows, o.from)
-	if err := placeRows(tx, late); err != nil || len(rows) == 0 {
-		return err
-	}
 	projectID := rows[0].ProjectID
 	there, err := rowsFrom(tx, projectID, o.from)
 	if err != nil {
 		return err
 	}
+	first := o.last + 1
+	if len(there) > 0 { // a row since from may be in the chunk before, where tidying made room in it
+		first = there[0].ID
+	}
+	late, rows := cutRows(rows, first)
+	if err := placeRows(tx, late); err != nil || len(rows) == 0 {
+		return err
+	}
 	if len(there) > 0 {
-		if err := tx.exec("DELETE FROM request_chunks WHERE project_id = ? AND first_id >= ?", projectID, int64(o.from)); err != nil {
+		if err := tx.exec("DELETE FROM request_chunks WHERE project_id = ? AND first_id >= ?", projectID, int64(first)); err != nil {
 			return err
 		}
 		rows = inOrder(append(there, rows...))

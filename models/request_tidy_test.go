@@ -103,6 +103,51 @@ func rowsAreRemoved(t *testing.T, url string, third *int64) {
 	}
 }
 
+// Late rows go behind a chunk that tidying has made smaller, and more of them come with so many that chunks are closed.
+func TestLateRowsAreKeptWhereOlderOnesWereRemoved(t *testing.T) {
+	testkit.EachDatabase(t, func(t *testing.T, url string) {
+		models.SmallSteps(t)
+		w := newStorageWorld(t, url, 9)
+		key := w.keys[0]
+		if _, err := w.store.ChangeProjectPlan(t.Context(), tester, key.ProjectID, 1, models.Overrides{models.FigureLogDays: new(int64(20))}); err != nil {
+			t.Fatal(err)
+		}
+		rows := func(n int) (batch []models.RequestLog) {
+			for range n {
+				w.clock.Advance(time.Hour)
+				batch = append(batch, logRow(w.ids.Next(), key, models.Valid))
+			}
+			return batch
+		}
+		write := func(batch []models.RequestLog) {
+			if err := w.store.WriteRequestLogs(t.Context(), batch); err != nil {
+				t.Fatal(err)
+			}
+		}
+		old, late, newer := rows(60), rows(2), rows(2)
+		write(old)
+		write(newer)
+		w.clock.Advance(19 * 24 * time.Hour)
+		w.tidy()
+		if _, err := w.store.RequestLog(t.Context(), key.ProjectID, old[0].ID); !models.IsNotFound(err) {
+			t.Fatalf("no row was removed: %v", err)
+		}
+		write(late[1:])
+		last := append(late[:1:1], rows(60)...)
+		write(last)
+		want := slices.Concat(old[59:], late, newer, last[1:])
+		for _, r := range want {
+			if _, err := w.store.RequestLog(t.Context(), key.ProjectID, r.ID); err != nil {
+				t.Errorf("a row of %v: %v", r.ID.Time(), err)
+			}
+		}
+		page, err := w.store.RequestLogs(t.Context(), key.ProjectID, models.LogFilter{From: old[59].ID.Time(), Limit: 1000})
+		if err != nil || len(page.Entries) != len(want) {
+			t.Errorf("%d rows, want %d (%v)", len(page.Entries), len(want), err)
+		}
+	})
+}
+
 // Everything at once: what was stored before a reader asks, the reader sees, and never twice.
 func TestReadersSeeEachRequestOnceWhileRunsAreWrittenAndMerged(t *testing.T) {
 	testkit.EachDatabase(t, func(t *testing.T, url string) {
