@@ -10,7 +10,7 @@ import (
 const (
 	// gcHeadroom is how much garbage may gather before it is collected, whatever the size of what lives. The default, as much
 	// as lives, collects dozens of times a second while little does, and doubles the memory of a million keys.
-	gcHeadroom = 64 << 20
+	gcHeadroom = 48 << 20
 	gcInterval = time.Second
 )
 

@@ -301,10 +301,11 @@ func TestADirectoryEntryIsTheKeyThatWasRead(t *testing.T) {
 	for _, key := range []models.GateKey{
 		{ProjectID: 1, KeyID: 2, Name: "a", Type: models.TypeProduction, Category: "production", State: models.StateActive, Version: 1},
 		{
-			ProjectID: 1 << 40, KeyID: 1 << 41, Name: strings.Repeat("n", maxName), Type: models.TypeTest, Category: "ünï", State: models.StateRevoked, Version: 7,
+			ProjectID: 1 << 40, KeyID: 1 << 41, Name: strings.Repeat("n", 64), Type: models.TypeTest, Category: "ünï", State: models.StateRevoked, Version: 7,
 			SelfRotation: true, ExpiresAt: time.UnixMilli(1e12 + 1).UTC(), VersionEndsAt: time.UnixMilli(2e12 + 3).UTC(), Caps: models.Caps{1, 2, 3, 4},
 			Restrictions: models.Restrictions{PlatformIOS: true, PlatformAndroid: true, IOSBundleID: "com.example.app", AndroidPackage: "com.example"},
 		},
+		{ProjectID: 1, KeyID: 2, Name: strings.Repeat("n", shortName), Type: models.TypeTest, Category: "production", State: models.StateActive, Version: 1},
 		{ProjectID: 1, KeyID: 2, Name: "b", Type: models.TypeProduction, Category: "production", State: models.StateInactive, Version: 1, Restrictions: models.Restrictions{PlatformAndroid: true}},
 	} {
 		entry := newEntry(models.Digest{}, &key, 0, 0, &words)

@@ -35,9 +35,9 @@ type directoryShard struct {
 	unknown map[models.Digest]absence
 }
 
-// maxWords bounds the labels and bundle IDs that a shard remembers, those that keys do not have any more included. Beyond it
-// the shard begins anew.
-const maxWords = 20_000
+// maxWords bounds the texts that a shard remembers, those that keys do not have any more included. Beyond it the shard
+// begins anew.
+const maxWords = 50_000
 
 // absence says that no key had the digest.
 type absence struct {
@@ -46,7 +46,8 @@ type absence struct {
 }
 
 func newDirectory(limit int, t *trust, load func(context.Context, models.Digest) (*models.GateKey, error)) *directory {
-	d := &directory{load: load, trust: t, limit: max(1, limit/shards)}
+	// Digests do not spread evenly: without some room in each shard, keys would be thrown out before the limit is reached.
+	d := &directory{load: load, trust: t, limit: max(1, limit/shards+limit/shards/20)}
 	for i := range d.shard {
 		d.shard[i].clear()
 	}
@@ -99,7 +100,7 @@ func (d *directory) look(shard *directoryShard, digest models.Digest) (key model
 	defer shard.mu.RUnlock()
 	if i, indexed := shard.index[prefix(digest)]; indexed {
 		e := shard.entries.at(i)
-		if e.digest == digest {
+		if e.rest == restOf(digest) {
 			if e.changes != d.changes.of(e.projectID, e.keyID) {
 				return key, miss // it did change: what was known is wrong
 			}

@@ -8,9 +8,9 @@ import (
 	"github.com/claviger/claviger/models"
 )
 
-// windowSlots is how finely the window of a limit is divided: a request leaves it at most 1/16 of its length late (3.75
+// windowSlots is how finely the window of a limit is divided: a request leaves it at most 1/12 of its length late (5
 // seconds of a minute), and never early.
-const windowSlots = 16
+const windowSlots = 12
 
 // window counts the admitted requests of a rolling second or minute.
 type window struct {
@@ -74,7 +74,8 @@ var axes = [axisCount]struct {
 	sessionMinute: {"session-minute", models.FigureSessionPerMinute, time.Minute},
 }
 
-func (a axis) slotLength() time.Duration { return axes[a].length / windowSlots }
+// slotLength is rounded up, so that the slots together are no shorter than the window.
+func (a axis) slotLength() time.Duration { return (axes[a].length + windowSlots - 1) / windowSlots }
 
 // windowKey names a window. Production and test keys never share one.
 type windowKey struct {

@@ -218,7 +218,7 @@ func TestAPlanLimitAnswers429WithItsHeaders(t *testing.T) {
 			t.Errorf("%d %v", reply.Status, reply.Body)
 		}
 		wait, _ := strconv.Atoi(reply.Header.Get("Retry-After"))
-		if wait < 60 || wait > 64 || reply.Header.Get("X-RateLimit-Remaining") != "0" {
+		if wait < 60 || wait > 65 || reply.Header.Get("X-RateLimit-Remaining") != "0" {
 			t.Errorf("%v", reply.Header)
 		}
 		limits(t, app, project, models.Overrides{models.FigureProjectPerSecond: number(1)})
