@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -57,6 +58,48 @@ func TestInSyncModeThoseWhoWaitShareAWrite(t *testing.T) {
 	group.Wait()
 	if want := []int{1, 63}; !slices.Equal(sink.batches, want) {
 		t.Errorf("the writes had %v rows, not %v", sink.batches, want)
+	}
+	closeRecorder(t, r)
+}
+
+func TestInSyncModeThoseWhoComeAgainShareAWriteAgain(t *testing.T) {
+	sink := &sink{entered: make(chan struct{}, 1000), hold: make(chan struct{})}
+	r := newRecorder(t, sink, inSync)
+	var last Ticket
+	come := func(rows int) {
+		for range rows {
+			last = r.Add(models.RequestLog{ID: 1})
+			runtime.Gosched() // the recorder could write it now
+		}
+	}
+	come(1)
+	<-sink.entered
+	come(15)
+	close(sink.hold)
+	const rounds, torn = 50, 10 // this process may be held up in the middle of some
+	for range rounds {
+		if err := r.Wait(t.Context(), last); err != nil {
+			t.Fatal(err)
+		}
+		come(15)
+	}
+	closeRecorder(t, r)
+	if n := len(sink.batches); n > 2+rounds+torn {
+		t.Errorf("%d times 15 callers needed %d writes", 1+rounds, n-1)
+	}
+}
+
+func TestInSyncModeWhoIsAloneDoesNotWaitForOthers(t *testing.T) {
+	const rounds = 100
+	r := newRecorder(t, &sink{}, inSync)
+	started := time.Now()
+	for range rounds {
+		if err := r.Wait(t.Context(), r.Add(models.RequestLog{ID: 1})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if took := time.Since(started); took > rounds*gatherSync {
+		t.Errorf("%d answers took %v", rounds, took)
 	}
 	closeRecorder(t, r)
 }
