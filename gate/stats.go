@@ -1,0 +1,26 @@
+package gate
+
+import "github.com/claviger/claviger/models"
+
+// Stats are counts since the start.
+type Stats struct {
+	Verdicts                       map[models.Code]uint64
+	DirectoryHits, DirectoryMisses uint64
+	Hears                          bool // changes of other processes are told, or there are none
+	Recorder                       RecorderStats
+	BlockedAddresses               int // at this moment, as the two that follow
+	KnownVersions, Meters          int // in memory: versions of keys, and keys that are counted
+}
+
+// Stats of the gate at this moment.
+func (g *Gate) Stats() Stats {
+	stats := Stats{
+		Verdicts: make(map[models.Code]uint64, len(g.verdicts)), Recorder: g.recorder.Stats(),
+		DirectoryHits: g.keys.hits.Load(), DirectoryMisses: g.keys.misses.Load(), Hears: g.trust.hears(),
+		BlockedAddresses: g.blocks.count(), KnownVersions: g.keys.size(), Meters: g.meters.size(),
+	}
+	for code, n := range g.verdicts {
+		stats.Verdicts[code] = n.Load()
+	}
+	return stats
+}
