@@ -12,7 +12,7 @@ import (
 // How long rows wait. In batch mode a row is begun to be written after gatherFor, and where that takes longer than until
 // slowBatch, it goes to the spool: so it outlives the process within 100 ms. In sync mode somebody waits for each row, so
 // it is written as soon as nothing else is, but for a moment, gatherSync at most, in which those who got their answers may
-// come again: a batch of all callers costs half of what two halves cost. A spool for a database that is merely slow would
+// come again: a batch of all callers costs less than two halves. A spool for a database that is merely slow would
 // only cost more.
 const (
 	gatherFor  = 25 * time.Millisecond
