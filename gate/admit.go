@@ -63,7 +63,8 @@ func (g *Gate) admit(ctx context.Context, r *Request, consumer string, v *Verdic
 		counted[i] = &locked[i].window
 	}
 	v.Code = g.judge(r, m, &counted, v, now)
-	if admitted := v.Code == models.Valid; admitted && !r.DryRun {
+	counts := v.Code == models.Valid && !r.DryRun
+	if counts {
 		for _, w := range counted {
 			if w != nil {
 				w.add()
@@ -79,7 +80,7 @@ func (g *Gate) admit(ctx context.Context, r *Request, consumer string, v *Verdic
 			w.mu.Unlock()
 		}
 	}
-	if v.Code != models.Valid || r.DryRun {
+	if !counts {
 		m.mu.Unlock()
 		return nil, nil
 	}

@@ -156,7 +156,7 @@ func (h *Handlers) rotateSelf(c echo.Context) error {
 		return err
 	}
 	// A key with platforms cannot rotate itself, so there is nothing that the request would have to say of its app.
-	if code := key.Refusal(h.Now(), models.Use{}); code == models.KeyRevoked || code == models.KeyInactive || code == models.KeyExpired {
+	if code := key.StateRefusal(h.Now()); code != models.Valid {
 		return code.Err()
 	}
 	var said struct {

@@ -226,7 +226,8 @@ func appendKey(text []byte, k *models.GateKey) []byte {
 func appendQuotas(text []byte, quotas *[models.QuotaCount]gate.QuotaState) []byte {
 	text = append(text, '{')
 	first := true
-	var resets []byte // as it was written last: mostly all are the same
+	var resets []byte // as it was written last, of the moment last: mostly all are the same
+	var last time.Time
 	for i := range quotas {
 		q := &quotas[i]
 		if q.Limit == 0 {
@@ -242,11 +243,11 @@ func appendQuotas(text []byte, quotas *[models.QuotaCount]gate.QuotaState) []byt
 		text = append(text, `,"remaining":`...)
 		text = strconv.AppendInt(text, q.Remaining, 10)
 		text = append(text, `,"resets_at":`...)
-		if begin := len(text); i > 0 && !first && q.Resets.Equal(quotas[i-1].Resets) && quotas[i-1].Limit != 0 {
+		if begin := len(text); resets != nil && q.Resets.Equal(last) {
 			text = append(text, resets...)
 		} else {
 			text = appendTime(text, q.Resets)
-			resets = text[begin:len(text):len(text)]
+			resets, last = text[begin:len(text):len(text)], q.Resets
 		}
 		text = append(text, '}')
 		first = false
