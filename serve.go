@@ -90,12 +90,12 @@ func serve(ctx context.Context, c config.Config, log *slog.Logger, out io.Writer
 	}
 	server := &http.Server{
 		Handler: e, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn), ConnContext: web.HeaderLinesContext,
 	}
 	stopTidying := keepTidy(store, log)
 	defer stopTidying()
 	ended := make(chan error, 2)
-	go func() { ended <- server.Serve(listener) }()
+	go func() { ended <- server.Serve(web.HeaderLinesListener(listener)) }()
 	if metricsListener != nil {
 		metrics := &http.Server{Handler: metricsHandler(g, []prometheus.Collector{h.Durations, effects}, &queries), ReadHeaderTimeout: 10 * time.Second}
 		defer metrics.Close()

@@ -10,9 +10,8 @@ import (
 // Project is a project as the gate knows it.
 type Project struct {
 	models.GateProject
-	policies []policy // the limits that its plan has
-	// Values of headers that are the same in each reply.
-	slugHeader, policyHeader []string
+	policies      []policy // the limits that its plan has
+	limitPolicies string
 }
 
 // policy is one limit of a plan.
@@ -22,7 +21,7 @@ type policy struct {
 }
 
 func newProject(p *models.GateProject) *Project {
-	project := &Project{GateProject: *p, slugHeader: []string{p.Slug}}
+	project := &Project{GateProject: *p}
 	var parts []string
 	for a := range axis(axisCount) {
 		limit := p.Limits.Number(axes[a].figure)
@@ -32,13 +31,10 @@ func newProject(p *models.GateProject) *Project {
 		project.policies = append(project.policies, policy{a, uint32(*limit)})
 		parts = append(parts, `"`+axes[a].policy+`";q=`+strconv.FormatInt(*limit, 10)+";w="+strconv.Itoa(int(axes[a].length.Seconds())))
 	}
-	project.policyHeader = []string{strings.Join(parts, ", ")}
+	project.limitPolicies = strings.Join(parts, ", ")
 	return project
 }
 
-// SlugHeader is the slug as the value of a header. It must not be changed.
-func (p *Project) SlugHeader() []string { return p.slugHeader }
-
 // LimitPolicies are the limits of the project's plan as the value of the RateLimit-Policy header (IETF draft
-// ratelimit-headers): limit and window in seconds of each. It must not be changed.
-func (p *Project) LimitPolicies() []string { return p.policyHeader }
+// ratelimit-headers): limit and window in seconds of each.
+func (p *Project) LimitPolicies() string { return p.limitPolicies }

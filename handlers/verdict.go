@@ -12,24 +12,25 @@ import (
 
 	"github.com/claviger/claviger/gate"
 	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/web"
 )
 
-// The headers of a verdict, in the spelling that net/http keeps them in. They are written without http.Header.Set and the
-// body without encoding/json, because this is the answer to every request of our users' users.
+// The headers of a verdict. They are written by hand, as is the body, because this is the answer to every request of our
+// users' users.
 const (
 	headerProject   = "X-Claviger-Project"
 	headerKeyID     = "X-Claviger-Key-Id"
 	headerKeyName   = "X-Claviger-Key-Name"
 	headerKeyType   = "X-Claviger-Key-Type"
 	headerCategory  = "X-Claviger-Category"
-	headerVersion   = "X-Api-Key-Version"
+	headerVersion   = "X-API-Key-Version"
 	headerSunset    = "Sunset" // RFC 8594
 	headerRetry     = "Retry-After"
-	headerPolicy    = "Ratelimit-Policy" // IETF draft ratelimit-headers
-	headerLimit     = "Ratelimit"
-	headerXLimit    = "X-Ratelimit-Limit"
-	headerXLeft     = "X-Ratelimit-Remaining"
-	headerXReset    = "X-Ratelimit-Reset"
+	headerPolicy    = "RateLimit-Policy" // IETF draft ratelimit-headers
+	headerLimit     = "RateLimit"
+	headerXLimit    = "X-RateLimit-Limit"
+	headerXLeft     = "X-RateLimit-Remaining"
+	headerXReset    = "X-RateLimit-Reset"
 	neverRetryAfter = 24 * time.Hour // of a total that is used up: it may be raised
 )
 
@@ -44,58 +45,38 @@ type rejectedReply struct {
 
 var replies = sync.Pool{New: func() any { return new(reply) }}
 
-// reply gathers an answer of validate. The values of its headers are cut from one text and kept in one array, so that the
-// many of them cost two allocations.
-type reply struct {
-	body  []byte
-	text  []byte
-	names [maxReplyHeaders]string
-	ends  [maxReplyHeaders]int // of each value in text
-	count int
-}
+// reply is room for an answer of validate. Its header lines are for [web.AddHeaderLines]: every value is one that is safe
+// in a header, because of the rules for it or because it was escaped.
+type reply struct{ lines, body []byte }
 
-const maxReplyHeaders = 12
-
-// header ends the value that was appended to text last.
-func (b *reply) header(name string) {
-	b.names[b.count], b.ends[b.count] = name, len(b.text)
-	b.count++
-}
+func (b *reply) begin(name string) { b.lines = append(append(b.lines, name...), ": "...) }
+func (b *reply) end()              { b.lines = append(b.lines, "\r\n"...) }
 
 func (b *reply) number(name string, n int64) {
-	b.text = strconv.AppendInt(b.text, n, 10)
-	b.header(name)
+	b.begin(name)
+	b.lines = strconv.AppendInt(b.lines, n, 10)
+	b.end()
 }
 
 func (b *reply) word(name, value string) {
-	b.text = append(b.text, value...)
-	b.header(name)
-}
-
-// setHeaders puts the gathered headers into h.
-func (b *reply) setHeaders(h http.Header) {
-	all, values, begin := string(b.text), make([]string, b.count), 0
-	for i := range values {
-		values[i] = all[begin:b.ends[i]]
-		begin = b.ends[i]
-		h[b.names[i]] = values[i : i+1 : i+1]
-	}
+	b.begin(name)
+	b.lines = append(b.lines, value...)
+	b.end()
 }
 
 // sendVerdict answers with a verdict: product.md, section 3. project is nil where it is unknown.
 func sendVerdict(c echo.Context, v *gate.Verdict, project *gate.Project, now time.Time, explain bool) error {
 	b := replies.Get().(*reply)
 	defer replies.Put(b)
-	b.text, b.count = b.text[:0], 0
-	header := c.Response().Header()
+	b.lines = b.lines[:0]
 	if project != nil {
-		header[headerProject] = project.SlugHeader()
+		b.word(headerProject, project.Slug)
 	}
 	if v.Known {
 		b.addKey(&v.Key)
 	}
 	if v.LimitCount > 0 {
-		header[headerPolicy] = project.LimitPolicies()
+		b.word(headerPolicy, project.LimitPolicies())
 		b.addLimits(v, now)
 	}
 	if v.Code == models.RateLimited || v.Code.IsQuota() || v.Code == models.IPBlocked {
@@ -106,8 +87,8 @@ func sendVerdict(c echo.Context, v *gate.Verdict, project *gate.Project, now tim
 		b.number(headerRetry, secondsUp(wait))
 	}
 	b.makeBody(v, explain)
-	b.setHeaders(header)
-	header[echo.HeaderContentType] = jsonContentType
+	web.AddHeaderLines(c, b.lines)
+	c.Response().Header()[echo.HeaderContentType] = jsonContentType
 	c.Response().WriteHeader(v.Status)
 	if c.Request().Method == http.MethodHead {
 		return nil
@@ -136,7 +117,9 @@ func (b *reply) addKey(k *models.GateKey) {
 // addLimits says how the plan's limits stand: all of them in the IETF draft's form, and in the older one the limit that is
 // nearest to its end.
 func (b *reply) addLimits(v *gate.Verdict, now time.Time) {
-	text, tightest := b.text, &v.Limits[0]
+	tightest := &v.Limits[0]
+	b.begin(headerLimit)
+	text := b.lines
 	for i := range v.Limits[:v.LimitCount] {
 		l := &v.Limits[i]
 		if i > 0 {
@@ -152,8 +135,8 @@ func (b *reply) addLimits(v *gate.Verdict, now time.Time) {
 			tightest = l
 		}
 	}
-	b.text = text
-	b.header(headerLimit)
+	b.lines = text
+	b.end()
 	b.number(headerXLimit, int64(tightest.Limit))
 	b.number(headerXLeft, int64(tightest.Remaining))
 	b.number(headerXReset, untilReset(tightest, now))

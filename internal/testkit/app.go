@@ -81,7 +81,8 @@ func NewApp(t testing.TB, url string, options ...Option) *App {
 	if err := app.Handlers.Register(e); err != nil {
 		t.Fatal(err)
 	}
-	server.Config.Handler = e
+	server.Config.Handler, server.Config.ConnContext = e, web.HeaderLinesContext
+	server.Listener = web.HeaderLinesListener(server.Listener)
 	app.Server = server
 	server.Start()
 	t.Cleanup(app.Stop)
