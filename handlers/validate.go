@@ -58,8 +58,11 @@ func (h *Handlers) validate(c echo.Context) error {
 	}
 	key, token := credentials(r.Header, body.Key)
 	fromProxy := web.FromProxy(r.RemoteAddr, h.TrustedProxies)
-	ip, claim := c.RealIP(), claimed(r, &body, fromProxy)
-	claim.Proxy = web.IsProxy(claim.IP, h.TrustedProxies)
+	ip, claim := c.RealIP(), gate.Origin{}
+	if token != "" || fromProxy { // nobody else is believed
+		claim = claimed(r, &body, fromProxy)
+		claim.Proxy = web.IsProxy(claim.IP, h.TrustedProxies)
+	}
 	verdict, err := h.Gate.Check(r.Context(), &gate.Request{
 		ID: web.RequestID(c), Started: started, Project: project, Key: key, Token: token,
 		Peer:    gate.Origin{IP: ip, Method: r.Method, Path: r.URL.EscapedPath(), Proxy: web.IsProxy(ip, h.TrustedProxies)},
@@ -90,18 +93,23 @@ func (h *Handlers) noVerdict(c echo.Context, err error) error {
 }
 
 // problems names the members whose value is of the right type and still cannot be.
-func (b *validateBody) problems() map[string]string {
-	fields := map[string]string{}
+func (b *validateBody) problems() (fields map[string]string) {
+	wrong := func(field, problem string) {
+		if fields == nil {
+			fields = map[string]string{}
+		}
+		fields[field] = problem
+	}
 	if b.IP != "" {
 		if _, err := netip.ParseAddr(b.IP); err != nil {
-			fields["ip"] = "must be an IP address"
+			wrong("ip", "must be an IP address")
 		}
 	}
 	if b.Platform != "" && b.Platform != "ios" && b.Platform != "android" {
-		fields["platform"] = "must be ios or android"
+		wrong("platform", "must be ios or android")
 	}
 	if b.Credits != nil && (*b.Credits < 0 || *b.Credits > maxCredits) {
-		fields["credits"] = "must be from 0 to " + strconv.Itoa(maxCredits)
+		wrong("credits", "must be from 0 to "+strconv.Itoa(maxCredits))
 	}
 	return fields
 }
