@@ -3,6 +3,7 @@ package gate
 import (
 	"context"
 	"hash/maphash"
+	"slices"
 	"time"
 
 	"github.com/claviger/claviger/models"
@@ -36,10 +37,11 @@ func (g *Gate) admit(ctx context.Context, r *Request, consumer string, v *Verdic
 			return nil, err
 		}
 	}
-	// Locks are taken in the order of the axes, and no axis has two, so that nobody waits in a circle.
+	// Locks are taken in one order, and no axis has two, so that nobody waits in a circle. Those of the project come last:
+	// everybody waits for them.
 	var counted [axisCount]*window
 	var locked [axisCount]*sharedWindow
-	for i, p := range r.Project.policies {
+	for i, p := range slices.Backward(r.Project.policies) {
 		if p.axis == keyMinute {
 			m.recent.advance(g.windows.slot(keyMinute, now))
 			counted[i] = &m.recent
@@ -74,12 +76,13 @@ func (g *Gate) admit(ctx context.Context, r *Request, consumer string, v *Verdic
 			m.add()
 		}
 	}
-	g.describe(r, m, &counted, v, now)
+	g.describeLimits(r, &counted, v, now)
 	for _, w := range locked {
 		if w != nil {
 			w.mu.Unlock()
 		}
 	}
+	g.meters.describe(m, &v.Key.Caps, &v.Quotas, now)
 	if !counts {
 		m.mu.Unlock()
 		return nil, nil
@@ -114,8 +117,8 @@ func (g *Gate) judge(r *Request, m *meter, counted *[axisCount]*window, v *Verdi
 	return code
 }
 
-// describe writes down how quotas and limits stand now.
-func (g *Gate) describe(r *Request, m *meter, counted *[axisCount]*window, v *Verdict, now time.Time) {
+// describeLimits writes down how the limits stand now.
+func (g *Gate) describeLimits(r *Request, counted *[axisCount]*window, v *Verdict, now time.Time) {
 	v.LimitCount = 0
 	for i, p := range r.Project.policies {
 		w := counted[i]
@@ -132,7 +135,6 @@ func (g *Gate) describe(r *Request, m *meter, counted *[axisCount]*window, v *Ve
 		v.Limits[v.LimitCount] = state
 		v.LimitCount++
 	}
-	g.meters.describe(m, &v.Key.Caps, &v.Quotas, now)
 }
 
 // describe writes down how the quotas stand now. The meter is locked, and ready where there is a quota.
