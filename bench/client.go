@@ -105,9 +105,9 @@ func (c *client) run() error {
 	// Linux lets a thread's sleeps run over by 50 microseconds. Where that cannot be changed, the lateness shows it.
 	_ = os.WriteFile(fmt.Sprintf("/proc/%d/timerslack_ns", syscall.Gettid()), []byte("1"), 0)
 
-	// A thread that asks for little at a time is let in soon (Linux 6.12), so that requests go out when they are due.
-	_ = unix.SchedSetAttr(0, &unix.SchedAttr{Policy: unix.SCHED_NORMAL, Runtime: uint64(shortSlice)}, 0)
-
+	if c.Rate > 0 { // a thread that asks for short turns is let in soon (Linux 6.12), so that requests go out when they are due
+		_ = unix.SchedSetAttr(0, &unix.SchedAttr{Policy: unix.SCHED_NORMAL, Runtime: uint64(shortSlice)}, 0)
+	}
 	c.free = append(c.free, c.conns...)
 	c.start = time.Now()
 	heard := c.start
