@@ -50,7 +50,7 @@ func (g *Gate) admit(ctx context.Context, r *Request, consumer string, v *Verdic
 		key := windowKey{axis: p.axis, test: v.Key.Type == models.TypeTest, project: r.Project.ID}
 		switch p.axis {
 		case addressMinute:
-			address, known := addressGroup(consumer)
+			address, known := models.NetworkOf(consumer)
 			if !known {
 				continue // the caller did not say whom it asks for
 			}

@@ -41,7 +41,7 @@ type blocks struct {
 // caller is an address in a project.
 type caller struct {
 	project int64
-	address address
+	address models.Network
 }
 
 type blockShard struct {
@@ -92,7 +92,7 @@ func (b *blocks) blocked(projectID int64, ip string) time.Duration {
 	if now >= lastEnd {
 		return 0
 	}
-	group, ok := addressGroup(ip)
+	group, ok := models.NetworkOf(ip)
 	if !ok {
 		return 0
 	}
@@ -106,7 +106,7 @@ func (b *blocks) blocked(projectID int64, ip string) time.Duration {
 
 // noteBad takes down that the address came with a key that is none, and blocks it where that was one too many.
 func (b *blocks) noteBad(projectID int64, ip, key string) {
-	group, ok := addressGroup(ip)
+	group, ok := models.NetworkOf(ip)
 	if !ok {
 		return
 	}
@@ -181,7 +181,7 @@ func (b *blocks) everythingChanged() {
 
 // learn takes over what a row says, unless something was changed since epoch, when it was read.
 func (b *blocks) learn(row *models.AddressBlock, epoch uint64) bool {
-	group, ok := addressGroup(rowAddress(row))
+	group, ok := models.NetworkOf(rowAddress(row))
 	if !ok {
 		return true
 	}

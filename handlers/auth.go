@@ -53,7 +53,7 @@ func (h *Handlers) renderSignUp(c echo.Context, status int, p auth.SignUpProps) 
 func (h *Handlers) signUp(c echo.Context) error {
 	p := auth.SignUpProps{Email: c.FormValue("email")}
 	// Hashing is work that anybody can cause, so accounts from one address are slowed down as failures are.
-	if wait := h.addressThrottle.Attempt("signup " + web.Network(c.RealIP())); wait > 0 {
+	if wait := h.addressThrottle.Attempt("signup " + networkText(c.RealIP())); wait > 0 {
 		p.Message = tooManyAttempts(c, wait)
 		return h.renderSignUp(c, http.StatusTooManyRequests, p)
 	}
@@ -94,7 +94,7 @@ func (h *Handlers) renderSignIn(c echo.Context, status int, p auth.SignInProps) 
 func (h *Handlers) signIn(c echo.Context) error {
 	p := auth.SignInProps{Email: c.FormValue("email"), Next: c.FormValue("next")}
 	account, _ := models.NormalizeEmail(p.Email)
-	address := "signin " + web.Network(c.RealIP())
+	address := "signin " + networkText(c.RealIP())
 	if wait := max(h.addressThrottle.Attempt(address), h.accountThrottle.Attempt(account)); wait > 0 {
 		p.Message = tooManyAttempts(c, wait)
 		return h.renderSignIn(c, http.StatusTooManyRequests, p)

@@ -2,7 +2,6 @@ package handlers
 
 import (
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -26,7 +25,7 @@ func (h *Handlers) blocks(c echo.Context) error {
 		Root: projectPath(&m.Project), Now: h.Now(), Zone: web.TimeZone(c), Search: search, MayLift: m.Role.May(models.PermitAdminister),
 	}
 	page, err := h.Store.AddressBlocks(c.Request().Context(), m.ID,
-		models.AddressBlockFilter{Address: blockSearch(search), Before: before, Limit: blocksPerPage})
+		models.AddressBlockFilter{Address: networkText(search), Before: before, Limit: blocksPerPage})
 	if err != nil {
 		return err
 	}
@@ -53,13 +52,12 @@ func (h *Handlers) blocks(c echo.Context) error {
 	return web.Render(c, http.StatusOK, blocks.List(p))
 }
 
-// blockSearch is how the list has the address that was typed: of a whole IPv6 address, its /64.
-func blockSearch(typed string) string {
-	addr, err := netip.ParseAddr(typed)
-	if err != nil {
-		return typed
+// networkText is how throttles and the list of blocks have an address: of IPv6, its /64.
+func networkText(ip string) string {
+	if who, ok := models.NetworkOf(ip); ok {
+		return who.String()
 	}
-	return web.Network(addr.Unmap().String())
+	return ip
 }
 
 // lastsInWords says a whole number of minutes or hours.

@@ -58,15 +58,6 @@ func LastForwardedFor(headers []string) string {
 	return ip.Unmap().WithZone("").String()
 }
 
-// Network is the address, or of an IPv6 address its /64: what one customer of a provider has.
-func Network(ip string) string {
-	addr, err := netip.ParseAddr(ip)
-	if err != nil || addr.Is4() || addr.Is4In6() {
-		return ip
-	}
-	return netip.PrefixFrom(addr.WithZone(""), 64).Masked().String()
-}
-
 func ipNet(prefix netip.Prefix) *net.IPNet {
 	return &net.IPNet{IP: prefix.Addr().AsSlice(), Mask: net.CIDRMask(prefix.Bits(), prefix.Addr().BitLen())}
 }

@@ -13,16 +13,6 @@ import (
 	"github.com/claviger/claviger/models"
 )
 
-func TestNetworkIsTheAddressOrThe64(t *testing.T) {
-	for ip, want := range map[string]string{
-		"192.0.2.7": "192.0.2.7", "2001:db8:1:2:3:4:5:6": "2001:db8:1:2::/64", "::1": "::/64", "fe80::1%eth0": "fe80::/64", "nonsense": "nonsense",
-	} {
-		if got := Network(ip); got != want {
-			t.Errorf("%s: %s, want %s", ip, got, want)
-		}
-	}
-}
-
 func TestForwardedForIsReadFromTrustedProxiesOnly(t *testing.T) {
 	proxies := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}
 	for _, c := range []struct{ name, peer, forwarded, want string }{
