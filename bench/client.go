@@ -18,11 +18,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// shortSlice is the least that Linux takes for a thread's turn.
-const shortSlice = 100 * time.Microsecond
-
-// noAnswer ends a load whose server has stopped answering.
-const noAnswer = 30 * time.Second
+const (
+	// shortSlice is the least that Linux takes for a thread's turn.
+	shortSlice = 100 * time.Microsecond
+	// noAnswer ends a load whose server has stopped answering.
+	noAnswer = 30 * time.Second
+)
 
 // client is the load generator: one thread that waits for all its connections at once, so that it costs the machine
 // little and sends when it should. It allocates nothing while it works.
@@ -57,7 +58,10 @@ func newClient(spec loadSpec) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &client{loadSpec: spec, poll: poll, ready: make([]unix.EpollEvent, spec.Connections), random: rand.New(rand.NewPCG(spec.Seed, 0)), result: loadResult{Latency: newHistogram(), Late: newHistogram()}}
+	c := &client{
+		loadSpec: spec, poll: poll, ready: make([]unix.EpollEvent, spec.Connections),
+		random: rand.New(rand.NewPCG(spec.Seed, 0)), result: loadResult{Latency: newHistogram(), Late: newHistogram()},
+	}
 	if spec.SecretsFile != "" {
 		content, err := os.ReadFile(spec.SecretsFile)
 		if err != nil {
