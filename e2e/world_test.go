@@ -69,7 +69,11 @@ func newWorld(t *testing.T, w words) *world {
 	v.project, v.waiting, v.workshop = "/projects/"+shop.Slug, "/projects/"+waiting.Slug, "/projects/"+bench.Slug
 
 	soon := v.app.Clock.Now().Add(30 * 24 * time.Hour)
-	key, secret := v.app.Key(shop, models.KeyInput{Name: w.key, Description: w.description, Category: w.category, ExpiresAt: &soon})
+	quota := int64(1_000_000_000_000) // the largest
+	key, secret := v.app.Key(shop, models.KeyInput{
+		Name: w.key, Description: w.description, Category: w.category, ExpiresAt: &soon,
+		Quotas: models.Quotas{Total: &quota, Daily: &quota, Weekly: &quota, Monthly: &quota},
+	})
 	v.usedName = key.Name
 	v.used, v.defaultKey = testkit.KeyPath(shop, key), testkit.KeyPath(shop, first)
 	inactive, inactiveSecret := v.app.Key(shop, models.KeyInput{Name: "old_importer", Type: models.TypeTest, Category: "staging"})
