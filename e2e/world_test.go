@@ -106,6 +106,10 @@ func newWorld(t *testing.T, w words) *world {
 		v.app.Clock.Advance(time.Minute)
 	}
 	v.blocks(shop)
+	for i := range 70 {
+		v.app.Validate(shop.Slug, "nonsense", "X-Forwarded-For", fmt.Sprintf("198.51.100.%d", i%60))
+	}
+	v.app.Validate(shop.Slug, "nonsense", "X-Forwarded-For", w.ip)
 	v.app.Clock.Follow()
 	v.app.Flush()
 	v.owner, v.newcomer, v.maker = v.signIn(browser, w.email), v.signIn(newcomer, "grace@example.com"), v.signIn(workshop, "alan@example.com")

@@ -2,11 +2,9 @@ package gate
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/claviger/claviger/models"
 )
@@ -45,7 +43,7 @@ type blockJob struct {
 func (k *blockKeeper) start(b *blocks, store blockStore, log *slog.Logger) {
 	k.blocks, k.store, k.log = b, store, log
 	k.queue, k.end, k.done = make(chan blockJob, maxBlockJobs), make(chan struct{}), make(chan struct{})
-	if err := k.once(k.readAll); err != nil {
+	if err := once(k.readAll); err != nil {
 		log.Error("the blocked addresses could not be read, trying again", "error", err)
 		k.unread.Store(true)
 	}
@@ -85,7 +83,7 @@ func (k *blockKeeper) run() {
 	defer close(k.done)
 	for {
 		if k.unread.CompareAndSwap(true, false) {
-			if err := k.insist(k.readAll, func() bool { return false }); err != nil {
+			if err := insist(k.end, k.readAll, func() bool { return false }); err != nil {
 				k.log.Error("the blocked addresses could not be read", "error", err)
 			}
 		}
@@ -113,13 +111,13 @@ func (k *blockKeeper) do(job blockJob) {
 	case job.write != nil:
 		var row *models.AddressBlock
 		over := job.write.BlockedAt.Add(models.BlockLasts(job.write.Strikes))
-		err = k.insist(func(ctx context.Context) (err error) {
+		err = insist(k.end, func(ctx context.Context) (err error) {
 			row, err = k.store.BlockAddress(ctx, *job.write)
 			return err
 		}, func() bool { return !k.blocks.now().Before(over) })
 		k.blocks.written(job.who, row)
 	default:
-		err = k.insist(func(ctx context.Context) error { return k.readOne(ctx, job.who.project, job.read) }, func() bool { return false })
+		err = insist(k.end, func(ctx context.Context) error { return k.readOne(ctx, job.who.project, job.read) }, func() bool { return false })
 	}
 	if err != nil {
 		k.log.Error("a blocked address could not be written or read", "project", job.who.project, "error", err)
@@ -150,28 +148,6 @@ func (k *blockKeeper) readAll(ctx context.Context) error {
 			return err
 		}
 	}
-}
-
-// insist tries until it works, or can never work, or is pointless, or the gate is closed.
-func (k *blockKeeper) insist(try func(context.Context) error, pointless func() bool) error {
-	for pause := firstRetry; ; pause = min(2*pause, lastRetry) {
-		err := k.once(try)
-		var final *models.Error
-		if err == nil || errors.As(err, &final) || pointless() {
-			return err
-		}
-		select {
-		case <-time.After(pause):
-		case <-k.end:
-			return err
-		}
-	}
-}
-
-func (k *blockKeeper) once(try func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
-	defer cancel()
-	return try(ctx)
 }
 
 // flush returns when every block that was made before the call is written, and every change that was told of is read.

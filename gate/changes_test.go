@@ -40,7 +40,10 @@ func (s *stock) FindServiceToken(context.Context, models.Digest) (*models.Servic
 
 func (s *stock) WriteRequestLogs(context.Context, []models.RequestLog) error { return nil }
 func (s *stock) TouchServiceToken(context.Context, int64, time.Time) error   { return nil }
-func (s *stock) Subscribe(fn func(models.Change))                            { s.tell = fn }
+func (s *stock) CountUnknownKeys(context.Context, int64, []models.UnknownKeyCount) error {
+	return nil
+}
+func (s *stock) Subscribe(fn func(models.Change)) { s.tell = fn }
 
 // newStocked makes a gate over a stock, which closes with the test.
 func newStocked(t *testing.T, o Options) (*Gate, *stock) {

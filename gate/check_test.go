@@ -34,7 +34,10 @@ func (w *world) FindServiceToken(context.Context, models.Digest) (*models.Servic
 	return nil, nil
 }
 func (w *world) TouchServiceToken(context.Context, int64, time.Time) error { return nil }
-func (w *world) Subscribe(func(models.Change))                             {}
+func (w *world) CountUnknownKeys(context.Context, int64, []models.UnknownKeyCount) error {
+	return nil
+}
+func (w *world) Subscribe(func(models.Change)) {}
 func (w *world) KeyUsage(_ context.Context, keyID int64) (models.KeyUsage, error) {
 	w.loads.Add(1)
 	w.mu.Lock()

@@ -25,6 +25,16 @@ func (g *Gate) key(ctx context.Context, project *Project, plain string) (key mod
 	return key, found && (project == nil || key.ProjectID == project.ID), err
 }
 
+// keyInMemory is [Gate.key] for a caller that must not cost a statement.
+func (g *Gate) keyInMemory(project *Project, plain string) (key models.GateKey, found bool) {
+	secret, wellFormed := models.ParseSecret(plain)
+	if !wellFormed || secret.Kind == models.SecretService {
+		return key, false
+	}
+	key, found = g.keys.known(g.pepper.Digest(secret))
+	return key, found && key.ProjectID == project.ID
+}
+
 // Token checks a service token: [models.Valid] where it is a living one of the project and has the scope, else
 // [models.TokenInvalid] or [models.TokenScope]. The token comes with both but an invalid one. Its use is noted where it is valid.
 func (g *Gate) Token(ctx context.Context, project *Project, plain string, scope models.Scope) (*models.ServiceToken, models.Code, error) {

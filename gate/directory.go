@@ -61,8 +61,7 @@ func (s *directoryShard) clear() {
 
 // get gives the key of the digest; found is false where there is none.
 func (d *directory) get(ctx context.Context, digest models.Digest) (key models.GateKey, found bool, err error) {
-	// A digest is as good as random: its bytes spread over shards and within them.
-	shard := &d.shard[digest[8]%shards]
+	shard := d.shardOf(digest)
 	key, state := d.look(shard, digest)
 	switch state {
 	case hit:
@@ -85,6 +84,15 @@ func (d *directory) get(ctx context.Context, digest models.Digest) (key models.G
 	}
 	return *loaded, true, nil
 }
+
+// known gives the key of the digest if it is in memory.
+func (d *directory) known(digest models.Digest) (key models.GateKey, found bool) {
+	key, state := d.look(d.shardOf(digest), digest)
+	return key, state == hit || state == stale
+}
+
+// shardOf is where a digest is. It is as good as random: its bytes spread over shards and within them.
+func (d *directory) shardOf(digest models.Digest) *directoryShard { return &d.shard[digest[8]%shards] }
 
 type lookState int
 

@@ -53,6 +53,7 @@ type Gate struct {
 	meters   *meters
 	windows  *windows
 	blocks   *blocks
+	unknown  *unknownKeys
 
 	verdicts map[models.Code]*atomic.Uint64
 }
@@ -65,6 +66,7 @@ type Store interface {
 	FindServiceToken(ctx context.Context, digest models.Digest) (*models.ServiceToken, error)
 	WriteRequestLogs(ctx context.Context, rows []models.RequestLog) error
 	TouchServiceToken(ctx context.Context, tokenID int64, at time.Time) error
+	CountUnknownKeys(ctx context.Context, batch int64, counts []models.UnknownKeyCount) error
 	blockStore
 	Subscribe(fn func(models.Change))
 }
@@ -108,18 +110,19 @@ func New(store Store, pepper models.Pepper, o Options) *Gate {
 	}
 	g.meters = newMeters(o.MaxKeys, store.KeyUsage, g.recorder.Stored, g.recorder.Flush)
 	g.blocks = newBlocks(o, store)
+	g.unknown = newUnknownKeys(store.CountUnknownKeys, o.Log)
 	store.Subscribe(g.Forget)
 	return g
 }
 
 // Close writes what waits to be written.
 func (g *Gate) Close(ctx context.Context) error {
-	return errors.Join(g.recorder.Close(ctx), g.uses.close(ctx), g.blocks.keeper.close(ctx))
+	return errors.Join(g.recorder.Close(ctx), g.uses.close(ctx), g.blocks.keeper.close(ctx), g.unknown.close(ctx))
 }
 
-// Flush returns when every request answered so far is in the log, and every block that they led to is in the database.
+// Flush returns when every request answered so far is in the log or counted, and every block that they led to is in the database.
 func (g *Gate) Flush(ctx context.Context) error {
-	if err := errors.Join(g.uses.flush(ctx), g.blocks.keeper.flush(ctx)); err != nil {
+	if err := errors.Join(g.uses.flush(ctx), g.blocks.keeper.flush(ctx), g.unknown.flush(ctx)); err != nil {
 		return err
 	}
 	return g.recorder.Flush(ctx)
@@ -167,7 +170,7 @@ type Verdict struct {
 	Code      models.Code
 	Status    int // of the reply
 	RequestID models.RequestID
-	Known     bool           // Key is a key of the project
+	Known     bool           // Key is a key of the project; for a blocked address, as far as memory knows
 	Key       models.GateKey // the version that was used
 	Credits   int64          // charged: 0 for a rejected request
 
@@ -178,6 +181,9 @@ type Verdict struct {
 	Retry      time.Time     // when a request would pass that a limit or a quota rejected; zero where that is never
 	Limit      time.Duration // window of the limit that rejected it: a second or a minute
 }
+
+// NamesKey tells whether the caller may be told whose key it is. A blocked address must not learn which keys there are.
+func (v *Verdict) NamesKey() bool { return v.Known && v.Code != models.IPBlocked }
 
 // Check answers one request and records it where its key is known. An error means that there is no verdict, because
 // the database could not be asked, or with [DurabilitySync] that the request could not be recorded.
@@ -231,11 +237,15 @@ func (g *Gate) check(ctx context.Context, r *Request, v *Verdict) (ticket Ticket
 	case v.Code.IsQuota():
 		v.Status = r.Project.QuotaStatus
 	}
-	if v.Known && !r.DryRun {
+	switch {
+	case r.DryRun:
+	case v.Known:
 		ticket = g.record(r, v, origin)
 		if m != nil {
 			m.ticket = ticket.Number
 		}
+	case r.Key != "":
+		g.unknown.note(r.Project.ID, origin.IP, r.Started)
 	}
 	if m != nil {
 		m.mu.Unlock()
@@ -260,6 +270,7 @@ func (g *Gate) checkCaller(ctx context.Context, r *Request, v *Verdict) (trusted
 func (g *Gate) checkKey(ctx context.Context, r *Request, consumer string, v *Verdict) error {
 	if wait := g.blocks.blocked(r.Project.ID, consumer); wait > 0 {
 		v.Code, v.Retry = models.IPBlocked, r.Started.Add(wait)
+		v.Key, v.Known = g.keyInMemory(r.Project, r.Key)
 		return nil
 	}
 	if r.Key == "" {

@@ -15,7 +15,10 @@ import (
 	"github.com/claviger/claviger/web"
 )
 
-const blocksPerPage = 50
+const (
+	blocksPerPage  = 50
+	unknownPerPage = 20
+)
 
 // blocks is the page of the addresses that are or were blocked in a project.
 func (h *Handlers) blocks(c echo.Context) error {
@@ -35,6 +38,9 @@ func (h *Handlers) blocks(c echo.Context) error {
 			Next: lastsInWords(models.BlockLasts(b.Strikes + 1)),
 		})
 	}
+	if p.Unknown, err = h.unknownKeys(c, m.ID, networkText(search)); err != nil {
+		return err
+	}
 	query := url.Values{}
 	if search != "" {
 		query.Set("q", search)
@@ -50,6 +56,15 @@ func (h *Handlers) blocks(c echo.Context) error {
 		return err
 	}
 	return web.Render(c, http.StatusOK, blocks.List(p))
+}
+
+func (h *Handlers) unknownKeys(c echo.Context, projectID int64, search string) (blocks.UnknownProps, error) {
+	page, err := h.Store.UnknownKeys(c.Request().Context(), projectID, search, unknownPerPage)
+	p := blocks.UnknownProps{Days: models.UnknownKeyDays, Addresses: page.Total}
+	for _, a := range page.Addresses {
+		p.Items = append(p.Items, blocks.UnknownItem{Address: a.Address, Requests: a.Requests, LastAt: time.UnixMilli(a.LastAt)})
+	}
+	return p, err
 }
 
 // networkText is how throttles and the list of blocks have an address: of IPv6, its /64.

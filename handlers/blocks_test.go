@@ -54,6 +54,9 @@ func TestTwentyBadKeysBlockTheAddress(t *testing.T) {
 		result := setup(t, app, "shop")
 		setup(t, app, "other")
 		stranger := caller{app: app}
+		if code := stranger.ask(result.Key.Plain()).Code(); code != "valid" {
+			t.Fatal(code)
+		}
 		if codes := stranger.bad(20); codes["key_invalid"] != 20 {
 			t.Fatalf("%v", codes)
 		}
@@ -74,8 +77,9 @@ func TestTwentyBadKeysBlockTheAddress(t *testing.T) {
 			t.Errorf("in another project it is %s", code)
 		}
 		app.Flush()
-		if page, err := app.Store.RequestLogs(t.Context(), result.Project.ID, models.LogFilter{Limit: 10}); err != nil || len(page.Entries) != 0 {
-			t.Errorf("the log has rows of it: %v %v", page, err)
+		page, err := app.Store.RequestLogs(t.Context(), result.Project.ID, models.LogFilter{Limit: 10})
+		if err != nil || len(page.Entries) != 2 || page.Entries[0].Code != models.IPBlocked || page.Entries[0].Status != 403 || page.Entries[0].KeyID != page.Entries[1].KeyID {
+			t.Errorf("of the known key the log has %v (%v), want that it was valid and then blocked", page.Entries, err)
 		}
 		if n := app.Gate.Stats().Verdicts[models.IPBlocked]; n != 3 {
 			t.Errorf("%d are counted", n)

@@ -72,7 +72,7 @@ func sendVerdict(c echo.Context, v *gate.Verdict, project *gate.Project, now tim
 	if project != nil {
 		b.word(headerProject, project.Slug)
 	}
-	if v.Known {
+	if v.NamesKey() {
 		b.addKey(&v.Key)
 	}
 	if v.LimitCount > 0 {

@@ -294,7 +294,7 @@ func TestRowsOfAnOlderProgramAreKept(t *testing.T) {
 		}
 		w.store.Close()
 		statements = append(statements, strings.Split("CREATE TABLE request_logs ("+table, ";")...)
-		statements = append(statements, "DROP TABLE address_blocks", "ALTER TABLE projects DROP COLUMN quota_status", // of later ones
+		statements = append(statements, "DROP TABLE address_blocks", "DROP TABLE unknown_key_counts", "ALTER TABLE projects DROP COLUMN quota_status", // of later ones
 			"DELETE FROM goose_db_version WHERE version_id >= 5")
 		for _, s := range statements {
 			if _, err := db.Exec(s); err != nil {

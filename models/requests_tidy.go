@@ -25,20 +25,31 @@ func (s *Store) Tidy(ctx context.Context) (more bool, err error) {
 		}
 	}
 	more, err = s.requests.tidy(ctx, s.round)
-	if !more || err != nil {
-		s.round = nil
+	if more && err == nil {
+		return true, nil
 	}
-	return more, err
+	if today := UnknownKeyDay(s.round.now); err == nil && today != s.tidied {
+		done, err := s.removeOldUnknownKeys(ctx, s.round.now)
+		if !done || err != nil {
+			return err == nil, err
+		}
+		s.tidied = today
+	}
+	s.round = nil
+	return false, err
 }
+
+// retentionDays gives how many days each project keeps its log; none where it keeps all.
+const retentionDays = "SELECT projects.id, CASE WHEN plan_overrides.figure IS NULL THEN plans.log_days ELSE plan_overrides.value END AS days " +
+	"FROM projects JOIN plans ON plans.id = projects.plan_id " +
+	"LEFT JOIN plan_overrides ON plan_overrides.project_id = projects.id AND plan_overrides.figure = ?"
 
 func (s *Store) readRetention(ctx context.Context) (*retention, error) {
 	var rows []struct {
 		ID   int64
 		Days *int64
 	}
-	err := s.read.WithContext(ctx).Raw("SELECT projects.id, CASE WHEN plan_overrides.figure IS NULL THEN plans.log_days ELSE plan_overrides.value END AS days "+
-		"FROM projects JOIN plans ON plans.id = projects.plan_id "+
-		"LEFT JOIN plan_overrides ON plan_overrides.project_id = projects.id AND plan_overrides.figure = ?", FigureLogDays).Scan(&rows).Error
+	err := s.read.WithContext(ctx).Raw(retentionDays, FigureLogDays).Scan(&rows).Error
 	if err != nil {
 		return nil, err
 	}

@@ -48,6 +48,7 @@ type Store struct {
 
 	tidying sync.Mutex
 	round   *retention // nil between rounds
+	tidied  int64      // the day on which old counts of unknown keys were removed last
 }
 
 // Open connects to the database. Call [Store.Migrate] before anything else.
