@@ -34,8 +34,11 @@ type outcome struct {
 	code    Code
 }
 
-// keyTail holds in memory what the keys did in the batches that are in no run yet: parts in key order, of which the newer
-// ones are smaller, so that there are few. Parts never change; who has the list of them reads without a lock.
+// tailFan is how many parts of the tail are merged at a time.
+const tailFan = 8
+
+// keyTail holds in memory what the keys did in the batches that are in no run yet: a few dozen parts at most, each in key order.
+// Parts never change; who has the list of them reads without a lock.
 type keyTail struct {
 	mu    sync.RWMutex
 	parts []tailPart // oldest first
@@ -44,37 +47,56 @@ type keyTail struct {
 type tailPart struct {
 	lastSeq int64 // of the newest batch in it
 	batches int
+	level   int  // how often it was merged
 	frozen  bool // it is being written to a run and is not merged with newer ones
 	entries []keyEntry
 }
 
-// add takes the entries of a batch, in key order.
+// add takes the entries of a batch, in key order. Where there are tailFan parts that were merged equally often, they become one.
+// Large parts stay as they are: who adds would wait for their merge.
 func (t *keyTail) add(seq int64, entries []keyEntry) {
-	part := tailPart{lastSeq: seq, batches: 1, entries: entries}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	parts := slices.Clone(t.parts) // who reads has the old list
-	for n := len(parts); n > 0 && !parts[n-1].frozen && len(parts[n-1].entries) < 2*len(part.entries); n = len(parts) {
-		part = mergeParts(parts[n-1], part)
-		parts = parts[:n-1]
+	parts := append(slices.Clone(t.parts), tailPart{lastSeq: seq, batches: 1, entries: entries}) // who reads has the old list
+	for {
+		first, level, total := len(parts), parts[len(parts)-1].level, 0
+		for first > 0 && len(parts)-first < tailFan && parts[first-1].level == level && !parts[first-1].frozen {
+			first--
+			total += len(parts[first].entries)
+		}
+		if len(parts)-first < tailFan || total > limits.tail/tailFan {
+			break
+		}
+		merged := mergeParts(parts[first:])
+		merged.level = level + 1
+		parts = append(parts[:first], merged)
 	}
-	t.parts = append(parts, part)
+	t.parts = parts
 }
 
-func mergeParts(a, b tailPart) tailPart {
-	return tailPart{lastSeq: b.lastSeq, batches: a.batches + b.batches, entries: mergeEntries(a.entries, b.entries)}
-}
-
-func mergeEntries(a, b []keyEntry) []keyEntry {
-	merged := make([]keyEntry, 0, len(a)+len(b))
-	for len(a) > 0 && len(b) > 0 {
-		if compareEntries(b[0], a[0]) < 0 {
-			merged, b = append(merged, b[0]), b[1:]
-		} else {
-			merged, a = append(merged, a[0]), a[1:]
+// mergeParts gives one part with all that is in parts, of which there is at least one.
+func mergeParts(parts []tailPart) tailPart {
+	merged := tailPart{lastSeq: parts[len(parts)-1].lastSeq}
+	total, left := 0, make([][]keyEntry, 0, len(parts))
+	for _, p := range parts {
+		merged.batches += p.batches
+		total, left = total+len(p.entries), append(left, p.entries)
+	}
+	merged.entries = make([]keyEntry, 0, total)
+	for len(left) > 1 {
+		least := 0
+		for i := 1; i < len(left); i++ { // there are few
+			if a, b := &left[i][0], &left[least][0]; a.key < b.key || a.key == b.key && a.id < b.id {
+				least = i
+			}
+		}
+		merged.entries = append(merged.entries, left[least][0])
+		if left[least] = left[least][1:]; len(left[least]) == 0 {
+			left = slices.Delete(left, least, least+1)
 		}
 	}
-	return append(append(merged, a...), b...)
+	merged.entries = append(merged.entries, left[0]...)
+	return merged
 }
 
 // snapshot is what the tail holds now.
@@ -106,11 +128,7 @@ func (t *keyTail) freeze() tailPart {
 	if len(frozen) == 0 {
 		return tailPart{}
 	}
-	// Others read and add meanwhile. The small parts come first, so that each request is copied but a few times.
-	all := frozen[len(frozen)-1]
-	for _, p := range slices.Backward(frozen[:len(frozen)-1]) {
-		all = mergeParts(p, all)
-	}
+	all := mergeParts(frozen) // others read and add meanwhile
 	all.frozen = true
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -35,6 +35,37 @@ func TestRecordsOfTheIndexAreReadBack(t *testing.T) {
 	}
 }
 
+// However many batches come, few parts are left, with all entries in order; large parts are not merged while somebody waits.
+func TestTheTailHasFewParts(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 3))
+	for _, size := range []int{1, 24, 1000} {
+		var tail keyTail
+		var all []keyEntry
+		batches, most := min(limits.tail/size, limits.tailBatches), 0
+		for i := range batches {
+			entries := randomEntries(random, size)
+			all = append(all, entries...)
+			tail.add(int64(i+1), entries)
+			most = max(most, len(tail.snapshot()))
+		}
+		if most > 70 {
+			t.Errorf("batches of %d: %d parts", size, most)
+		}
+		for _, p := range tail.snapshot() {
+			if len(p.entries) > limits.tail/tailFan {
+				t.Errorf("batches of %d: a merge of %d entries", size, len(p.entries))
+			}
+		}
+		if entries, n := tail.waiting(); entries != len(all) || n != batches {
+			t.Errorf("batches of %d: %d entries of %d batches wait, want %d of %d", size, entries, n, len(all), batches)
+		}
+		slices.SortFunc(all, compareEntries)
+		if frozen := tail.freeze(); !slices.Equal(frozen.entries, all) || frozen.lastSeq != int64(batches) {
+			t.Errorf("batches of %d: the frozen part has %d entries up to batch %d, want %d up to %d", size, len(frozen.entries), frozen.lastSeq, len(all), batches)
+		}
+	}
+}
+
 func FuzzDecodeIndex(f *testing.F) {
 	f.Add(encodeEntries(randomEntries(rand.New(rand.NewPCG(2, 2)), 20)))
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -71,7 +71,7 @@ func (q *sqliteRequests) writeChunks(tx *writeTx, rows []RequestLog) error {
 		}
 		if o.chunks >= limits.openChunks || o.rows+n >= limits.chunk {
 			delete(q.open, rows[0].ProjectID) // read again
-			err = o.close(tx, rows[:n])
+			err = q.closeChunks(tx, o, rows[:n])
 		} else {
 			err = o.add(tx, rows[:n])
 		}
@@ -95,10 +95,11 @@ func (o *openChunks) add(tx *writeTx, rows []RequestLog) error {
 	return replaceChunk(tx, 0, rows)
 }
 
-// close stores rows of the project and those of the open chunks in chunks that are full, as far as they go.
-func (o *openChunks) close(tx *writeTx, rows []RequestLog) error {
+// closeChunks stores rows of the project and those of the open chunks in chunks that are full, as far as they go.
+func (q *sqliteRequests) closeChunks(tx *writeTx, o *openChunks, rows []RequestLog) error {
 	projectID := rows[0].ProjectID
-	there, err := rowsFrom(tx, projectID, o.from)
+	there, err := appendRowsFrom(emptied(q.joined), tx, projectID, o.from)
+	q.joined = there
 	if err != nil {
 		return err
 	}
@@ -114,7 +115,8 @@ func (o *openChunks) close(tx *writeTx, rows []RequestLog) error {
 		if err := tx.exec("DELETE FROM request_chunks WHERE project_id = ? AND first_id >= ?", projectID, int64(first)); err != nil {
 			return err
 		}
-		rows = inOrder(append(there, rows...))
+		q.joined = append(there, rows...)
+		rows = inOrder(q.joined)
 	}
 	return replaceChunk(tx, 0, rows)
 }
@@ -125,21 +127,21 @@ func cutRows(rows []RequestLog, id RequestID) (before, after []RequestLog) {
 	return rows[:n], rows[n:]
 }
 
-// rowsFrom reads the rows of the chunks that begin at id or later.
-func rowsFrom(tx *writeTx, projectID int64, id RequestID) (list []RequestLog, err error) {
+// appendRowsFrom appends the rows of the chunks that begin at id or later.
+func appendRowsFrom(list []RequestLog, tx *writeTx, projectID int64, id RequestID) ([]RequestLog, error) {
 	rows, err := tx.query("SELECT data FROM request_chunks WHERE project_id = ? AND first_id >= ? ORDER BY first_id", projectID, int64(id))
 	if err != nil {
-		return nil, err
+		return list, err
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var data sql.RawBytes
 		if err := rows.Scan(&data); err != nil {
-			return nil, err
+			return list, err
 		}
 		more, err := DecodeRequestLogs(data)
 		if err != nil {
-			return nil, err
+			return list, err
 		}
 		list = append(list, more...)
 	}

@@ -20,6 +20,8 @@ type sqliteRequests struct {
 	loaded  atomic.Bool // what is in memory is what the database says
 	seq     int64
 	open    map[int64]*openChunks // by project, as they are needed
+	// Room for the rows of a batch in order, and for those of open chunks with them, empty between batches.
+	ordered, joined []RequestLog
 
 	tail     keyTail
 	outcomes outcomes
@@ -55,6 +57,7 @@ func (q *sqliteRequests) add(ctx context.Context, fn func(*writeTx) ([]RequestLo
 	if err := q.waitForRoom(ctx); err != nil {
 		return err
 	}
+	defer func() { q.ordered, q.joined = emptied(q.ordered), emptied(q.joined) }()
 	var entries []keyEntry
 	known, complete := q.outcomes.count(), false
 	err := q.writer.tx(ctx, func(tx *writeTx) error {
@@ -62,7 +65,7 @@ func (q *sqliteRequests) add(ctx context.Context, fn func(*writeTx) ([]RequestLo
 		if len(rows) == 0 || err != nil {
 			return err
 		}
-		if err := q.writeChunks(tx, byProject(rows)); err != nil {
+		if err := q.writeChunks(tx, q.byProject(rows)); err != nil {
 			return err
 		}
 		if entries, err = q.outcomes.entriesOf(tx, rows); err != nil {
@@ -86,8 +89,14 @@ func (q *sqliteRequests) add(ctx context.Context, fn func(*writeTx) ([]RequestLo
 	return nil
 }
 
+// emptied is the room of rows that are not needed any more.
+func emptied(rows []RequestLog) []RequestLog {
+	clear(rows)
+	return rows[:0]
+}
+
 // byProject gives the rows in the order of projects and ids.
-func byProject(batch []RequestLog) []RequestLog {
+func (q *sqliteRequests) byProject(batch []RequestLog) []RequestLog {
 	sorted := true
 	for i := 1; i < len(batch) && sorted; i++ {
 		a, b := &batch[i-1], &batch[i]
@@ -104,11 +113,10 @@ func byProject(batch []RequestLog) []RequestLog {
 		x, y := &batch[a], &batch[b]
 		return cmp.Or(cmp.Compare(x.ProjectID, y.ProjectID), cmp.Compare(x.ID, y.ID))
 	})
-	rows := make([]RequestLog, len(batch))
-	for i, p := range places {
-		rows[i] = batch[p]
+	for _, p := range places {
+		q.ordered = append(q.ordered, batch[p])
 	}
-	return rows
+	return q.ordered
 }
 
 func addUsageMinutes(tx *writeTx, rows []RequestLog) error {
