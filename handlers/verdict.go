@@ -244,7 +244,7 @@ func appendTime(text []byte, t time.Time) []byte {
 		return append(text, "null"...)
 	}
 	text = append(text, '"')
-	text = t.UTC().AppendFormat(text, "2006-01-02T15:04:05.999Z07:00")
+	text = t.UTC().Truncate(time.Millisecond).AppendFormat(text, time.RFC3339Nano) // a layout that has a quick way of its own
 	return append(text, '"')
 }
 
