@@ -138,6 +138,9 @@ func (h *Handlers) logs(c echo.Context) error {
 		Root: list.Root, List: list, Problems: problems,
 		Key: q.key, Category: q.category, Code: q.code, Range: q.span, From: q.from, To: q.to, TimeZone: q.zone, Custom: customRange,
 	}
+	if len(problems) == 0 {
+		p.CSVHref, p.JSONHref = withQuery(list.Root+"/logs.csv", q.values()), withQuery(list.Root+"/logs.json", q.values())
+	}
 	if p.Page, err = h.projectPage(c, "Logs", tabLogs); err != nil {
 		return err
 	}

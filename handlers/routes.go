@@ -76,6 +76,8 @@ func (h *Handlers) Routes() []Route {
 		{post, "/projects/:project/keys/:key/revoke", write, h.revokeKey},
 
 		{get, "/projects/:project/logs", read, h.logs},
+		{get, "/projects/:project/logs.csv", read, h.exportLogsCSV},
+		{get, "/projects/:project/logs.json", read, h.exportLogsJSON},
 		{get, "/projects/:project/logs/:request", read, h.log},
 
 		{get, "/projects/:project/blocks", read, h.blocks},

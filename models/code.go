@@ -64,7 +64,7 @@ var codes = map[Code]codeInfo{
 
 // LoggedCodes are the outcomes a request with a known key can have, in the order of the checks: what the log can be filtered by.
 var LoggedCodes = []Code{
-	Valid, KeyRevoked, KeyInactive, KeyExpired, PlatformNotAllowed, BundleNotAllowed,
+	Valid, IPBlocked, KeyRevoked, KeyInactive, KeyExpired, PlatformNotAllowed, BundleNotAllowed,
 	RateLimited, QuotaCodeTotal, QuotaCodeDaily, QuotaCodeWeekly, QuotaCodeMonthly,
 }
 

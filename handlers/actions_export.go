@@ -1,0 +1,37 @@
+package handlers
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/claviger/claviger/models"
+)
+
+var actionColumns = []string{
+	"row", "time", "actor_kind", "actor_id", "actor", "action", "object_kind", "object_id", "object", "before", "after", "address",
+}
+
+// exportActions sends what the filter leaves of the action log, newest first.
+func (h *Handlers) exportActions(c echo.Context) error {
+	log := h.actionLog(c)
+	filter := readActionQuery(c).filter(h.Now(), exportBatch)
+	name := log.name + "-actions-" + h.Now().UTC().Format(time.DateOnly) + ".csv"
+	return export(h, c, name, csvType, newCSVRows(c, actionColumns, actionFields), func(ctx context.Context) ([]models.Action, bool, error) {
+		rows, more, err := h.Store.Actions(ctx, log.chain, filter)
+		if len(rows) > 0 {
+			filter.Before = rows[len(rows)-1].Seq
+		}
+		return rows, more, err
+	})
+}
+
+func actionFields(row *models.Action) []string {
+	return []string{
+		strconv.FormatInt(row.Seq, 10), row.At.UTC().Format(exportTime), string(row.ActorKind),
+		strconv.FormatInt(row.ActorID, 10), row.ActorName, row.Action, row.ObjectKind, strconv.FormatInt(row.ObjectID, 10), row.ObjectName,
+		row.Before, row.After, row.IP,
+	}
+}

@@ -1,0 +1,57 @@
+package handlers
+
+import (
+	"context"
+	"encoding/hex"
+	"strconv"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/web"
+)
+
+// logColumns are the members of a request in JSON, in their order.
+var logColumns = []string{
+	"id", "at", "key_id", "key_name", "version", "category", "method", "path", "status", "code", "duration_ms", "ip", "credits", "session",
+}
+
+func logFields(e *models.LogEntry) []string {
+	return []string{
+		e.ID.String(), e.ID.Time().UTC().Format(exportTime), strconv.FormatInt(e.KeyID, 10), e.KeyName, strconv.Itoa(e.Version), e.Category,
+		e.Method, e.Path, strconv.Itoa(e.Status), string(e.Code), strconv.FormatFloat(float64(e.DurationUs)/1000, 'f', -1, 64),
+		e.IP, strconv.FormatInt(e.Credits, 10), hex.EncodeToString(e.SessionHash),
+	}
+}
+
+func (h *Handlers) exportLogsCSV(c echo.Context) error {
+	return h.exportLogs(c, ".csv", csvType, newCSVRows(c, logColumns, logFields))
+}
+
+func (h *Handlers) exportLogsJSON(c echo.Context) error {
+	return h.exportLogs(c, ".json", echo.MIMEApplicationJSON, newJSONRows(c, func(e *models.LogEntry) any { return newLogObject(e) }))
+}
+
+// exportLogs sends what the filter leaves of the requests, newest first. Those that come meanwhile are not in it.
+func (h *Handlers) exportLogs(c echo.Context, ending, contentType string, w rowWriter[models.LogEntry]) error {
+	q := readLogQuery(c)
+	q.before, q.after = "", ""
+	filter, problems, err := h.logFilter(c, q)
+	if err != nil {
+		return err
+	}
+	if len(problems) > 0 { // else it would hold more than was asked for
+		return models.Invalid(problems)
+	}
+	m := web.Membership(c)
+	filter.Limit = exportBatch
+	name := m.Slug + "-requests-" + h.Now().UTC().Format(time.DateOnly) + ending
+	return export(h, c, name, contentType, w, func(ctx context.Context) ([]models.LogEntry, bool, error) {
+		page, err := h.Store.RequestLogs(ctx, m.ID, filter)
+		if n := len(page.Entries); n > 0 {
+			filter.Before = page.Entries[n-1].ID
+		}
+		return page.Entries, page.HasOlder, err
+	})
+}
