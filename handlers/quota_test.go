@@ -194,6 +194,22 @@ func TestExactlyTheQuotaIsAdmittedOverHTTP(t *testing.T) {
 	})
 }
 
+// Of limits that are both used up, the headers describe the one that a client has to wait for.
+func TestOfTwoLimitsThatAreUsedUpTheOneThatFreesLastIsNamed(t *testing.T) {
+	eachApp(t, func(t *testing.T, app *testkit.App) {
+		user, _ := app.SignUp("ada@example.com")
+		project, _, secret := app.Project(user, "shop")
+		limits(t, app, project, models.Overrides{models.FigureKeyPerMinute: number(3), models.FigureProjectPerSecond: number(3)})
+		for range 3 {
+			app.Validate("shop", secret)
+		}
+		header := app.Validate("shop", secret).Header
+		if got, want := header.Get("X-RateLimit-Reset"), header.Get("Retry-After"); got != want || got == "" {
+			t.Errorf("X-RateLimit-Reset is %q, Retry-After %q", got, want)
+		}
+	})
+}
+
 func TestAPlanLimitAnswers429WithItsHeaders(t *testing.T) {
 	eachApp(t, func(t *testing.T, app *testkit.App) {
 		user, _ := app.SignUp("ada@example.com")

@@ -30,12 +30,12 @@ func (h *Handlers) ready(c echo.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), readyTimeout)
 	defer cancel()
+	if log := h.Gate.Recording(); log.Behind { // first: it knows the reason
+		return c.JSON(http.StatusServiceUnavailable, status{"the request log cannot be written: " + log.Reason})
+	}
 	if err := h.Store.Ping(ctx); err != nil {
 		h.Log.Error("not ready", "error", err)
 		return c.JSON(http.StatusServiceUnavailable, status{"the database does not answer"})
-	}
-	if log := h.Gate.Recording(); log.Behind {
-		return c.JSON(http.StatusServiceUnavailable, status{"the request log cannot be written: " + log.Reason})
 	}
 	return c.JSON(http.StatusOK, status{"ready"})
 }

@@ -63,6 +63,6 @@ func timeOrNull(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
 	}
-	t = t.UTC()
+	t = t.UTC().Truncate(time.Millisecond) // as validate says it
 	return &t
 }

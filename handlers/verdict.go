@@ -131,7 +131,9 @@ func (b *reply) addLimits(v *gate.Verdict, now time.Time) {
 		text = strconv.AppendUint(text, uint64(l.Remaining), 10)
 		text = append(text, ";t="...)
 		text = strconv.AppendInt(text, untilReset(l, now), 10)
-		if uint64(l.Remaining)*uint64(tightest.Limit) < uint64(tightest.Remaining)*uint64(l.Limit) {
+		// The one with the smallest part left; of equals the one that frees last, as in Retry-After.
+		mine, other := uint64(l.Remaining)*uint64(tightest.Limit), uint64(tightest.Remaining)*uint64(l.Limit)
+		if mine < other || mine == other && l.Resets.After(tightest.Resets) {
 			tightest = l
 		}
 	}

@@ -115,6 +115,12 @@ func (s *Store) Ping(ctx context.Context) error {
 		if err := pool.PingContext(ctx); err != nil {
 			return err
 		}
+		if s.dialect == "sqlite" { // whose ping does not touch the file
+			var tables int
+			if err := pool.QueryRowContext(ctx, "SELECT COUNT(*) FROM sqlite_schema").Scan(&tables); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }

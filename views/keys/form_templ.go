@@ -210,7 +210,7 @@ func Edit(p FormProps) templ.Component {
 			}
 			templ_7745c5c3_Err = ui.Checkbox(ui.FieldProps{
 				Name: "self_rotation", Label: "Self-rotation", Checked: p.Form.SelfRotation, Error: p.Errors["self_rotation"],
-				Hint: "Allows the key to replace its own secret through the API. Not for keys with platforms, whose secrets are public. Stored now; the call is not built yet.",
+				Hint: "Allows the key to replace its own secret through the API. Not for keys with platforms, whose secrets are public.",
 			}).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err

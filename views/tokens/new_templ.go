@@ -118,7 +118,7 @@ func New(p FormProps) templ.Component {
 			})
 			templ_7745c5c3_Err = ui.FieldGroup(ui.FieldProps{
 				Name: "scopes", Label: "Scopes", Error: p.Errors["scopes"],
-				Hint: "What the token may do. Choose what its holder needs and no more: scopes cannot be changed later. Only validate asks for its scope so far; the other calls are not built yet.",
+				Hint: "What the token may do. Choose what its holder needs and no more: scopes cannot be changed later.",
 			}).Render(templ.WithChildren(ctx, templ_7745c5c3_Var4), templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
