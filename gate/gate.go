@@ -138,6 +138,12 @@ func (g *Gate) Project(ctx context.Context, ref string) (*Project, error) {
 
 const maxProjectRef = 64
 
+// UnknownProject is the verdict on a request for a project that is not there.
+func (g *Gate) UnknownProject(id models.RequestID) Verdict {
+	g.verdicts[models.ProjectUnknown].Add(1)
+	return Verdict{Code: models.ProjectUnknown, Status: models.ProjectUnknown.Status(), RequestID: id}
+}
+
 // Origin is where a request came from and what it asks for.
 type Origin struct {
 	IP     string

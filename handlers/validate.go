@@ -44,9 +44,8 @@ func (h *Handlers) validate(c echo.Context) error {
 		return h.noVerdict(c, err)
 	}
 	if project == nil {
-		return sendVerdict(c, &gate.Verdict{
-			Code: models.ProjectUnknown, Status: models.ProjectUnknown.Status(), RequestID: web.RequestID(c),
-		}, nil, started, false)
+		verdict := h.Gate.UnknownProject(web.RequestID(c))
+		return sendVerdict(c, &verdict, nil, started, false)
 	}
 
 	var body validateBody

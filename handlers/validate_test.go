@@ -440,3 +440,16 @@ func FuzzValidateHeaders(f *testing.F) {
 		}
 	})
 }
+
+func TestARequestForAnUnknownProjectIsCounted(t *testing.T) {
+	eachApp(t, func(t *testing.T, app *testkit.App) {
+		for range 2 {
+			if reply := app.Validate("nowhere", "nonsense"); reply.Status != 404 || reply.Code() != "project_unknown" {
+				t.Errorf("%d %v", reply.Status, reply.Body)
+			}
+		}
+		if n := app.Gate.Stats().Verdicts[models.ProjectUnknown]; n != 2 {
+			t.Errorf("2 verdicts are counted as %d", n)
+		}
+	})
+}
