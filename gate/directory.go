@@ -157,6 +157,11 @@ func (d *directory) read(ctx context.Context, shard *directoryShard, digest mode
 func (d *directory) keep(shard *directoryShard, digest models.Digest, key *models.GateKey, readAt int64, changes uint64) {
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
+	// The key's own count goes first: a change raises that of all first, so a count that knows of a change fails the comparison.
+	var count uint32
+	if key != nil {
+		count = d.changes.of(key.ProjectID, key.KeyID)
+	}
 	if d.changes.all.Load() != changes {
 		return
 	}
@@ -178,7 +183,7 @@ func (d *directory) keep(shard *directoryShard, digest models.Digest, key *model
 		i = shard.room(d.limit)
 		shard.index[prefix(digest)] = i
 	}
-	*shard.entries.at(i) = newEntry(digest, key, readAt, d.changes.of(key.ProjectID, key.KeyID), &shard.words)
+	*shard.entries.at(i) = newEntry(digest, key, readAt, count, &shard.words)
 }
 
 func prefix(digest models.Digest) uint64 { return binary.LittleEndian.Uint64(digest[:8]) }
@@ -223,18 +228,18 @@ func (g *generations) of(projectID, keyID int64) uint32 {
 }
 
 func (g *generations) keyChanged(keyID int64) {
-	g.key[uint64(keyID)%uint64(len(g.key))].Add(1)
 	g.all.Add(1)
+	g.key[uint64(keyID)%uint64(len(g.key))].Add(1)
 }
 
 func (g *generations) projectChanged(projectID int64) {
-	g.project[uint64(projectID)%uint64(len(g.project))].Add(1)
 	g.all.Add(1)
+	g.project[uint64(projectID)%uint64(len(g.project))].Add(1)
 }
 
 func (g *generations) everythingChanged() {
+	g.all.Add(1)
 	for i := range g.project {
 		g.project[i].Add(1)
 	}
-	g.all.Add(1)
 }
