@@ -83,7 +83,7 @@ func (k *blockKeeper) run() {
 	defer close(k.done)
 	for {
 		if k.unread.CompareAndSwap(true, false) {
-			if err := insist(k.end, k.readAll, func() bool { return false }); err != nil {
+			if err := insist(k.end, k.readAll, nil); err != nil {
 				k.log.Error("the blocked addresses could not be read", "error", err)
 			}
 		}
@@ -117,7 +117,7 @@ func (k *blockKeeper) do(job blockJob) {
 		}, func() bool { return !k.blocks.now().Before(over) })
 		k.blocks.written(job.who, row)
 	default:
-		err = insist(k.end, func(ctx context.Context) error { return k.readOne(ctx, job.who.project, job.read) }, func() bool { return false })
+		err = insist(k.end, func(ctx context.Context) error { return k.readOne(ctx, job.who.project, job.read) }, nil)
 	}
 	if err != nil {
 		k.log.Error("a blocked address could not be written or read", "project", job.who.project, "error", err)
@@ -154,16 +154,8 @@ func (k *blockKeeper) readAll(ctx context.Context) error {
 func (k *blockKeeper) flush(ctx context.Context) error {
 	// A block that is written tells of itself, which is one more thing to read: it waits behind the first question.
 	for range 2 {
-		flushed := make(chan struct{})
-		select {
-		case k.queue <- blockJob{flushed: flushed}:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		select {
-		case <-flushed:
-		case <-ctx.Done():
-			return ctx.Err()
+		if err := flushed(ctx, k.queue, func(answered chan<- struct{}) blockJob { return blockJob{flushed: answered} }); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -172,12 +164,7 @@ func (k *blockKeeper) flush(ctx context.Context) error {
 // close does what waits and ends the loop. Call it once.
 func (k *blockKeeper) close(ctx context.Context) error {
 	close(k.end)
-	select {
-	case <-k.done:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return ended(ctx, k.done)
 }
 
 // rowAddress is the address of a row without the /64 of a group.

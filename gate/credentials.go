@@ -17,22 +17,31 @@ func (g *Gate) Key(ctx context.Context, project *Project, plain string) (*models
 
 // key is [Gate.Key] without an allocation for the key. Without a project, a key of any project is found.
 func (g *Gate) key(ctx context.Context, project *Project, plain string) (key models.GateKey, found bool, err error) {
-	secret, wellFormed := models.ParseSecret(plain)
-	if !wellFormed || secret.Kind == models.SecretService {
+	digest, isKey := g.keyDigest(plain)
+	if !isKey {
 		return key, false, nil
 	}
-	key, found, err = g.keys.get(ctx, g.pepper.Digest(secret))
+	key, found, err = g.keys.get(ctx, digest)
 	return key, found && (project == nil || key.ProjectID == project.ID), err
 }
 
 // keyInMemory is [Gate.key] for a caller that must not cost a statement.
 func (g *Gate) keyInMemory(project *Project, plain string) (key models.GateKey, found bool) {
-	secret, wellFormed := models.ParseSecret(plain)
-	if !wellFormed || secret.Kind == models.SecretService {
+	digest, isKey := g.keyDigest(plain)
+	if !isKey {
 		return key, false
 	}
-	key, found = g.keys.known(g.pepper.Digest(secret))
+	key, found = g.keys.known(digest)
 	return key, found && key.ProjectID == project.ID
+}
+
+// keyDigest is that of a well-formed secret of a key.
+func (g *Gate) keyDigest(plain string) (digest models.Digest, isKey bool) {
+	secret, wellFormed := models.ParseSecret(plain)
+	if !wellFormed || secret.Kind == models.SecretService {
+		return digest, false
+	}
+	return g.pepper.Digest(secret), true
 }
 
 // Token checks a service token: [models.Valid] where it is a living one of the project and has the scope, else

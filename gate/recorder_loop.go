@@ -46,10 +46,7 @@ type loop struct {
 // fly writes one batch after the other.
 func (r *Recorder) fly() {
 	for rows := range r.flights {
-		ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
-		err := r.Write(ctx, rows)
-		cancel()
-		r.landed <- err
+		r.landed <- once(func(ctx context.Context) error { return r.Write(ctx, rows) })
 	}
 }
 

@@ -96,36 +96,18 @@ func (u *tokenUses) store(use tokenUse) {
 		close(use.flushed)
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
-	defer cancel()
-	if err := u.write(ctx, use.token.ID, use.at); err != nil {
+	if err := once(func(ctx context.Context) error { return u.write(ctx, use.token.ID, use.at) }); err != nil {
 		u.log.Error("the last use of a service token could not be written", "token", use.token.ID, "error", err)
 	}
 }
 
 // flush returns when every use that was noted before the call was written.
 func (u *tokenUses) flush(ctx context.Context) error {
-	flushed := make(chan struct{})
-	select {
-	case u.queue <- tokenUse{flushed: flushed}:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	select {
-	case <-flushed:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return flushed(ctx, u.queue, func(answered chan<- struct{}) tokenUse { return tokenUse{flushed: answered} })
 }
 
 // close writes what waits and ends the loop. Call it once.
 func (u *tokenUses) close(ctx context.Context) error {
 	close(u.end)
-	select {
-	case <-u.done:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return ended(ctx, u.done)
 }

@@ -117,7 +117,7 @@ func (u *unknownKeys) write() {
 		requests += counts[i].Requests
 	}
 	batch := rand.Int64()
-	err := insist(u.end, func(ctx context.Context) error { return u.store(ctx, batch, counts) }, func() bool { return false })
+	err := insist(u.end, func(ctx context.Context) error { return u.store(ctx, batch, counts) }, nil)
 	if err != nil {
 		u.log.Error("requests with unknown keys could not be counted", "requests", requests, "error", err)
 	}
@@ -146,27 +146,11 @@ func (u *unknownKeys) take() (counts []models.UnknownKeyCount) {
 
 // flush returns when every request that was counted before the call is in the database.
 func (u *unknownKeys) flush(ctx context.Context) error {
-	written := make(chan struct{})
-	select {
-	case u.asked <- written:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	select {
-	case <-written:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return flushed(ctx, u.asked, func(answered chan<- struct{}) chan<- struct{} { return answered })
 }
 
 // close writes what waits and ends the loop. Call it once, when nobody notes any more.
 func (u *unknownKeys) close(ctx context.Context) error {
 	close(u.end)
-	select {
-	case <-u.done:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return ended(ctx, u.done)
 }
