@@ -10,7 +10,8 @@ type retention struct {
 	now      time.Time
 	keepFrom map[int64]RequestID // by project: the oldest row that is kept; 0 where all are
 	oldest   RequestID           // no project keeps a row from before
-	project  int64               // where the round is: projects up to this one are done
+	project  int64               // where the round is with rows: projects up to this one are done
+	counted  int64               // and with counts of unknown keys
 }
 
 // Tidy does one small step of what keeps the tables of requests small and quick: it removes rows that are older than the
@@ -25,31 +26,23 @@ func (s *Store) Tidy(ctx context.Context) (more bool, err error) {
 		}
 	}
 	more, err = s.requests.tidy(ctx, s.round)
-	if more && err == nil {
-		return true, nil
+	if !more && err == nil {
+		more, err = s.removeOldUnknownKeys(ctx, s.round)
 	}
-	if today := UnknownKeyDay(s.round.now); err == nil && today != s.tidied {
-		done, err := s.removeOldUnknownKeys(ctx, s.round.now)
-		if !done || err != nil {
-			return err == nil, err
-		}
-		s.tidied = today
+	if !more || err != nil {
+		s.round = nil
 	}
-	s.round = nil
-	return false, err
+	return more, err
 }
-
-// retentionDays gives how many days each project keeps its log; none where it keeps all.
-const retentionDays = "SELECT projects.id, CASE WHEN plan_overrides.figure IS NULL THEN plans.log_days ELSE plan_overrides.value END AS days " +
-	"FROM projects JOIN plans ON plans.id = projects.plan_id " +
-	"LEFT JOIN plan_overrides ON plan_overrides.project_id = projects.id AND plan_overrides.figure = ?"
 
 func (s *Store) readRetention(ctx context.Context) (*retention, error) {
 	var rows []struct {
 		ID   int64
 		Days *int64
 	}
-	err := s.read.WithContext(ctx).Raw(retentionDays, FigureLogDays).Scan(&rows).Error
+	err := s.read.WithContext(ctx).Raw("SELECT projects.id, CASE WHEN plan_overrides.figure IS NULL THEN plans.log_days ELSE plan_overrides.value END AS days "+
+		"FROM projects JOIN plans ON plans.id = projects.plan_id "+
+		"LEFT JOIN plan_overrides ON plan_overrides.project_id = projects.id AND plan_overrides.figure = ?", FigureLogDays).Scan(&rows).Error
 	if err != nil {
 		return nil, err
 	}
@@ -67,8 +60,14 @@ func (s *Store) readRetention(ctx context.Context) (*retention, error) {
 	return r, nil
 }
 
-// of is the oldest row that a project keeps. A project that is gone keeps none; the caller makes sure that it is not just new.
-func (r *retention) of(projectID int64) (from RequestID, known bool) {
-	from, known = r.keepFrom[projectID]
-	return from, known
+// of is the oldest row that a project keeps. One that the round does not know is new, and keeps all, or gone, and keeps none:
+// there tells which.
+func (r *retention) of(projectID int64, there func() (bool, error)) (RequestID, error) {
+	if from, known := r.keepFrom[projectID]; known {
+		return from, nil
+	}
+	if exists, err := there(); exists || err != nil {
+		return 0, err
+	}
+	return endOfIDs, nil
 }

@@ -92,15 +92,11 @@ func removeOldRows(ctx context.Context, tx *sql.Tx, kept *retention) (bool, erro
 		if project == nil {
 			return false, nil
 		}
-		from, known := kept.of(*project)
-		if !known { // deleted, or new
-			var there bool
-			if err := tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM projects WHERE id = $1)", *project).Scan(&there); err != nil {
-				return false, err
-			}
-			if !there {
-				from = endOfIDs
-			}
+		from, err := kept.of(*project, func() (there bool, err error) {
+			return there, tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM projects WHERE id = $1)", *project).Scan(&there)
+		})
+		if err != nil {
+			return false, err
 		}
 		result, err := tx.ExecContext(ctx, "DELETE FROM request_logs WHERE id IN (SELECT id FROM request_logs WHERE project_id = $1 AND id < $2 ORDER BY id LIMIT $3)",
 			*project, int64(from), limits.rowsPerStep)

@@ -93,7 +93,9 @@ func (q *sqliteRequests) removeOldRows(ctx context.Context, kept *retention) (mo
 		}
 		var removed int
 		err := q.writer.tx(ctx, func(tx *writeTx) error {
-			from, err := keptFrom(tx, kept, *project)
+			from, err := kept.of(*project, func() (there bool, err error) {
+				return there, tx.row("SELECT EXISTS (SELECT 1 FROM projects WHERE id = ?)", []any{*project}, &there)
+			})
 			if err == nil {
 				removed, err = removeChunks(tx, *project, from)
 			}
@@ -110,18 +112,6 @@ func (q *sqliteRequests) removeOldRows(ctx context.Context, kept *retention) (mo
 		}
 	}
 	return true, nil
-}
-
-func keptFrom(tx *writeTx, kept *retention, project int64) (RequestID, error) {
-	if from, known := kept.of(project); known {
-		return from, nil
-	}
-	var id int64
-	err := tx.row("SELECT id FROM projects WHERE id = ?", []any{project}, &id)
-	if errors.Is(err, sql.ErrNoRows) {
-		return endOfIDs, nil // it was deleted
-	}
-	return 0, err // it is new
 }
 
 // removeChunks removes rows from before from, and tells from how many chunks.

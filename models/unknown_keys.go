@@ -125,11 +125,39 @@ func (s *Store) UnknownKeys(ctx context.Context, projectID int64, search string,
 	return page, err
 }
 
-// removeOldUnknownKeys removes some of the counts that are older than a project keeps its log. done is true where none are left.
-func (s *Store) removeOldUnknownKeys(ctx context.Context, now time.Time) (done bool, err error) {
-	result := s.write.WithContext(ctx).Exec("DELETE FROM unknown_key_counts WHERE (project_id, day, address) IN ("+
-		"SELECT counts.project_id, counts.day, counts.address FROM unknown_key_counts AS counts "+
-		"LEFT JOIN ("+retentionDays+") AS kept ON kept.id = counts.project_id "+
-		"WHERE kept.id IS NULL OR counts.day < ? - kept.days LIMIT ?)", FigureLogDays, UnknownKeyDay(now), unknownKeysAtOnce)
-	return result.RowsAffected < unknownKeysAtOnce, result.Error
+// removeOldUnknownKeys removes some of the counts that are older than their project keeps its log, once a day.
+func (s *Store) removeOldUnknownKeys(ctx context.Context, kept *retention) (more bool, err error) {
+	today := UnknownKeyDay(kept.now)
+	if s.tidied == today {
+		return false, nil
+	}
+	read, write := s.read.WithContext(ctx), s.write.WithContext(ctx)
+	for range 100 { // projects without such counts; then others may go on
+		var project *int64
+		if err := read.Raw("SELECT MIN(project_id) FROM unknown_key_counts WHERE project_id > ?", kept.counted).Scan(&project).Error; err != nil {
+			return false, err
+		}
+		if project == nil {
+			s.tidied = today
+			return false, nil
+		}
+		from, err := kept.of(*project, func() (there bool, err error) {
+			return there, write.Raw("SELECT EXISTS (SELECT 1 FROM projects WHERE id = ?)", *project).Scan(&there).Error
+		})
+		if err != nil {
+			return false, err
+		}
+		result := write.Exec("DELETE FROM unknown_key_counts WHERE (project_id, day, address) IN ("+
+			"SELECT project_id, day, address FROM unknown_key_counts WHERE project_id = ? AND day < ? LIMIT ?)", *project, UnknownKeyDay(from.Time()), unknownKeysAtOnce)
+		if result.Error != nil {
+			return false, result.Error
+		}
+		if result.RowsAffected < unknownKeysAtOnce {
+			kept.counted = *project
+		}
+		if result.RowsAffected > 0 {
+			break
+		}
+	}
+	return true, nil
 }
