@@ -262,6 +262,18 @@ func readCSV(t *testing.T, page testkit.Page) []map[string]string {
 	return rows
 }
 
+// wantDownload checks that the page comes as a file that is kept nowhere in between.
+func wantDownload(t *testing.T, page testkit.Page, contentType, name string) {
+	t.Helper()
+	for header, want := range map[string]string{
+		"Content-Type": contentType, "Content-Disposition": `attachment; filename="` + name + `"`, "Cache-Control": "no-store",
+	} {
+		if got := page.Header.Get(header); got != want {
+			t.Errorf("%s is %q, want %q", header, got, want)
+		}
+	}
+}
+
 func TestTheActionLogIsExportedAsItIsFiltered(t *testing.T) {
 	eachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
@@ -271,13 +283,7 @@ func TestTheActionLogIsExportedAsItIsFiltered(t *testing.T) {
 			t.Fatal(err)
 		}
 		page := b.Get("/projects/shop/actions.csv")
-		for name, want := range map[string]string{
-			"Content-Type": "text/csv; charset=utf-8", "Content-Disposition": `attachment; filename="shop-actions-2026-03-14.csv"`, "Cache-Control": "no-store",
-		} {
-			if got := page.Header.Get(name); got != want {
-				t.Errorf("%s is %q", name, got)
-			}
-		}
+		wantDownload(t, page, "text/csv; charset=utf-8", "shop-actions-2026-03-14.csv")
 		rows := readCSV(t, page)
 		if len(rows) != 3 || rows[2]["action"] != "project.create" {
 			t.Fatalf("%v", rows)

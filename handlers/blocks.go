@@ -27,8 +27,8 @@ func (h *Handlers) blocks(c echo.Context) error {
 	p := blocks.ListProps{
 		Root: projectPath(&m.Project), Now: h.Now(), Zone: web.TimeZone(c), Search: search, MayLift: m.Role.May(models.PermitAdminister),
 	}
-	page, err := h.Store.AddressBlocks(c.Request().Context(), m.ID,
-		models.AddressBlockFilter{Address: networkText(search), Before: before, Limit: blocksPerPage})
+	address := networkText(search)
+	page, err := h.Store.AddressBlocks(c.Request().Context(), m.ID, models.AddressBlockFilter{Address: address, Before: before, Limit: blocksPerPage})
 	if err != nil {
 		return err
 	}
@@ -38,7 +38,7 @@ func (h *Handlers) blocks(c echo.Context) error {
 			Next: lastsInWords(models.BlockLasts(b.Strikes + 1)),
 		})
 	}
-	if p.Unknown, err = h.unknownKeys(c, m.ID, networkText(search)); err != nil {
+	if p.Unknown, err = h.unknownKeys(c, m.ID, address); err != nil {
 		return err
 	}
 	query := url.Values{}

@@ -18,7 +18,10 @@ type keyEntry struct {
 }
 
 func compareEntries(a, b keyEntry) int {
-	return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(a.id, b.id))
+	if a.key != b.key { // cmp.Or would make both comparisons each time
+		return cmp.Compare(a.key, b.key)
+	}
+	return cmp.Compare(a.id, b.id)
 }
 
 // keyCount counts the requests of a key that came in one slot of time, with one outcome.
@@ -86,7 +89,7 @@ func mergeParts(parts []tailPart) tailPart {
 	for len(left) > 1 {
 		least := 0
 		for i := 1; i < len(left); i++ { // there are few
-			if a, b := &left[i][0], &left[least][0]; a.key < b.key || a.key == b.key && a.id < b.id {
+			if compareEntries(left[i][0], left[least][0]) < 0 {
 				least = i
 			}
 		}
