@@ -114,3 +114,35 @@ func TestManyWhoAskForAKeyAtOnceLookItUpOnce(t *testing.T) {
 		t.Errorf("64 callers looked the key up %d times", n)
 	}
 }
+
+// What was read before a change must not be believed after it, also where the change comes while what was read is being kept.
+func TestAChangeWhileAKeyIsBeingKeptHoldsForTheNextRequest(t *testing.T) {
+	for round := range 500 {
+		var revoked atomic.Bool
+		read := make(chan struct{}, 1)
+		d := newDirectory(1000, alone(), func(context.Context, models.Digest) (*models.GateKey, error) {
+			key := &models.GateKey{ProjectID: 1, KeyID: 7, State: models.StateActive}
+			if revoked.Load() {
+				key.State = models.StateRevoked
+			}
+			select {
+			case read <- struct{}{}:
+			default:
+			}
+			return key, nil
+		})
+		var group sync.WaitGroup
+		group.Go(func() {
+			if _, _, err := d.get(t.Context(), digestOf(7)); err != nil {
+				t.Error(err)
+			}
+		})
+		<-read
+		revoked.Store(true)
+		d.changes.keyChanged(7)
+		group.Wait()
+		if key, _, err := d.get(t.Context(), digestOf(7)); err != nil || key.State != models.StateRevoked {
+			t.Fatalf("round %d: the key is %s (%v)", round, key.State, err)
+		}
+	}
+}
