@@ -35,6 +35,7 @@ type blockKeeper struct {
 type blockJob struct {
 	who     caller
 	write   *models.AddressBlock
+	ends    int64 // of the block to write, as memory has it
 	read    int64
 	flushed chan<- struct{}
 }
@@ -50,10 +51,10 @@ func (k *blockKeeper) start(b *blocks, store blockStore, log *slog.Logger) {
 	go k.run()
 }
 
-// write has the row written; false where too many wait already.
-func (k *blockKeeper) write(who caller, row models.AddressBlock) bool {
+// write has the row of a block written that ends then; false where too many wait already.
+func (k *blockKeeper) write(who caller, row models.AddressBlock, ends int64) bool {
 	select {
-	case k.queue <- blockJob{who: who, write: &row}:
+	case k.queue <- blockJob{who: who, write: &row, ends: ends}:
 		return true
 	default:
 		k.log.Warn("a blocked address is not written down: too many wait", "project", row.ProjectID)
@@ -115,7 +116,7 @@ func (k *blockKeeper) do(job blockJob) {
 			row, err = k.store.BlockAddress(ctx, *job.write)
 			return err
 		}, func() bool { return !k.blocks.now().Before(over) })
-		k.blocks.written(job.who, row)
+		k.blocks.written(job.who, job.ends, row)
 	default:
 		err = insist(k.end, func(ctx context.Context) error { return k.readOne(ctx, job.who.project, job.read) }, nil)
 	}

@@ -129,7 +129,7 @@ func (b *blocks) noteBad(projectID int64, ip, key string) {
 	strike := models.Strike(last.strikes, time.UnixMilli(last.ends), now)
 	made := block{id: last.id, strikes: strike, ends: now.Add(models.BlockLasts(strike)).UnixMilli(), unwritten: true}
 	row := models.AddressBlock{ProjectID: projectID, Address: group.String(), Strikes: strike, BlockedAt: now.UTC().Truncate(time.Millisecond)}
-	if !b.keeper.write(who, row) {
+	if !b.keeper.write(who, row, made.ends) {
 		made.unwritten = false
 	}
 	b.put(shard, who, made)
@@ -198,12 +198,15 @@ func (b *blocks) learn(row *models.AddressBlock, epoch uint64) bool {
 	return true
 }
 
-// written takes over the row that a block of this process became; nil where it could not be written.
-func (b *blocks) written(who caller, row *models.AddressBlock) {
+// written takes over the row that a block of this process became, which ends then; nil where it could not be written.
+func (b *blocks) written(who caller, ends int64, row *models.AddressBlock) {
 	shard := b.shardOf(who)
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
 	made := shard.last(who)
+	if !made.unwritten || made.ends != ends {
+		return // writing took so long that the address was blocked again: that block's row is on the way
+	}
 	made.unwritten = false
 	if row != nil {
 		made.id, made.strikes, made.ends = row.ID, row.Strikes, row.Over().UnixMilli()

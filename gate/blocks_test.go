@@ -19,6 +19,7 @@ type blockTable struct {
 	rows   []models.AddressBlock
 	writes int
 	tried  chan struct{} // has something once a write was tried
+	held   chan struct{} // nil, or each write takes one of it before it is done
 	away   bool
 	told   func(projectID, id int64)
 	read   func() // runs after a row was read
@@ -30,6 +31,11 @@ func (t *blockTable) BlockAddress(_ context.Context, b models.AddressBlock) (*mo
 	select {
 	case t.tried <- struct{}{}:
 	default:
+	}
+	if t.held != nil {
+		t.mu.Unlock()
+		<-t.held
+		t.mu.Lock()
 	}
 	if t.away {
 		t.mu.Unlock()
@@ -208,6 +214,22 @@ func TestEachBlockLastsTwiceAsLongUntilADayOfQuiet(t *testing.T) {
 	w.clock.advance(48 * time.Hour)
 	w.bad(20, 1, eve)
 	w.expect(1, eve, 15*time.Minute)
+}
+
+func TestABlockWhoseWritingTakesLongerThanItLastsDoesNotEndTheNext(t *testing.T) {
+	w := newBlockWorld(t)
+	w.table.held = make(chan struct{}, 2)
+	w.bad(20, 1, eve)
+	<-w.table.tried
+	w.clock.advance(time.Hour)
+	w.bad(20, 1, eve)
+	w.expect(1, eve, 30*time.Minute)
+	w.table.held <- struct{}{}
+	<-w.table.tried // the second block is being written: the first was taken over
+	w.expect(1, eve, 30*time.Minute)
+	w.table.held <- struct{}{}
+	w.settle()
+	w.expect(1, eve, 30*time.Minute)
 }
 
 func TestAn64IsOneAddress(t *testing.T) {
