@@ -143,10 +143,13 @@ func (s *blockShard) last(who caller) block {
 	return block{}
 }
 
-// put makes a block hold. The shard is locked.
+// put makes a block hold. What led to it does not count again; of one that is over, that was forgotten when it began. The
+// shard is locked.
 func (b *blocks) put(shard *blockShard, who caller, made block) {
 	shard.blocked.Add(who, &made)
-	shard.watched.Remove(who)
+	if b.now().UnixMilli() < made.ends {
+		shard.watched.Remove(who)
+	}
 	for {
 		last := b.lastEnd.Load()
 		if made.ends <= last || b.lastEnd.CompareAndSwap(last, made.ends) {

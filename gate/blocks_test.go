@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -53,7 +54,13 @@ func (t *blockTable) BlockAddress(_ context.Context, b models.AddressBlock) (*mo
 func (t *blockTable) AddressBlock(_ context.Context, _, id int64) (*models.AddressBlock, error) {
 	t.mu.Lock()
 	row := t.rows[id-1]
+	replaced := slices.ContainsFunc(t.rows[id:], func(newer models.AddressBlock) bool {
+		return newer.ProjectID == row.ProjectID && newer.Address == row.Address
+	})
 	t.mu.Unlock()
+	if replaced { // as in the real table, which has the newest block of an address alone
+		return nil, models.NotFound("block")
+	}
 	if t.read != nil {
 		t.read()
 	}
@@ -229,6 +236,18 @@ func TestABlockWhoseWritingTakesLongerThanItLastsDoesNotEndTheNext(t *testing.T)
 	w.expect(1, eve, 30*time.Minute)
 	w.table.held <- struct{}{}
 	w.settle()
+	w.expect(1, eve, 30*time.Minute)
+}
+
+func TestABlockThatIsOverAndReadLateForgetsNoBadKeys(t *testing.T) {
+	w := newBlockWorld(t)
+	w.bad(20, 1, eve)
+	w.settle()
+	w.clock.advance(time.Hour)
+	w.bad(19, 1, eve)
+	w.changed(1, 1)
+	w.settle()
+	w.bad(1, 1, eve)
 	w.expect(1, eve, 30*time.Minute)
 }
 
