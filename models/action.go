@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"maps"
 	"time"
 
@@ -122,7 +123,13 @@ func (s *Store) change(ctx context.Context, chain int64, actor Actor, fn func(c 
 		}
 		return s.notify(tx, c.done)
 	})
-	s.tell(c.done) // also after an error: a commit that seems to have failed may have been stored
+	var refused *Error
+	if err != nil && len(c.done) > 0 && !errors.As(err, &refused) {
+		// A commit that seems to have failed may have been stored, or be stored later still: then its notice has to be heeded
+		// here, too.
+		s.renameSender()
+	}
+	s.tell(c.done) // also after an error, for a commit that was stored
 	return err
 }
 

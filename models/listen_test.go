@@ -74,6 +74,12 @@ func (l *listener) hears(t *testing.T) {
 func listen(t *testing.T, url string) (*models.Store, *listener) {
 	t.Helper()
 	store := testkit.Store(t, url, testkit.NewClock(), nil)
+	return store, listenOn(t, store)
+}
+
+// listenOn makes the store listen until the test ends.
+func listenOn(t *testing.T, store *models.Store) *listener {
+	t.Helper()
 	l := &listener{}
 	store.Subscribe(l.told)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -83,7 +89,7 @@ func listen(t *testing.T, url string) (*models.Store, *listener) {
 		cancel()
 		listening.Wait()
 	})
-	return store, l
+	return l
 }
 
 func TestOneProcessOnSQLiteHasNobodyToListenTo(t *testing.T) {
@@ -168,6 +174,50 @@ func TestNobodyHearsOfAChangeBeforeItIsCommitted(t *testing.T) {
 		t.Errorf("%d notices came within %d statements", early, statements)
 	}
 	there.until(t, "the label", func(s record) bool { return len(s.changes) > before })
+}
+
+// Where the answer to a commit is lost, the change may take effect after the call that made it has failed.
+func TestAChangeThatTakesEffectAfterItsCallFailedIsToldOfInItsOwnProcess(t *testing.T) {
+	address := testkit.Postgres(t)
+	proxy := testkit.NewProxy(t, address)
+	name, during := testkit.Schema(t, address), func() {}
+	store := testkit.Store(t, named(t, proxy.URL, name), testkit.NewClock(), func() { during() })
+	l := listenOn(t, store)
+	l.hears(t)
+	project, _, _ := newProject(t, store, signUp(t, store, "ada@example.com"), "shop")
+
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	db := openRaw(t, address)
+	during = func() {
+		var notified int
+		err := db.QueryRow(`SELECT COUNT(*) FROM pg_stat_activity WHERE application_name = $1
+			AND query LIKE 'SELECT pg_notify%' AND state = 'idle in transaction'`, name).Scan(&notified)
+		if err != nil {
+			t.Error(err)
+		}
+		if notified > 0 {
+			proxy.Others(testkit.Held) // the commit comes next
+			go func() {
+				proxy.WaitHeld()
+				cancel()
+			}()
+		}
+	}
+	if _, err := store.CreateCategory(ctx, project.ID, tester, "label"); err == nil {
+		t.Fatal("the change did not fail")
+	}
+	during = func() {}
+	label := func(remote bool) func(s record) bool {
+		return func(s record) bool {
+			return slices.ContainsFunc(s.changes, func(c models.Change) bool { return c.Kind == "category" && c.Remote == remote })
+		}
+	}
+	if s := l.state(); !label(false)(s) || label(true)(s) {
+		t.Fatalf("told: %+v", s.changes)
+	}
+	proxy.Others(testkit.Open)
+	l.until(t, "the label", label(true))
 }
 
 func TestOtherInstancesInTheDatabaseAreNotToldOf(t *testing.T) {

@@ -39,11 +39,13 @@ func noticeChannel(schema string) string {
 	return channel
 }
 
-// newSender makes the name by which a store knows its own notices.
-func newSender() string {
+// renameSender gives the store a new name by which it knows its own notices. Those under the old name are from then on as good
+// as another process's.
+func (s *Store) renameSender() {
 	var b [8]byte
 	rand.Read(b[:])
-	return hex.EncodeToString(b[:])
+	name := hex.EncodeToString(b[:])
+	s.sender.Store(&name)
 }
 
 func newNotice(sender string, changes []Change) notice {
@@ -63,7 +65,7 @@ func (s *Store) notify(tx *gorm.DB, changes []Change) error {
 	if s.dialect != "postgres" || len(changes) == 0 {
 		return nil
 	}
-	payload, err := json.Marshal(newNotice(s.sender, changes))
+	payload, err := json.Marshal(newNotice(*s.sender.Load(), changes))
 	if err != nil {
 		return err
 	}
@@ -77,7 +79,7 @@ func (s *Store) heard(payload string) {
 	if err := json.Unmarshal([]byte(payload), &n); err != nil {
 		n = notice{At: s.now().UnixMicro(), Changes: []noticePart{{Kind: Everything}}}
 	}
-	if n.From == s.sender { // told by the call that made the change
+	if n.From == *s.sender.Load() { // told by the call that made the change
 		return
 	}
 	changes := make([]Change, 0, len(n.Changes))

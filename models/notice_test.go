@@ -14,7 +14,7 @@ func TestANoticeFitsWhatPostgresTakes(t *testing.T) {
 		for i := range changes {
 			changes[i] = Change{Kind: "service_token_or_longer", ID: math.MaxInt64 - int64(i), ProjectID: math.MaxInt64, At: time.Now()}
 		}
-		payload, err := json.Marshal(newNotice(newSender(), changes))
+		payload, err := json.Marshal(newNotice(strings.Repeat("f", 16), changes))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -29,7 +29,8 @@ func TestANoticeFitsWhatPostgresTakes(t *testing.T) {
 
 func TestANoticeThatCannotBeReadMayMeanAnything(t *testing.T) {
 	for _, payload := range []string{"", "{", `{"changes":7}`, "something else"} {
-		s := &Store{now: time.Now, sender: "me"}
+		s := &Store{now: time.Now}
+		s.renameSender()
 		var told []Change
 		s.Subscribe(func(c Change) { told = append(told, c) })
 		s.heard(payload)

@@ -10,6 +10,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gorm.io/gorm"
@@ -43,8 +44,9 @@ type Store struct {
 	passwords   *passwords
 	subscribers []func(Change)
 	// url, channel and sender are for notices between processes: see notify and Listen.
-	url, channel, sender string
-	requests             requestRows
+	url, channel string
+	sender       atomic.Pointer[string]
+	requests     requestRows
 
 	tidying sync.Mutex
 	round   *retention // nil between rounds
@@ -53,7 +55,8 @@ type Store struct {
 
 // Open connects to the database. Call [Store.Migrate] before anything else.
 func Open(ctx context.Context, o Options) (*Store, error) {
-	s := &Store{pepper: o.Pepper, now: o.Now, random: o.Random, url: o.URL, sender: newSender()}
+	s := &Store{pepper: o.Pepper, now: o.Now, random: o.Random, url: o.URL}
+	s.renameSender()
 	if s.now == nil {
 		s.now = time.Now
 	}

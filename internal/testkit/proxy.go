@@ -28,6 +28,7 @@ type Proxy struct {
 	change *sync.Cond
 	links  map[bool]Link // by whether a connection listens
 	all    map[*proxied]bool
+	holds  int // how many pieces are held back at this moment
 	ended  bool
 }
 
@@ -115,12 +116,24 @@ func (p *Proxy) set(listens bool, l Link) {
 	p.change.Broadcast()
 }
 
+// WaitHeld returns when something is held back.
+func (p *Proxy) WaitHeld() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for p.holds == 0 && !p.ended {
+		p.change.Wait()
+	}
+}
+
 // open waits while the connection is held, and tells whether bytes may pass then.
 func (p *Proxy) open(c *proxied) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for p.links[c.listens] == Held && !c.closed && !p.ended {
+		p.holds++
+		p.change.Broadcast()
 		p.change.Wait()
+		p.holds--
 	}
 	return p.links[c.listens] == Open && !c.closed && !p.ended
 }
