@@ -29,13 +29,25 @@ type LimitState struct {
 // of them or, where one of them rejects it, in none. It gives the key's meter, locked, where the request is admitted; the
 // caller unlocks it when the request's row is recorded.
 func (g *Gate) admit(ctx context.Context, r *Request, consumer string, v *Verdict) (*meter, error) {
-	now := r.Started
 	m := g.meters.lock(v.Key.KeyID)
-	if v.Key.Caps.Any() || m.loaded {
-		if err := g.meters.ready(ctx, m, minuteOf(now)); err != nil {
-			m.mu.Unlock()
+	if v.Key.Caps.Any() && !m.loaded {
+		m.mu.Unlock()
+		var waited bool
+		var err error
+		if m, waited, err = g.meters.lockLoaded(ctx, v.Key.KeyID, minuteOf(v.At)); err != nil {
 			return nil, err
 		}
+		if waited { // for the database: the key may have expired
+			v.At = g.now()
+			if v.Code = v.Key.Refusal(v.At, r.Use); v.Code != models.Valid {
+				m.mu.Unlock()
+				return nil, nil
+			}
+		}
+	}
+	now := v.At
+	if m.loaded {
+		g.meters.advance(m, minuteOf(now))
 	}
 	// Locks are taken in one order, and no axis has two, so that nobody waits in a circle. Those of the project come last:
 	// everybody waits for them.
@@ -130,7 +142,7 @@ func (g *Gate) describeLimits(r *Request, counted *[axisCount]*window, v *Verdic
 			state.Remaining = p.limit - w.sum
 		}
 		if w.sum > 0 {
-			state.Resets = g.windows.moment(p.axis, w.frees(w.sum))
+			state.Resets = g.windows.moment(p.axis, w.frees(min(w.sum, p.limit))) // the sum is more where the limit was lowered
 		}
 		v.Limits[v.LimitCount] = state
 		v.LimitCount++

@@ -51,8 +51,11 @@ func (k *blockKeeper) start(b *blocks, store blockStore, log *slog.Logger) {
 	go k.run()
 }
 
-// write has the row of a block written that ends then; false where too many wait already.
+// write has the row of a block written that ends then; false where it will have none, or too many wait already.
 func (k *blockKeeper) write(who caller, row models.AddressBlock, ends int64) bool {
+	if who.project == withoutProject {
+		return false
+	}
 	select {
 	case k.queue <- blockJob{who: who, write: &row, ends: ends}:
 		return true

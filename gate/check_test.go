@@ -2,6 +2,7 @@ package gate
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"strings"
@@ -22,6 +23,8 @@ type world struct {
 	used    map[int64]models.KeyUsage
 	rows    []models.RequestLog
 	loads   atomic.Int64
+	hold    chan struct{} // nil, or reading what a key has used waits until it is closed
+	full    atomic.Bool   // rows are not taken
 }
 
 func (w *world) GateProject(context.Context, string) (*models.GateProject, error) {
@@ -38,8 +41,15 @@ func (w *world) CountUnknownKeys(context.Context, int64, []models.UnknownKeyCoun
 	return nil
 }
 func (w *world) Subscribe(func(models.Change)) {}
-func (w *world) KeyUsage(_ context.Context, keyID int64) (models.KeyUsage, error) {
+func (w *world) KeyUsage(ctx context.Context, keyID int64) (models.KeyUsage, error) {
 	w.loads.Add(1)
+	if w.hold != nil {
+		select {
+		case <-w.hold:
+		case <-ctx.Done():
+			return models.KeyUsage{}, ctx.Err()
+		}
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.used[keyID], nil
@@ -47,6 +57,9 @@ func (w *world) KeyUsage(_ context.Context, keyID int64) (models.KeyUsage, error
 
 // WriteRequestLogs counts as the database does.
 func (w *world) WriteRequestLogs(_ context.Context, rows []models.RequestLog) error {
+	if w.full.Load() {
+		return errors.New("the disk is full")
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.rows = append(w.rows, rows...)

@@ -6,16 +6,41 @@ import (
 	"github.com/claviger/claviger/models"
 )
 
-// Key finds a key of the project by its secret, whatever its state; nil where there is none.
-func (g *Gate) Key(ctx context.Context, project *Project, plain string) (*models.GateKey, error) {
-	key, found, err := g.key(ctx, project, plain)
-	if err != nil || !found {
-		return nil, err
+// withoutProject is where the addresses are blocked that show bad keys without saying of which project. Such blocks hold in this
+// process alone, and no page shows them.
+const withoutProject = 0
+
+// Key finds a key, in any state, by its secret, for a caller that acts as that key: [models.Valid], or [models.IPBlocked],
+// [models.KeyMissing] or [models.KeyInvalid]. Bad keys count against the caller's address ip, which is empty where it is not
+// known. Without a project, a key of any project is found.
+func (g *Gate) Key(ctx context.Context, project *Project, plain, ip string) (key models.GateKey, code models.Code, err error) {
+	projectID := int64(withoutProject)
+	if project != nil {
+		projectID = project.ID
 	}
-	return &key, nil
+	if g.blocks.blocked(projectID, ip) > 0 {
+		return key, models.IPBlocked, nil
+	}
+	if plain == "" {
+		return key, models.KeyMissing, nil
+	}
+	key, found, err := g.key(ctx, project, plain)
+	switch {
+	case err != nil:
+		return key, "", err
+	case !found:
+		g.blocks.noteBad(projectID, ip, plain)
+		if project != nil {
+			g.unknown.note(projectID, ip, g.now())
+		}
+		return models.GateKey{}, models.KeyInvalid, nil
+	case g.blocks.blocked(key.ProjectID, ip) > 0:
+		return models.GateKey{}, models.IPBlocked, nil
+	}
+	return key, models.Valid, nil
 }
 
-// key is [Gate.Key] without an allocation for the key. Without a project, a key of any project is found.
+// key finds a key of the project by its secret. Without a project, a key of any project is found.
 func (g *Gate) key(ctx context.Context, project *Project, plain string) (key models.GateKey, found bool, err error) {
 	digest, isKey := g.keyDigest(plain)
 	if !isKey {
@@ -25,14 +50,15 @@ func (g *Gate) key(ctx context.Context, project *Project, plain string) (key mod
 	return key, found && (project == nil || key.ProjectID == project.ID), err
 }
 
-// keyInMemory is [Gate.key] for a caller that must not cost a statement.
-func (g *Gate) keyInMemory(project *Project, plain string) (key models.GateKey, found bool) {
+// keyInMemory is [Gate.key] for a blocked address: of a key that memory does not know it asks no database. One that changed since
+// it was read is read again, which only somebody who has good keys can make happen.
+func (g *Gate) keyInMemory(ctx context.Context, project *Project, plain string) (key models.GateKey, found bool) {
 	digest, isKey := g.keyDigest(plain)
-	if !isKey {
+	if !isKey || !g.keys.has(digest) {
 		return key, false
 	}
-	key, found = g.keys.known(digest)
-	return key, found && key.ProjectID == project.ID
+	key, found, err := g.keys.get(ctx, digest)
+	return key, err == nil && found && key.ProjectID == project.ID
 }
 
 // keyDigest is that of a well-formed secret of a key.
@@ -45,17 +71,21 @@ func (g *Gate) keyDigest(plain string) (digest models.Digest, isKey bool) {
 }
 
 // Token checks a service token: [models.Valid] where it is a living one of the project and has the scope, else
-// [models.TokenInvalid] or [models.TokenScope]. The token comes with both but an invalid one. Its use is noted where it is valid.
-func (g *Gate) Token(ctx context.Context, project *Project, plain string, scope models.Scope) (*models.ServiceToken, models.Code, error) {
-	secret, wellFormed := models.ParseSecret(plain)
-	if !wellFormed || secret.Kind != models.SecretService {
-		return nil, models.TokenInvalid, nil
+// [models.TokenInvalid] or [models.TokenScope]. The token comes with both but an invalid one. Its use is noted where it is valid;
+// one that is none is a bad key of the caller's address ip, which is empty where it is not known.
+func (g *Gate) Token(ctx context.Context, project *Project, plain, ip string, scope models.Scope) (*models.ServiceToken, models.Code, error) {
+	var token *gateToken
+	if secret, wellFormed := models.ParseSecret(plain); wellFormed && secret.Kind == models.SecretService {
+		var err error
+		if token, err = g.tokens.get(ctx, g.pepper.Digest(secret)); err != nil {
+			return nil, "", err
+		}
 	}
-	token, err := g.tokens.get(ctx, g.pepper.Digest(secret))
 	switch {
-	case err != nil:
-		return nil, "", err
-	case token == nil || token.ProjectID != project.ID || token.RevokedAt != nil:
+	case token == nil || token.ProjectID != project.ID:
+		g.blocks.noteBad(project.ID, ip, plain)
+		return nil, models.TokenInvalid, nil
+	case token.RevokedAt != nil:
 		return nil, models.TokenInvalid, nil
 	case !token.Has(scope):
 		return &token.ServiceToken, models.TokenScope, nil

@@ -85,10 +85,13 @@ func (d *directory) get(ctx context.Context, digest models.Digest) (key models.G
 	return *loaded, true, nil
 }
 
-// known gives the key of the digest if it is in memory.
-func (d *directory) known(digest models.Digest) (key models.GateKey, found bool) {
-	key, state := d.look(d.shardOf(digest), digest)
-	return key, state == hit || state == stale
+// has tells whether memory knows a key of the digest, as it is or as it was.
+func (d *directory) has(digest models.Digest) bool {
+	shard := d.shardOf(digest)
+	shard.mu.RLock()
+	defer shard.mu.RUnlock()
+	i, indexed := shard.index[prefix(digest)]
+	return indexed && shard.entries.at(i).rest == restOf(digest)
 }
 
 // shardOf is where a digest is. It is as good as random: its bytes spread over shards and within them.

@@ -108,7 +108,8 @@ func New(store Store, pepper models.Pepper, o Options) *Gate {
 	for _, code := range models.Codes() {
 		g.verdicts[code] = new(atomic.Uint64)
 	}
-	g.meters = newMeters(o.MaxKeys, store.KeyUsage, g.recorder.Stored, g.recorder.Flush)
+	g.meters = newMeters(o.MaxKeys, store.KeyUsage, g.recorder.Stored, g.recorder.Flush,
+		func() uint32 { return g.windows.slot(keyMinute, g.now()) })
 	g.blocks = newBlocks(o, store)
 	g.unknown = newUnknownKeys(store.CountUnknownKeys, o.Log)
 	store.Subscribe(g.Forget)
@@ -144,6 +145,9 @@ func (g *Gate) UnknownProject(id models.RequestID) Verdict {
 	return Verdict{Code: models.ProjectUnknown, Status: models.ProjectUnknown.Status(), RequestID: id}
 }
 
+// NoVerdict counts a request that was not judged: with [models.BadRequest], [models.TooLarge] or [models.Unavailable].
+func (g *Gate) NoVerdict(code models.Code) { g.verdicts[code].Add(1) }
+
 // Origin is where a request came from and what it asks for.
 type Origin struct {
 	IP     string
@@ -155,7 +159,8 @@ type Origin struct {
 // Request is one validate call.
 type Request struct {
 	ID      models.RequestID
-	Started time.Time // the moment that the checks go by; now if zero
+	IDs     *models.RequestIDs // for another id, where the verdict comes in a later minute than ID says; may be nil
+	Started time.Time          // when the request came in: its row says how long it took; the moment of the verdict if zero
 	Project *Project
 
 	Key   string // as the caller gave it; may be empty or anything
@@ -176,6 +181,7 @@ type Verdict struct {
 	Code      models.Code
 	Status    int // of the reply
 	RequestID models.RequestID
+	At        time.Time      // the moment that checks 1 to 10 went by; zero where the request did not come to them
 	Known     bool           // Key is a key of the project; for a blocked address, as far as memory knows
 	Key       models.GateKey // the version that was used
 	Credits   int64          // charged: 0 for a rejected request
@@ -195,9 +201,6 @@ func (v *Verdict) NamesKey() bool { return v.Known && v.Code != models.IPBlocked
 // the database could not be asked, or with [DurabilitySync] that the request could not be recorded.
 func (g *Gate) Check(ctx context.Context, r *Request) (Verdict, error) {
 	v := Verdict{RequestID: r.ID}
-	if r.Started.IsZero() {
-		r.Started = g.now()
-	}
 	ticket, err := g.check(ctx, r, &v)
 	if err != nil {
 		return Verdict{}, err
@@ -207,7 +210,9 @@ func (g *Gate) Check(ctx context.Context, r *Request) (Verdict, error) {
 			return Verdict{}, err
 		}
 	}
-	g.verdicts[v.Code].Add(1)
+	if !r.DryRun {
+		g.verdicts[v.Code].Add(1)
+	}
 	return v, nil
 }
 
@@ -227,6 +232,9 @@ func (g *Gate) check(ctx context.Context, r *Request, v *Verdict) (ticket Ticket
 	}
 	if err := g.checkKey(ctx, r, consumer, v); err != nil {
 		return ticket, err
+	}
+	if v.Known && !r.DryRun && g.durability == DurabilitySync && g.recorder.Refusing() {
+		return ticket, ErrNotRecorded // before it uses up anything
 	}
 	var m *meter
 	if v.Code == models.Valid {
@@ -248,10 +256,10 @@ func (g *Gate) check(ctx context.Context, r *Request, v *Verdict) (ticket Ticket
 	case v.Known:
 		ticket = g.record(r, v, origin)
 		if m != nil {
-			m.ticket = ticket.Number
+			m.ticket = max(m.ticket, ticket.Number) // that of a row that was dropped is 0
 		}
 	case r.Key != "":
-		g.unknown.note(r.Project.ID, origin.IP, r.Started)
+		g.unknown.note(r.Project.ID, origin.IP, v.At)
 	}
 	if m != nil {
 		m.mu.Unlock()
@@ -268,15 +276,16 @@ func (g *Gate) checkCaller(ctx context.Context, r *Request, v *Verdict) (trusted
 		}
 		return r.FromProxy, nil
 	}
-	_, v.Code, err = g.Token(ctx, r.Project, r.Token, models.ScopeValidate)
+	_, v.Code, err = g.Token(ctx, r.Project, r.Token, r.consumer(false), models.ScopeValidate)
 	return true, err
 }
 
 // checkKey is checks 1 to 8: whether the consumer's address is blocked, whether there is a key, and what the key itself says.
 func (g *Gate) checkKey(ctx context.Context, r *Request, consumer string, v *Verdict) error {
 	if wait := g.blocks.blocked(r.Project.ID, consumer); wait > 0 {
-		v.Code, v.Retry = models.IPBlocked, r.Started.Add(wait)
-		v.Key, v.Known = g.keyInMemory(r.Project, r.Key)
+		v.Code, v.At = models.IPBlocked, g.now()
+		v.Retry = v.At.Add(wait)
+		v.Key, v.Known = g.keyInMemory(ctx, r.Project, r.Key)
 		return nil
 	}
 	if r.Key == "" {
@@ -287,6 +296,7 @@ func (g *Gate) checkKey(ctx context.Context, r *Request, consumer string, v *Ver
 	if err != nil {
 		return err
 	}
+	v.At = g.now() // once the look-up is done, which may have waited for the database
 	if !found {
 		v.Code = models.KeyInvalid
 		if !r.DryRun {
@@ -295,16 +305,25 @@ func (g *Gate) checkKey(ctx context.Context, r *Request, consumer string, v *Ver
 		return nil
 	}
 	v.Key, v.Known = key, true
-	v.Code = v.Key.Refusal(r.Started, r.Use)
+	v.Code = v.Key.Refusal(v.At, r.Use)
 	return nil
 }
 
 // record hands the request's row to the recorder.
 func (g *Gate) record(r *Request, v *Verdict, origin Origin) Ticket {
+	// What is counted in the database goes by the minute of the row's id. It must not be one before the minute in which the
+	// meter counted the request, or it would leave a window too early after a restart.
+	if r.IDs != nil && minuteOf(v.RequestID.Time()) < minuteOf(v.At) {
+		v.RequestID = r.IDs.Next()
+	}
+	var took time.Duration
+	if !r.Started.IsZero() {
+		took = max(0, v.At.Sub(r.Started))
+	}
 	return g.recorder.Add(models.RequestLog{
-		ID: r.ID, ProjectID: v.Key.ProjectID, KeyID: v.Key.KeyID, Version: v.Key.Version, Category: v.Key.Category,
+		ID: v.RequestID, ProjectID: v.Key.ProjectID, KeyID: v.Key.KeyID, Version: v.Key.Version, Category: v.Key.Category,
 		Method: models.LogText(origin.Method, models.MaxLoggedMethod), Path: models.LogText(origin.Path, models.MaxLoggedPath), IP: origin.IP,
-		Status: v.Status, DurationUs: max(0, g.now().Sub(r.Started).Microseconds()),
+		Status: v.Status, DurationUs: took.Microseconds(),
 		Credits: v.Credits, Code: v.Code, SessionHash: g.pepper.HashSession(r.Session),
 	})
 }

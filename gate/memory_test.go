@@ -30,19 +30,19 @@ func BenchmarkMemoryOfAMillionKeys(b *testing.B) {
 				State: models.StateActive, Version: 1, Caps: models.Caps{1000, 5000, 20000, 1000000},
 			}, nil
 		})
-		m := newMeters(2*keys, func(context.Context, int64) (models.KeyUsage, error) {
+		m := metersOf(2*keys, func(context.Context, int64) (models.KeyUsage, error) {
 			used := models.KeyUsage{Total: 20}
 			for i := range 20 {
 				used.Points = append(used.Points, models.UsagePoint{Minute: now.Unix()/60 - 1400 + int64(i)*70, Requests: 1})
 			}
 			return used, nil
-		}, func() uint64 { return 0 }, nil)
+		})
 		for ; next < keys; next++ {
 			if _, _, err := d.get(b.Context(), digestOf(next)); err != nil {
 				b.Fatal(err)
 			}
-			meter := m.lock(int64(next + 1))
-			if err := m.ready(b.Context(), meter, minuteOf(now)); err != nil {
+			meter, _, err := m.lockLoaded(b.Context(), int64(next+1), minuteOf(now))
+			if err != nil {
 				b.Fatal(err)
 			}
 			meter.mu.Unlock()

@@ -2,8 +2,11 @@ package gate
 
 import (
 	"context"
+	"strconv"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/singleflight"
 
 	"github.com/claviger/claviger/models"
 )
@@ -40,6 +43,13 @@ func (m *meter) used(q models.Quota) int64 {
 	return m.sum[q]
 }
 
+func (m *meter) allUsed() (used [models.QuotaCount]int64) {
+	for q := range used {
+		used[q] = m.used(models.Quota(q))
+	}
+	return used
+}
+
 // add counts one request.
 func (m *meter) add() {
 	m.total++
@@ -51,11 +61,13 @@ func (m *meter) add() {
 
 // meters keeps the meters of the keys in use. A meter that is not here is read from the database.
 type meters struct {
-	load   func(ctx context.Context, keyID int64) (models.KeyUsage, error)
-	stored func() uint64 // the recorder's newest ticket that is stored, with all before it
-	flush  func(ctx context.Context) error
-	limit  int // for each shard
-	shard  [shards]metersShard
+	load    func(ctx context.Context, keyID int64) (models.KeyUsage, error)
+	stored  func() uint64 // the recorder's newest ticket that is stored, with all before it
+	flush   func(ctx context.Context) error
+	slot    func() uint32 // the present one of the limit per key and minute
+	limit   int           // for each shard
+	flights singleflight.Group
+	shard   [shards]metersShard
 }
 
 type metersShard struct {
@@ -65,8 +77,10 @@ type metersShard struct {
 	large  map[uint32][]byte // packed points by place
 }
 
-func newMeters(limit int, load func(context.Context, int64) (models.KeyUsage, error), stored func() uint64, flush func(context.Context) error) *meters {
-	m := &meters{load: load, stored: stored, flush: flush, limit: max(1, limit/shards)}
+func newMeters(
+	limit int, load func(context.Context, int64) (models.KeyUsage, error), stored func() uint64, flush func(context.Context) error, slot func() uint32,
+) *meters {
+	m := &meters{load: load, stored: stored, flush: flush, slot: slot, limit: max(1, limit/shards)}
 	for i := range m.shard {
 		m.shard[i].places, m.shard[i].large = map[int64]uint32{}, map[uint32][]byte{}
 	}
@@ -112,6 +126,7 @@ func (m *meters) make(shard *metersShard, keyID int64) *meter {
 	// Who still holds the meter that was here before looks at its key, with the lock, and asks again.
 	made.mu.Lock()
 	made.reset(keyID, place)
+	made.ticket = m.stored() // all rows of a meter that was thrown out are: see makeRoom
 	made.mu.Unlock()
 	shard.places[keyID] = place
 	return made
@@ -128,79 +143,136 @@ func (m *meter) reset(keyID int64, place uint32) {
 // stored there are more meters than the limit for a moment, and never more than rows that wait.
 const roomTries = 8
 
-// makeRoom throws out an arbitrary meter that nobody holds and whose rows are all stored.
+// makeRoom throws out an arbitrary meter that nobody holds and whose rows are all stored: one that has nothing of the present
+// minute where a few looks find one, because a limit per minute is in no table.
 func (m *meters) makeRoom(shard *metersShard) {
 	if len(shard.places) < m.limit {
 		return
 	}
-	stored, tries := m.stored(), roomTries
+	stored, slot, tries := m.stored(), m.slot(), roomTries
+	var busy int64 // a key whose meter may go where no other may
 	for keyID, place := range shard.places {
 		if tries--; tries < 0 {
-			return
+			break
 		}
 		candidate := shard.slab.at(place)
 		if !candidate.mu.TryLock() {
 			continue
 		}
-		if candidate.ticket <= stored {
-			candidate.reset(0, place)
-			delete(shard.places, keyID)
-			delete(shard.large, place)
-			shard.slab.give(place)
+		candidate.recent.advance(slot)
+		switch {
+		case candidate.ticket > stored:
+		case candidate.recent.sum > 0:
+			busy = keyID
+		default:
+			shard.throwOut(candidate)
 		}
 		candidate.mu.Unlock()
 		if len(shard.places) < m.limit {
 			return
 		}
 	}
+	if place, found := shard.places[busy]; found {
+		candidate := shard.slab.at(place)
+		if candidate.mu.TryLock() {
+			if candidate.ticket <= stored {
+				shard.throwOut(candidate)
+			}
+			candidate.mu.Unlock()
+		}
+	}
 }
 
-// ready makes the locked meter know what the key was admitted before, as of the minute now.
-func (m *meters) ready(ctx context.Context, locked *meter, now uint32) error {
-	if locked.loaded && now <= locked.minute { // also where the clock was set back: nothing is freed twice
-		return nil
+// throwOut gives the locked meter's place free. The shard is locked, too.
+func (s *metersShard) throwOut(locked *meter) {
+	place := locked.place
+	delete(s.places, locked.keyID)
+	delete(s.large, place)
+	s.slab.give(place)
+	locked.reset(0, place)
+}
+
+// lockLoaded gives the key's meter, locked, once it knows what the key was admitted before. While it is read from the database
+// nobody holds its lock. waited tells that it had to be.
+func (m *meters) lockLoaded(ctx context.Context, keyID int64, minute uint32) (locked *meter, waited bool, err error) {
+	for {
+		if locked = m.lock(keyID); locked.loaded {
+			return locked, waited, nil
+		}
+		ticket := locked.ticket
+		locked.mu.Unlock()
+		used, err := m.read(ctx, keyID, ticket)
+		if err != nil {
+			return nil, true, err
+		}
+		waited = true
+		// Where a row was added meanwhile, what was read may lack it. Only a key that had no quota a moment ago has such rows.
+		if locked = m.lock(keyID); !locked.loaded && locked.ticket == ticket {
+			m.fill(locked, used, minute)
+		}
+		if locked.loaded {
+			return locked, waited, nil
+		}
+		locked.mu.Unlock()
+	}
+}
+
+// advance brings the locked meter, which is loaded, to the minute now.
+func (m *meters) advance(locked *meter, now uint32) {
+	if now <= locked.minute { // also where the clock was set back: nothing is freed twice
+		return
 	}
 	s := unpacked.Get().(*series)
 	defer unpacked.Put(s)
 	s.points = s.points[:0]
-	if locked.loaded {
-		m.unpack(locked, s)
-	} else if err := m.read(ctx, locked, s); err != nil {
-		return err
-	}
-	if last := len(s.points) - 1; last >= 0 {
-		now = max(now, s.points[last].minute)
-	}
-	s.fold(now)
+	m.unpack(locked, s)
+	m.put(locked, s, now)
+}
+
+// fill makes the locked meter loaded.
+func (m *meters) fill(locked *meter, used models.KeyUsage, now uint32) {
+	s := unpacked.Get().(*series)
+	defer unpacked.Put(s)
+	s.take(used)
+	locked.total, locked.loaded = used.Total, true
+	m.put(locked, s, now)
+}
+
+// put folds the series, of all that counts, to the minute now and keeps it in the locked meter.
+func (m *meters) put(locked *meter, s *series, now uint32) {
+	now = s.fold(now)
 	locked.minute, locked.sum, locked.last = now, s.sum, 0
 	if last := len(s.points) - 1; last >= 0 && s.points[last].minute == now {
 		locked.last = s.points[last].n
 		s.points = s.points[:last]
 	}
 	m.pack(locked, s)
-	locked.loaded = true
-	return nil
 }
 
-// read asks the database what the key was admitted before.
-func (m *meters) read(ctx context.Context, locked *meter, s *series) error {
-	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
-	defer cancel()
-	// Requests that were admitted without a quota are in rows that may not be stored yet.
-	if locked.ticket > m.stored() {
-		if err := m.flush(ctx); err != nil {
-			return err
+// read asks the database what the key was admitted before, with the rows up to the ticket: once, however many ask at the same
+// moment.
+func (m *meters) read(ctx context.Context, keyID int64, ticket uint64) (models.KeyUsage, error) {
+	name := strconv.FormatInt(keyID, 36) + "@" + strconv.FormatUint(ticket, 36)
+	flight := m.flights.DoChan(name, func() (any, error) {
+		// One caller reads for all: its own cancellation must not fail the others.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadTimeout)
+		defer cancel()
+		if ticket > m.stored() {
+			if err := m.flush(ctx); err != nil {
+				return nil, err
+			}
 		}
+		return m.load(ctx, keyID)
+	})
+	select {
+	case result := <-flight:
+		if result.Err != nil {
+			return models.KeyUsage{}, result.Err
+		}
+		return result.Val.(models.KeyUsage), nil
+	case <-ctx.Done():
+		return models.KeyUsage{}, ctx.Err()
 	}
-	used, err := m.load(ctx, locked.keyID)
-	if err != nil {
-		return err
-	}
-	locked.total = used.Total
-	for _, p := range used.Points {
-		s.points = append(s.points, point{uint32(p.Minute), uint32(p.Requests)})
-	}
-	return nil
 }
 
 // pack keeps the points of the series in the locked meter.

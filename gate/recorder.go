@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/claviger/claviger/models"
@@ -58,6 +59,7 @@ type Recorder struct {
 	idle     [][]models.RequestLog // empty slices to use again
 	progress chan struct{}         // closed and renewed when settled grows
 	counts   counts
+	refusing atomic.Bool // what counts say of it, for who does not wait for mu
 
 	wake    chan struct{}            // a batch was begun or is full
 	flights chan []models.RequestLog // to write now

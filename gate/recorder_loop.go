@@ -201,6 +201,7 @@ func (r *Recorder) land(err error) {
 	}
 	recovered := c.failures > 1
 	c.failures, c.reason, c.unkept = 0, "", false
+	r.refusing.Store(false)
 	c.stored += uint64(len(b.rows))
 	r.settled(len(b.rows))
 	r.mu.Unlock()
@@ -254,6 +255,7 @@ func (r *Recorder) spill(now time.Time) {
 		}
 		r.mu.Lock()
 		r.counts.unkept, r.counts.spoolReason = true, ""
+		r.refusing.Store(failing)
 		if errors.As(err, new(syscall.Errno)) {
 			r.counts.spoolReason = models.WhyNotWritten(err)
 		}

@@ -61,6 +61,7 @@ func (r *Recorder) appendSpool(batches []*batch) error {
 		c.spooledRows += len(b.rows)
 	}
 	c.spoolBytes, c.unkept = s.end-s.start, false
+	r.refusing.Store(false)
 	r.unqueue(len(batches))
 	return nil
 }

@@ -67,6 +67,9 @@ type RecorderState struct {
 	Dropped    uint64 // rows since then
 }
 
+// Refusing tells whether neither the database nor the spool takes rows, as far as the last attempts tell.
+func (r *Recorder) Refusing() bool { return r.refusing.Load() }
+
 // State of the recorder at this moment. A failure that the next attempt mends is nobody's business.
 func (r *Recorder) State() RecorderState {
 	r.mu.Lock()

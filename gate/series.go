@@ -41,8 +41,20 @@ func leaves(minute uint32, w int) uint32 {
 	return minute - minute%slot + slot + windowMinutes[w]
 }
 
-// fold brings the series to the minute now: it drops what has left every window, and folds what has left one.
-func (s *series) fold(now uint32) {
+// take makes the series the one of a key that has used so much.
+func (s *series) take(used models.KeyUsage) {
+	s.points = s.points[:0]
+	for _, p := range used.Points {
+		s.points = append(s.points, point{uint32(p.Minute), uint32(p.Requests)})
+	}
+}
+
+// fold brings the series to the minute now, or to the one of its newest point where that is later, and gives that: it drops
+// what has left every window, and folds what has left one.
+func (s *series) fold(now uint32) uint32 {
+	if last := len(s.points) - 1; last >= 0 {
+		now = max(now, s.points[last].minute)
+	}
 	s.minute, s.sum = now, [windowCount]int64{}
 	kept := s.points[:0]
 	for _, p := range s.points {
@@ -62,6 +74,7 @@ func (s *series) fold(now uint32) {
 		}
 	}
 	s.points = kept
+	return now
 }
 
 // frees is the minute at whose beginning less than limit is used in the window w, provided that nothing is added. It is for

@@ -42,23 +42,27 @@ type counter struct {
 }
 
 func newCounter(used models.KeyUsage, now time.Time) counter {
-	all := newMeters(10, func(context.Context, int64) (models.KeyUsage, error) { return used, nil }, func() uint64 { return 0 }, nil)
-	c := counter{all.lock(1), all}
-	c.advance(now)
-	return c
-}
-
-func (c counter) advance(now time.Time) {
-	if err := c.all.ready(context.Background(), c.meter, minuteOf(now)); err != nil {
+	all := metersOf(10, func(context.Context, int64) (models.KeyUsage, error) { return used, nil })
+	locked, waited, err := all.lockLoaded(context.Background(), 1, minuteOf(now))
+	if err != nil || !waited {
 		panic(err)
 	}
+	return counter{locked, all}
 }
+
+// metersOf are meters without rows that wait.
+func metersOf(limit int, load func(context.Context, int64) (models.KeyUsage, error)) *meters {
+	zero := func() uint64 { return 0 }
+	return newMeters(limit, load, zero, nil, func() uint32 { return 0 })
+}
+
+func (c counter) advance(now time.Time) { c.all.advance(c.meter, minuteOf(now)) }
 
 func (c counter) frees(q models.Quota, limit int64) time.Time { return c.all.frees(c.meter, q, limit) }
 
 // copy is a meter that stands as this one does.
 func (c counter) copy() counter {
-	all := newMeters(10, nil, func() uint64 { return 0 }, nil)
+	all := metersOf(10, nil)
 	twin := all.lock(1)
 	place := twin.place
 	twin.ticket, twin.loaded, twin.large, twin.length = c.ticket, c.loaded, c.large, c.length

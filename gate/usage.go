@@ -2,7 +2,6 @@ package gate
 
 import (
 	"context"
-	"time"
 
 	"github.com/claviger/claviger/models"
 )
@@ -15,37 +14,52 @@ type Usage struct {
 	Quotas [models.QuotaCount]QuotaState
 }
 
-// Usage reads how much a key has used of its quotas. It counts nothing.
-func (g *Gate) Usage(ctx context.Context, plain string) (Usage, error) {
-	if plain == "" {
-		return Usage{Code: models.KeyMissing}, nil
+// Usage reads how much a key has used of its quotas. It counts nothing, but a key that is none is a bad key of ip, which is
+// empty where nobody knows who asks.
+func (g *Gate) Usage(ctx context.Context, plain, ip string) (Usage, error) {
+	key, code, err := g.Key(ctx, nil, plain, ip)
+	if err != nil || code != models.Valid {
+		return Usage{Code: code}, err
 	}
-	key, found, err := g.key(ctx, nil, plain)
-	if err != nil || !found {
-		return Usage{Code: models.KeyInvalid}, err
-	}
-	u, now := Usage{Code: key.StateRefusal(g.now()), Key: key}, g.now()
+	now := g.now()
+	u := Usage{Code: key.StateRefusal(now), Key: key}
 	if u.Code != models.Valid {
 		return u, nil
 	}
-	u.Used, err = g.used(ctx, key.KeyID, now, func(m *meter) { g.meters.describe(m, &key.Caps, &u.Quotas, now) })
-	return u, err
+	if !key.Caps.Any() {
+		u.Used, err = g.Used(ctx, key.KeyID)
+		return u, err
+	}
+	m, _, err := g.meters.lockLoaded(ctx, key.KeyID, minuteOf(now))
+	if err != nil {
+		return u, err
+	}
+	defer m.mu.Unlock()
+	now = g.now()
+	g.meters.advance(m, minuteOf(now))
+	u.Used = m.allUsed()
+	g.meters.describe(m, &key.Caps, &u.Quotas, now)
+	return u, nil
 }
 
 // Used is how many requests the key was admitted in each window, and ever. It counts nothing.
-func (g *Gate) Used(ctx context.Context, keyID int64) ([models.QuotaCount]int64, error) {
-	return g.used(ctx, keyID, g.now(), func(*meter) {})
-}
-
-func (g *Gate) used(ctx context.Context, keyID int64, now time.Time, also func(*meter)) (used [models.QuotaCount]int64, err error) {
+func (g *Gate) Used(ctx context.Context, keyID int64) (used [models.QuotaCount]int64, err error) {
+	now := minuteOf(g.now())
 	m := g.meters.lock(keyID)
-	defer m.mu.Unlock()
-	if err := g.meters.ready(ctx, m, minuteOf(now)); err != nil {
+	if m.loaded {
+		defer m.mu.Unlock()
+		g.meters.advance(m, now)
+		return m.allUsed(), nil
+	}
+	// Requests of a key without quotas are counted in the database alone, and keep coming while that is asked.
+	ticket := m.ticket
+	m.mu.Unlock()
+	read, err := g.meters.read(ctx, keyID, ticket)
+	if err != nil {
 		return used, err
 	}
-	for q := range used {
-		used[q] = m.used(models.Quota(q))
-	}
-	also(m)
-	return used, nil
+	var s series
+	s.take(read)
+	s.fold(now)
+	return (&meter{total: read.Total, sum: s.sum}).allUsed(), nil
 }

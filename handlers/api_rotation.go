@@ -141,16 +141,12 @@ func (h *Handlers) rotateSelf(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	plain := strings.TrimSpace(c.Request().Header.Get("X-API-Key"))
-	if plain == "" {
-		return models.KeyMissing.Err()
-	}
-	key, err := h.Gate.Key(ctx, project, plain)
+	key, code, err := h.Gate.Key(ctx, project, strings.TrimSpace(c.Request().Header.Get("X-API-Key")), h.callerIP(c))
 	if err != nil {
 		return err
 	}
-	if key == nil {
-		return models.KeyInvalid.Err()
+	if code != models.Valid {
+		return code.Err()
 	}
 	if err := h.apiRates.Take(header, "key "+strconv.FormatInt(key.KeyID, 10)); err != nil {
 		return err

@@ -139,7 +139,7 @@ func (h *Handlers) requireScope(scope models.Scope) echo.MiddlewareFunc {
 			if err != nil {
 				return err
 			}
-			token, code, err := h.Gate.Token(ctx, project, plain, scope)
+			token, code, err := h.Gate.Token(ctx, project, plain, h.callerIP(c), scope)
 			switch {
 			case err != nil:
 				return err

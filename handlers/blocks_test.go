@@ -107,6 +107,90 @@ func TestABlockedAddressCostsNoStatement(t *testing.T) {
 	})
 }
 
+// The log has a row of each request with a known key, also where the key changed since memory learned of it.
+func TestABlockedRequestWithAKeyThatChangedIsInTheLog(t *testing.T) {
+	eachApp(t, func(t *testing.T, app *testkit.App) {
+		result := setup(t, app, "shop")
+		key, secret := app.Key(result.Project, models.KeyInput{Name: "one"})
+		stranger := caller{app: app}
+		stranger.ask(secret)
+		stranger.bad(20)
+		changeState(t, app, key, models.ActionDeactivate)
+		before := app.Queries.Load()
+		for range 5 {
+			if code := stranger.ask(secret).Code(); code != "ip_blocked" {
+				t.Fatal(code)
+			}
+		}
+		if n := app.Queries.Load() - before; n > 1 && !strings.HasPrefix(app.DatabaseURL, "postgres") { // there, rows are written meanwhile
+			t.Errorf("5 requests cost %d statements", n)
+		}
+		app.Flush()
+		page, err := app.Store.RequestLogs(t.Context(), result.Project.ID, models.LogFilter{KeyID: key.ID, Code: models.IPBlocked, Limit: 10})
+		if err != nil || len(page.Entries) != 5 {
+			t.Errorf("%d rows of 5, %v", len(page.Entries), err)
+		}
+	})
+}
+
+// What a blocked address may not learn from validate, it may not learn elsewhere.
+func TestABlockedAddressLearnsOfNoKeyWhereKeysActThemselves(t *testing.T) {
+	eachApp(t, func(t *testing.T, app *testkit.App) {
+		result := setup(t, app, "shop")
+		_, secret := app.Key(result.Project, models.KeyInput{Name: "one", SelfRotation: true})
+		rotate := func(key string) testkit.Reply {
+			return app.Call("POST", "/v1/projects/shop/keys/rotate", "", "X-API-Key", key)
+		}
+		usage := func(key string) testkit.Reply { return app.Call("GET", "/v1/usage", "", "X-API-Key", key) }
+		for i := range 20 { // bad keys there count for the project
+			if reply := rotate(testkit.UnknownSecret(t, i)); reply.Code() != "key_invalid" {
+				t.Fatal(reply)
+			}
+		}
+		for name, reply := range map[string]testkit.Reply{"rotate": rotate(secret), "rotate, a bad key": rotate("bad"), "usage": usage(secret), "validate": app.Validate("shop", secret)} {
+			if reply.Status != 403 || reply.Code() != "ip_blocked" {
+				t.Errorf("%s: %d %v", name, reply.Status, reply.Body)
+			}
+		}
+		app.Flush()
+		if page, err := app.Store.UnknownKeys(t.Context(), result.Project.ID, "", 10); err != nil || len(page.Addresses) != 1 || page.Addresses[0].Requests != 20 {
+			t.Errorf("counted are %+v, %v", page, err)
+		}
+		app.Clock.Advance(time.Hour)
+		for i := range 20 { // and where no project is named, for that alone
+			if reply := usage(testkit.UnknownSecret(t, i)); reply.Code() != "key_invalid" {
+				t.Fatal(reply)
+			}
+		}
+		if reply := usage(secret); reply.Status != 403 || reply.Code() != "ip_blocked" {
+			t.Errorf("%d %v", reply.Status, reply.Body)
+		}
+		if code := app.Validate("shop", secret).Code(); code != "valid" {
+			t.Errorf("in the project it is %s", code)
+		}
+	})
+}
+
+func TestServiceTokensThatAreNoneAreBadKeys(t *testing.T) {
+	eachApp(t, func(t *testing.T, app *testkit.App) {
+		result := setup(t, app, "shop")
+		for i := range 20 {
+			fake := "Bearer " + testkit.UnknownToken(t, i)
+			if reply := app.Validate("shop", result.Key.Plain(), "Authorization", fake); reply.Code() != "token_invalid" {
+				t.Fatal(reply)
+			}
+		}
+		if code := app.Validate("shop", result.Key.Plain()).Code(); code != "ip_blocked" {
+			t.Errorf("%s", code)
+		}
+		// The project's own server is not kept out by what else comes from its address.
+		body := `{"key":"` + result.Key.Plain() + `","ip":"198.51.100.9"}`
+		if code := app.Call("POST", "/v1/projects/shop/validate", body, bearer(result.ServiceToken)...).Code(); code != "valid" {
+			t.Errorf("%s", code)
+		}
+	})
+}
+
 // Known keys are no bad keys, whatever is wrong with them, and none at all is none.
 func TestKnownKeysAndNoKeyBlockNobody(t *testing.T) {
 	eachApp(t, func(t *testing.T, app *testkit.App) {

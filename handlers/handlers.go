@@ -158,6 +158,15 @@ func withQuery(path string, v url.Values) string {
 	return path + "?" + v.Encode()
 }
 
+// callerIP is the address that a bad key counts against; empty for that of a trusted proxy, which speaks for many.
+func (h *Handlers) callerIP(c echo.Context) string {
+	ip := c.RealIP()
+	if web.IsProxy(ip, h.TrustedProxies) {
+		return ""
+	}
+	return ip
+}
+
 // queryText is a parameter of the address as every database takes it in a condition: a NUL byte, which no row can hold,
 // would make Postgres refuse the query.
 func queryText(c echo.Context, name string) string {

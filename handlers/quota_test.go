@@ -255,7 +255,8 @@ func TestExplainAndDryRunNeedAServiceTokenAndCountNothing(t *testing.T) {
 			return app.Call("POST", "/v1/projects/shop/validate", body, headers...)
 		}
 		for _, body := range []string{`{"key":"` + secret + `","dry_run":true}`, `{"key":"` + secret + `","explain":true}`} {
-			if reply := ask(body); reply.Status != 401 || reply.Code() != "token_missing" {
+			reply := ask(body)
+			if _, checks := reply.Body["checks"]; checks || reply.Status != 401 || reply.Code() != "token_missing" {
 				t.Errorf("%d %v", reply.Status, reply.Body)
 			}
 		}
@@ -317,6 +318,33 @@ func TestAKeyReadsItsOwnUsageAndThatCostsNothing(t *testing.T) {
 		changeState(t, app, key, models.ActionDeactivate)
 		if reply := app.Call("GET", "/v1/usage", "", "Authorization", "Bearer "+secret); reply.Code() != "key_inactive" {
 			t.Errorf("%d %v", reply.Status, reply.Body)
+		}
+	})
+}
+
+// What was used before a limit was lowered is more than it: both headers name the moment at which a request passes again.
+func TestALoweredLimitSaysWhenItFrees(t *testing.T) {
+	eachApp(t, func(t *testing.T, app *testkit.App) {
+		user, _ := app.SignUp("ada@example.com")
+		project, _, secret := app.Project(user, "shop")
+		limits(t, app, project, models.Overrides{models.FigureKeyPerMinute: number(10)})
+		for range 10 {
+			app.Validate("shop", secret)
+			app.Clock.Advance(5 * time.Second)
+		}
+		limits(t, app, project, models.Overrides{models.FigureKeyPerMinute: number(2)})
+		reply := app.Validate("shop", secret)
+		wait, err := strconv.Atoi(reply.Header.Get("Retry-After"))
+		if err != nil || reply.Status != 429 || reply.Header.Get("X-RateLimit-Reset") != strconv.Itoa(wait) {
+			t.Fatalf("%d %v", reply.Status, reply.Header)
+		}
+		app.Clock.Advance(time.Duration(wait-1) * time.Second)
+		if code := app.Validate("shop", secret).Code(); code != "rate_limited" {
+			t.Errorf("a second before: %s", code)
+		}
+		app.Clock.Advance(time.Second)
+		if code := app.Validate("shop", secret).Code(); code != "valid" {
+			t.Errorf("at the announced moment: %s", code)
 		}
 	})
 }

@@ -133,7 +133,8 @@ func (h *Handlers) Register(e *echo.Echo) error {
 	e.Use(web.AssignRequestID(h.IDs), h.recover(), web.SecurityHeaders(h.secure()))
 
 	// Asked on every request of our users' users: no session, no cookies, nothing that writes a page.
-	e.Any("/v1/projects/:project/validate", h.validate)
+	// Any of Echo would answer the methods alone that it has names for.
+	e.RouteNotFound("/v1/projects/:project/validate", h.validate)
 	if err := h.registerAPI(e); err != nil {
 		return err
 	}

@@ -36,7 +36,7 @@ type usageQuota struct {
 // usage tells a key how much of its quotas it has used. Asking costs nothing of them.
 func (h *Handlers) usage(c echo.Context) error {
 	key, _ := credentials(c.Request().Header, "")
-	u, err := h.Gate.Usage(c.Request().Context(), key)
+	u, err := h.Gate.Usage(c.Request().Context(), key, h.callerIP(c))
 	if err != nil {
 		return err
 	}

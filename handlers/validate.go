@@ -2,6 +2,8 @@ package handlers
 
 import (
 	"cmp"
+	"context"
+	"errors"
 	"net/http"
 	"net/netip"
 	"strconv"
@@ -45,7 +47,7 @@ func (h *Handlers) validate(c echo.Context) error {
 	}
 	if project == nil {
 		verdict := h.Gate.UnknownProject(web.RequestID(c))
-		return sendVerdict(c, &verdict, nil, started, false)
+		return sendVerdict(c, &verdict, nil, false)
 	}
 
 	var body validateBody
@@ -59,11 +61,10 @@ func (h *Handlers) validate(c echo.Context) error {
 	fromProxy := web.FromProxy(r.RemoteAddr, h.TrustedProxies)
 	ip, claim := c.RealIP(), gate.Origin{}
 	if token != "" || fromProxy { // nobody else is believed
-		claim = claimed(r, &body, fromProxy)
-		claim.Proxy = web.IsProxy(claim.IP, h.TrustedProxies)
+		claim = h.claimed(r, &body, token != "")
 	}
 	verdict, err := h.Gate.Check(r.Context(), &gate.Request{
-		ID: web.RequestID(c), Started: started, Project: project, Key: key, Token: token,
+		ID: web.RequestID(c), IDs: h.IDs, Started: started, Project: project, Key: key, Token: token,
 		Peer:    gate.Origin{IP: ip, Method: r.Method, Path: r.URL.EscapedPath(), Proxy: web.IsProxy(ip, h.TrustedProxies)},
 		Claimed: claim,
 		Credits: body.Credits,
@@ -77,17 +78,23 @@ func (h *Handlers) validate(c echo.Context) error {
 	if err != nil {
 		return h.noVerdict(c, err)
 	}
-	return sendVerdict(c, &verdict, project, started, body.Explain)
+	web.SetRequestID(c, verdict.RequestID)
+	return sendVerdict(c, &verdict, project, body.Explain)
 }
 
 // noVerdict answers a request that could not be understood, or not be judged.
 func (h *Handlers) noVerdict(c echo.Context, err error) error {
+	if errors.Is(err, context.Canceled) {
+		return err // the caller is gone
+	}
 	p := web.Explain(c, err)
 	if p.Status >= 500 {
 		h.Log.Error("validate failed", "request_id", p.RequestID, "error", err)
-		p.Status, p.Code, p.Message = http.StatusServiceUnavailable, "unavailable", "Claviger cannot answer at the moment"
+		p.Status, p.Code, p.Message = models.Unavailable.Status(), string(models.Unavailable), models.Unavailable.Message()
 		c.Response().Header().Set(echo.HeaderRetryAfter, "1")
 	}
+	h.Gate.NoVerdict(models.Code(p.Code))
+	c.Response().Header().Set(echo.HeaderCacheControl, "no-store")
 	return c.JSON(p.Status, rejectedReply{Error: p.Message, Code: p.Code, RequestID: p.RequestID, Fields: p.Fields})
 }
 
@@ -127,22 +134,26 @@ func credentials(header http.Header, inBody string) (key, token string) {
 	return cmp.Or(key, inBody), token
 }
 
-// claimed is what the caller says of the request behind this one. Whether it is believed is for the gate to decide.
-func claimed(r *http.Request, body *validateBody, fromProxy bool) gate.Origin {
-	h := r.Header
-	uri := cmp.Or(body.Path, headerValue(h, "X-Original-Uri"), headerValue(h, "X-Forwarded-Uri"))
-	path, _, _ := strings.Cut(uri, "?")
-	ip := ""
-	if !fromProxy { // of a proxy's own chain, the peer's address is the end already
-		ip = web.LastForwardedFor(h["X-Forwarded-For"])
+// claimed is what the caller says of the request behind this one. Who has a service token wrote the body, which goes first;
+// from a proxy the body may be the client's, and the proxy's own headers go before it.
+func (h *Handlers) claimed(r *http.Request, body *validateBody, tokened bool) gate.Origin {
+	header := r.Header
+	method := cmp.Or(headerValue(header, "X-Original-Method"), headerValue(header, "X-Forwarded-Method"))
+	uri := cmp.Or(headerValue(header, "X-Original-Uri"), headerValue(header, "X-Forwarded-Uri"))
+	claim := gate.Origin{}
+	if tokened {
+		method, uri = cmp.Or(body.Method, method), cmp.Or(body.Path, uri)
+		_, claim.IP = web.Callers(r, h.TrustedProxies)
+	} else {
+		method, uri = cmp.Or(method, body.Method), cmp.Or(uri, body.Path)
 	}
+	claim.Method = method
+	claim.Path, _, _ = strings.Cut(uri, "?")
 	if addr, err := netip.ParseAddr(body.IP); err == nil {
-		ip = addr.Unmap().WithZone("").String()
+		claim.IP = addr.Unmap().WithZone("").String()
 	}
-	return gate.Origin{
-		IP: ip, Path: path,
-		Method: cmp.Or(body.Method, headerValue(h, "X-Original-Method"), headerValue(h, "X-Forwarded-Method")),
-	}
+	claim.Proxy = web.IsProxy(claim.IP, h.TrustedProxies)
+	return claim
 }
 
 // headerValue is http.Header.Get for a name in the spelling that net/http keeps it in, at a fraction of the cost.

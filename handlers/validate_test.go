@@ -3,6 +3,7 @@ package handlers_test
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -275,6 +276,18 @@ func TestContextIsBelievedFromTrustedCallersOnly(t *testing.T) {
 			run(t, app, fmt.Sprintf(body, result.Key.Plain()), []string{"X-Forwarded-For", "203.0.113.9, 198.51.100.1"}, seen)
 		})
 		t.Run("a proxy's headers", func(t *testing.T) { run(t, app, "", append(nginx, key...), headersOnly) })
+		t.Run("a client's body through a proxy that says what it asks for", func(t *testing.T) {
+			other := claimed
+			other.Method, other.Path = "DELETE", "/real"
+			run(t, app, fmt.Sprintf(body, result.Key.Plain()), []string{"X-Original-Method", "DELETE", "X-Original-URI", "/real"}, other)
+		})
+		token := []string{"Authorization", "Bearer " + result.ServiceToken.Plain()}
+		t.Run("a token's body through a proxy", func(t *testing.T) {
+			run(t, app, fmt.Sprintf(body, result.Key.Plain()), append([]string{"X-Original-Method", "DELETE"}, token...), claimed)
+		})
+		t.Run("a token through a proxy that says whom it asks for", func(t *testing.T) {
+			run(t, app, "", append(append([]string{"X-Original-Method", "PUT", "X-Original-URI", "/orders/7", "X-Forwarded-For", "203.0.113.9, 198.51.100.1"}, key...), token...), headersOnly)
+		})
 	}, testkit.TrustLoopback)
 }
 
@@ -450,6 +463,98 @@ func TestARequestForAnUnknownProjectIsCounted(t *testing.T) {
 		}
 		if n := app.Gate.Stats().Verdicts[models.ProjectUnknown]; n != 2 {
 			t.Errorf("2 verdicts are counted as %d", n)
+		}
+	})
+}
+
+// arriving is a body whose last byte comes when the clock has moved on.
+type arriving struct {
+	io.Reader
+	before func()
+}
+
+func (a *arriving) Read(p []byte) (int, error) {
+	if a.before != nil {
+		a.before()
+		a.before = nil
+	}
+	return a.Reader.Read(p)
+}
+
+// A caller that holds its body back must not be judged by a moment that is past.
+func TestTheMomentOfARequestIsThatAtWhichItIsThere(t *testing.T) {
+	eachApp(t, func(t *testing.T, app *testkit.App) {
+		user, _ := app.SignUp("ada@example.com")
+		project, _, _ := app.Project(user, "shop")
+		soon := app.Clock.Now().Add(time.Minute)
+		_, expiring := app.Key(project, models.KeyInput{Name: "expiring", ExpiresAt: &soon})
+		_, daily := app.Key(project, models.KeyInput{Name: "daily", Quotas: models.Quotas{Daily: number(1)}})
+		late := func(key string) testkit.Reply {
+			body := &arriving{strings.NewReader(`{"key":"` + key + `"}`), func() { app.Clock.Advance(2 * time.Minute) }}
+			recorder := httptest.NewRecorder()
+			request := httptest.NewRequest("POST", "/v1/projects/shop/validate", body)
+			request.Header.Set("Content-Type", "application/json")
+			app.Server.Config.Handler.ServeHTTP(recorder, request)
+			reply := testkit.Reply{Status: recorder.Code, Header: recorder.Header()}
+			if err := json.Unmarshal(recorder.Body.Bytes(), &reply.Body); err != nil {
+				t.Fatal(err)
+			}
+			return reply
+		}
+		if code := late(expiring).Code(); code != "key_expired" {
+			t.Errorf("a key that expired before the body was there: %s", code)
+		}
+		began := app.Clock.Now()
+		reply := late(daily)
+		app.Flush()
+		id, _ := models.ParseRequestID(fmt.Sprint(reply.Body["request_id"]))
+		row, err := app.Store.RequestLog(t.Context(), project.ID, id)
+		if err != nil || reply.Code() != "valid" || reply.Header.Get("X-Request-Id") != id.String() {
+			t.Fatalf("%v %v, %v", reply.Header, reply.Body, err)
+		}
+		// After a restart it counts from the minute of its row.
+		if got := row.ID.Time(); got.Before(app.Clock.Now()) {
+			t.Errorf("the row of a request that was there at %s says %s", app.Clock.Now(), got)
+		}
+		if took := time.Duration(row.DurationUs) * time.Microsecond; took < app.Clock.Now().Sub(began) {
+			t.Errorf("it took %s", took)
+		}
+	})
+}
+
+func TestAnyMethodWillDo(t *testing.T) {
+	app := testkit.NewApp(t, t.TempDir()+"/claviger.db")
+	result := setup(t, app, "shop")
+	for _, method := range []string{"GET", "HEAD", "POST", "DELETE", "PROPFIND", "QUERY", "PURGE", "BREW"} {
+		reply := app.Call(method, "/v1/projects/shop/validate", "", "X-API-Key", result.Key.Plain())
+		if reply.Status != 200 || method != "HEAD" && reply.Code() != "valid" {
+			t.Errorf("%s: %d %v", method, reply.Status, reply.Body)
+		}
+		if got := reply.Header.Get("Cache-Control"); got != "no-store" {
+			t.Errorf("%s: an answer may be kept: %q", method, got)
+		}
+	}
+}
+
+func TestEveryAnswerIsCountedByItsCode(t *testing.T) {
+	eachApp(t, func(t *testing.T, app *testkit.App) {
+		result := setup(t, app, "shop")
+		key, token := result.Key.Plain(), "Bearer "+result.ServiceToken.Plain()
+		path := "/v1/projects/shop/validate"
+		app.Call("POST", path, `{"key":7}`)
+		app.Call("POST", path, `{"key":"`+strings.Repeat("x", 16<<10)+`"}`)
+		app.Call("POST", path, `{"key":"`+key+`"}`)
+		app.Call("POST", path, `{"key":"`+key+`","dry_run":true}`, "Authorization", token) // counts nothing
+		app.Exec("ALTER TABLE key_versions RENAME TO elsewhere")                           // the database is no good
+		reply := app.Call("POST", path, `{"key":"`+testkit.UnknownSecret(t, 1)+`"}`)
+		if reply.Status != 503 || reply.Code() != "unavailable" || reply.Header.Get("Retry-After") != "1" || reply.Header.Get("Cache-Control") != "no-store" {
+			t.Errorf("%d %v", reply.Status, reply.Body)
+		}
+		counted := app.Gate.Stats().Verdicts
+		for code, want := range map[models.Code]uint64{models.BadRequest: 1, models.TooLarge: 1, models.Valid: 1, models.Unavailable: 1} {
+			if counted[code] != want {
+				t.Errorf("%s is counted %d times, want %d", code, counted[code], want)
+			}
 		}
 	})
 }

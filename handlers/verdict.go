@@ -65,10 +65,10 @@ func (b *reply) word(name, value string) {
 }
 
 // sendVerdict answers with a verdict: product.md, section 3. project is nil where it is unknown.
-func sendVerdict(c echo.Context, v *gate.Verdict, project *gate.Project, now time.Time, explain bool) error {
+func sendVerdict(c echo.Context, v *gate.Verdict, project *gate.Project, explain bool) error {
 	b := replies.Get().(*reply)
 	defer replies.Put(b)
-	b.lines = b.lines[:0]
+	b.lines = append(b.lines[:0], "Cache-Control: no-store\r\n"...)
 	if project != nil {
 		b.word(headerProject, project.Slug)
 	}
@@ -77,12 +77,12 @@ func sendVerdict(c echo.Context, v *gate.Verdict, project *gate.Project, now tim
 	}
 	if v.LimitCount > 0 {
 		b.word(headerPolicy, project.LimitPolicies())
-		b.addLimits(v, now)
+		b.addLimits(v)
 	}
 	if v.Code == models.RateLimited || v.Code.IsQuota() || v.Code == models.IPBlocked {
 		wait := neverRetryAfter
 		if !v.Retry.IsZero() {
-			wait = v.Retry.Sub(now)
+			wait = v.Retry.Sub(v.At)
 		}
 		b.number(headerRetry, secondsUp(wait))
 	}
@@ -116,7 +116,7 @@ func (b *reply) addKey(k *models.GateKey) {
 
 // addLimits says how the plan's limits stand: all of them in the IETF draft's form, and in the older one the limit that is
 // nearest to its end.
-func (b *reply) addLimits(v *gate.Verdict, now time.Time) {
+func (b *reply) addLimits(v *gate.Verdict) {
 	tightest := &v.Limits[0]
 	b.begin(headerLimit)
 	text := b.lines
@@ -130,7 +130,7 @@ func (b *reply) addLimits(v *gate.Verdict, now time.Time) {
 		text = append(text, `";r=`...)
 		text = strconv.AppendUint(text, uint64(l.Remaining), 10)
 		text = append(text, ";t="...)
-		text = strconv.AppendInt(text, untilReset(l, now), 10)
+		text = strconv.AppendInt(text, untilReset(l, v.At), 10)
 		// The one with the smallest part left; of equals the one that frees last, as in Retry-After.
 		mine, other := uint64(l.Remaining)*uint64(tightest.Limit), uint64(tightest.Remaining)*uint64(l.Limit)
 		if mine < other || mine == other && l.Resets.After(tightest.Resets) {
@@ -141,7 +141,7 @@ func (b *reply) addLimits(v *gate.Verdict, now time.Time) {
 	b.end()
 	b.number(headerXLimit, int64(tightest.Limit))
 	b.number(headerXLeft, int64(tightest.Remaining))
-	b.number(headerXReset, untilReset(tightest, now))
+	b.number(headerXReset, untilReset(tightest, v.At))
 }
 
 func untilReset(l *gate.LimitState, now time.Time) int64 {
@@ -176,8 +176,10 @@ func (b *reply) makeBody(v *gate.Verdict, explain bool) {
 		text = strconv.AppendInt(text, v.Credits, 10)
 	}
 	if explain {
-		checks, _ := json.Marshal(gate.Explain(v)) // texts alone: it cannot fail
-		text = append(append(text, `,"checks":`...), checks...)
+		if outcomes := gate.Explain(v); outcomes != nil {
+			checks, _ := json.Marshal(outcomes) // texts alone: it cannot fail
+			text = append(append(text, `,"checks":`...), checks...)
+		}
 	}
 	b.body = append(text, "}\n"...)
 }

@@ -31,6 +31,11 @@ const (
 	TokenMissing   Code = "token_missing"
 	TokenInvalid   Code = "token_invalid"
 	TokenScope     Code = "token_scope"
+
+	// There is no verdict.
+	BadRequest  Code = "bad_request"
+	TooLarge    Code = "too_large"
+	Unavailable Code = "unavailable"
 )
 
 type codeInfo struct {
@@ -60,6 +65,10 @@ var codes = map[Code]codeInfo{
 	TokenMissing:   {http.StatusUnauthorized, "explain and dry_run need a service token"},
 	TokenInvalid:   {http.StatusUnauthorized, "Invalid service token"},
 	TokenScope:     {http.StatusForbidden, "The service token lacks the scope validate"},
+
+	BadRequest:  {http.StatusBadRequest, "The body is not valid JSON"},
+	TooLarge:    {http.StatusRequestEntityTooLarge, "The body is larger than 16 KiB"},
+	Unavailable: {http.StatusServiceUnavailable, "Claviger cannot answer at the moment"},
 }
 
 // LoggedCodes are the outcomes a request with a known key can have, in the order of the checks: what the log can be filtered by.

@@ -1,7 +1,7 @@
 package web
 
 import (
-	"net"
+	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
@@ -14,12 +14,51 @@ func ClientIP(trusted []netip.Prefix) echo.IPExtractor {
 	if len(trusted) == 0 {
 		return echo.ExtractIPDirect()
 	}
-	options := []echo.TrustOption{echo.TrustLoopback(false), echo.TrustLinkLocal(false), echo.TrustPrivateNet(false)}
-	for _, prefix := range trusted {
-		options = append(options, echo.TrustIPRange(ipNet(prefix)))
+	return func(r *http.Request) string {
+		caller, _ := Callers(r, trusted)
+		return caller
 	}
-	return echo.ExtractIPFromXFFHeader(options...)
 }
+
+// Callers gives the address that called, as the trusted proxies in between saw it, and the one for which that says it calls;
+// before is empty where it does not say. Where no proxy is trusted the peer calls.
+func Callers(r *http.Request, trusted []netip.Prefix) (caller, before string) {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return "", ""
+	}
+	at := peer.Addr()
+	forwarded := r.Header["X-Forwarded-For"]
+	if len(forwarded) == 0 {
+		return plainAddr(at), ""
+	}
+	chain := strings.Split(strings.Join(forwarded, ","), ",") // the nearest last
+	for ; len(chain) > 0; chain = chain[:len(chain)-1] {
+		next, ok := forwardedAddr(chain[len(chain)-1])
+		switch {
+		case !ok: // nobody knows who is behind
+			return plainAddr(at), ""
+		case !contains(trusted, at):
+			return plainAddr(at), plainAddr(next)
+		}
+		at = next
+	}
+	return plainAddr(at), ""
+}
+
+// forwardedAddr reads one address of X-Forwarded-For. Some proxies add the port.
+func forwardedAddr(text string) (netip.Addr, bool) {
+	text = strings.TrimSpace(text)
+	addr, err := netip.ParseAddr(text)
+	if err != nil {
+		var withPort netip.AddrPort
+		withPort, err = netip.ParseAddrPort(text)
+		addr = withPort.Addr()
+	}
+	return addr, err == nil
+}
+
+func plainAddr(addr netip.Addr) string { return addr.Unmap().WithZone("").String() }
 
 // FromProxy tells whether the peer itself is a trusted proxy.
 func FromProxy(remoteAddr string, trusted []netip.Prefix) bool {
@@ -42,22 +81,4 @@ func IsProxy(ip string, trusted []netip.Prefix) bool {
 func contains(prefixes []netip.Prefix, addr netip.Addr) bool {
 	addr = addr.Unmap().WithZone("")
 	return slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(addr) })
-}
-
-// LastForwardedFor is the address that the nearest proxy put behind the others in X-Forwarded-For; empty where there is none.
-func LastForwardedFor(headers []string) string {
-	if len(headers) == 0 {
-		return ""
-	}
-	header := headers[len(headers)-1]
-	last := strings.TrimSpace(header[strings.LastIndexByte(header, ',')+1:])
-	ip, err := netip.ParseAddr(last)
-	if err != nil {
-		return ""
-	}
-	return ip.Unmap().WithZone("").String()
-}
-
-func ipNet(prefix netip.Prefix) *net.IPNet {
-	return &net.IPNet{IP: prefix.Addr().AsSlice(), Mask: net.CIDRMask(prefix.Bits(), prefix.Addr().BitLen())}
 }

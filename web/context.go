@@ -31,12 +31,22 @@ func Membership(c echo.Context) *models.Membership {
 func AssignRequestID(ids *models.RequestIDs) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
-			id := ids.Next()
-			c.Set(requestIDKey, id)
-			c.Response().Header().Set(echo.HeaderXRequestID, id.String())
+			putRequestID(c, ids.Next())
 			return next(c)
 		}
 	}
+}
+
+// SetRequestID gives the present request another id than it was assigned, if it is another one.
+func SetRequestID(c echo.Context, id models.RequestID) {
+	if id != RequestID(c) {
+		putRequestID(c, id)
+	}
+}
+
+func putRequestID(c echo.Context, id models.RequestID) {
+	c.Set(requestIDKey, id)
+	c.Response().Header().Set(echo.HeaderXRequestID, id.String())
 }
 
 // TimeZone is the viewer's, as its browser told by the cookie tz; UTC where it did not or the name is unknown.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"mime"
 	"net/http"
 	"strings"
 
@@ -19,7 +18,7 @@ func DecodeJSON(w http.ResponseWriter, r *http.Request, limit int64, target any)
 	if len(contentType) == 0 {
 		return nil
 	}
-	if mediaType, _, err := mime.ParseMediaType(contentType[0]); err != nil || mediaType != "application/json" {
+	if mediaTypeOf(contentType[0]) != "application/json" {
 		return nil
 	}
 	return decodeStrictly(http.MaxBytesReader(w, r.Body, limit), target)
@@ -35,11 +34,16 @@ func ReadJSONBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, 
 	if len(body) == 0 {
 		return nil, nil
 	}
-	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || mediaType != "application/json" && mediaType != "application/merge-patch+json" {
+	if is := mediaTypeOf(r.Header.Get("Content-Type")); is != "application/json" && is != "application/merge-patch+json" {
 		return nil, &models.Error{Code: models.CodeMediaType, Message: "The body must be JSON, with Content-Type: application/json"}
 	}
 	return body, nil
+}
+
+// mediaTypeOf is a Content-Type without its parameters, which do not matter, also where they are malformed.
+func mediaTypeOf(contentType string) string {
+	mediaType, _, _ := strings.Cut(contentType, ";")
+	return strings.ToLower(strings.TrimSpace(mediaType))
 }
 
 // ParseJSON reads one JSON object into target; members that are absent leave it as it is. Errors: as [DecodeJSON].

@@ -46,16 +46,33 @@ func TestForwardedForIsReadFromTrustedProxiesOnly(t *testing.T) {
 	}
 }
 
-func TestLastForwardedFor(t *testing.T) {
+func TestWhoCallsAndForWhom(t *testing.T) {
+	proxies := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
 	for _, c := range []struct {
-		headers []string
-		want    string
+		peer           string
+		forwarded      []string
+		caller, before string
 	}{
-		{nil, ""}, {[]string{""}, ""}, {[]string{"1.1.1.1"}, "1.1.1.1"}, {[]string{"1.1.1.1, 2.2.2.2"}, "2.2.2.2"},
-		{[]string{"1.1.1.1", "2.2.2.2 , 3.3.3.3 "}, "3.3.3.3"}, {[]string{"1.1.1.1, unknown"}, ""}, {[]string{"::ffff:1.1.1.1"}, "1.1.1.1"},
+		{"1.1.1.1:7", nil, "1.1.1.1", ""},
+		{"1.1.1.1:7", []string{""}, "1.1.1.1", ""},
+		{"1.1.1.1:7", []string{"2.2.2.2"}, "1.1.1.1", "2.2.2.2"},
+		{"1.1.1.1:7", []string{"2.2.2.2", "3.3.3.3 , 4.4.4.4 "}, "1.1.1.1", "4.4.4.4"},
+		{"1.1.1.1:7", []string{"2.2.2.2, unknown"}, "1.1.1.1", ""},
+		{"1.1.1.1:7", []string{"::ffff:2.2.2.2"}, "1.1.1.1", "2.2.2.2"},
+		// A proxy says who called, and that one for whom.
+		{"10.0.0.1:7", []string{"1.1.1.1"}, "1.1.1.1", ""},
+		{"10.0.0.1:7", []string{"2.2.2.2, 1.1.1.1", "10.0.0.2"}, "1.1.1.1", "2.2.2.2"},
+		{"10.0.0.1:7", []string{"2.2.2.2:80, 1.1.1.1:4711"}, "1.1.1.1", "2.2.2.2"},
+		{"10.0.0.1:7", []string{"[2001:db8::2]:80, [2001:db8::1]:4711"}, "2001:db8::1", "2001:db8::2"},
+		{"10.0.0.1:7", []string{"1.1.1.1, unknown"}, "10.0.0.1", ""},
+		{"10.0.0.1:7", []string{"unknown, 10.0.0.2"}, "10.0.0.2", ""},
+		{"10.0.0.1:7", []string{"10.0.0.3, 10.0.0.2"}, "10.0.0.3", ""},
+		{"nonsense", []string{"1.1.1.1"}, "", ""},
 	} {
-		if got := LastForwardedFor(c.headers); got != c.want {
-			t.Errorf("%q: %q, want %q", c.headers, got, c.want)
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.RemoteAddr, r.Header["X-Forwarded-For"] = c.peer, c.forwarded
+		if caller, before := Callers(r, proxies); caller != c.caller || before != c.before {
+			t.Errorf("%s %q: %q for %q, want %q for %q", c.peer, c.forwarded, caller, before, c.caller, c.before)
 		}
 	}
 }
@@ -114,6 +131,21 @@ func TestDecodeJSONBoundsTheBody(t *testing.T) {
 		}
 		if got != code {
 			t.Errorf("%.20q: %q, want %q", body, got, code)
+		}
+	}
+}
+
+// A body that is not read would have its dry_run not read either.
+func TestTheParametersOfAContentTypeDoNotMatter(t *testing.T) {
+	for contentType, read := range map[string]bool{
+		"application/json": true, "application/json;": true, "application/json; charset": true, "Application/JSON; a=b; a=c": true,
+		"text/plain": false, "application/jsonx": false, "": false, ";": false,
+	} {
+		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(`{"A":"x"}`))
+		r.Header.Set("Content-Type", contentType)
+		var target struct{ A string }
+		if err := DecodeJSON(httptest.NewRecorder(), r, 100, &target); err != nil || (target.A == "x") != read {
+			t.Errorf("%q: %+v, %v", contentType, target, err)
 		}
 	}
 }

@@ -65,9 +65,16 @@ func (a *App) open() *sql.DB {
 
 // UnknownSecret is well formed, and of no key. Each number gives another one.
 func UnknownSecret(t testing.TB, number int) string {
+	return unknown(t, models.SecretProduction, number)
+}
+
+// UnknownToken is well formed, and no service token's secret.
+func UnknownToken(t testing.TB, number int) string { return unknown(t, models.SecretService, number) }
+
+func unknown(t testing.TB, kind models.SecretKind, number int) string {
 	t.Helper()
 	const digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-	body := fmt.Sprintf("clv_prod_%043d", number)
+	body := fmt.Sprintf("clv_%s_%043d", kind, number)
 	n, sum := crc32.ChecksumIEEE([]byte(body)), []byte("000000")
 	for i := 5; n > 0; i-- {
 		sum[i] = digits[n%62]

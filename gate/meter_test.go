@@ -1,0 +1,181 @@
+package gate
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/claviger/claviger/models"
+)
+
+// While the database is away, asking for the usage of a key must not keep requests with it from their answers.
+func TestAKeyWithoutQuotasIsAnsweredWhileItsUsageIsRead(t *testing.T) {
+	g, w, secrets := newGate(t, 1, models.Caps{}, models.PlanFigures{}, Options{})
+	p := project(t, g)
+	w.hold = make(chan struct{})
+	var asking sync.WaitGroup
+	asking.Go(func() {
+		if used, err := g.Used(t.Context(), 1); err != nil || used[models.QuotaTotal] != 0 {
+			t.Errorf("%v, %v", used, err)
+		}
+	})
+	eventually(t, "the database to be asked", func() bool { return w.loads.Load() == 1 })
+	if v, err := g.Check(t.Context(), &Request{Project: p, Key: secrets[0]}); err != nil || v.Code != models.Valid {
+		t.Errorf("%s, %v", v.Code, err)
+	}
+	close(w.hold)
+	asking.Wait()
+}
+
+func TestWhoWaitForAMeterReadItOnceAndNobodyWaitsLongerThanItsRequest(t *testing.T) {
+	g, w, secrets := newGate(t, 1, models.Caps{models.QuotaTotal: 5}, models.PlanFigures{}, Options{})
+	p := project(t, g)
+	w.hold = make(chan struct{})
+	var checking sync.WaitGroup
+	var mu sync.Mutex
+	codes := map[models.Code]int{}
+	for range 10 {
+		checking.Go(func() {
+			v, err := g.Check(t.Context(), &Request{Project: p, Key: secrets[0]})
+			if err != nil {
+				t.Error(err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			codes[v.Code]++
+		})
+	}
+	eventually(t, "the database to be asked", func() bool { return w.loads.Load() == 1 })
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := g.Check(ctx, &Request{Project: p, Key: secrets[0]}); !errors.Is(err, context.Canceled) {
+		t.Errorf("who is gone gets %v", err)
+	}
+	close(w.hold)
+	checking.Wait()
+	if codes[models.Valid] != 5 || codes[models.QuotaCodeTotal] != 5 {
+		t.Errorf("%v, want 5 and 5", codes)
+	}
+	if n := w.loads.Load(); n > 2 { // who comes between the end of a look-up and what it gave being taken over looks again
+		t.Errorf("the database was asked %d times", n)
+	}
+}
+
+// A request that does not know of the key's new quota yet adds a row while another that does reads the meter.
+func TestAMeterKnowsTheRowsThatCameWhileItWasRead(t *testing.T) {
+	g, w, secrets := newGate(t, 1, models.Caps{}, models.PlanFigures{}, Options{})
+	p := project(t, g)
+	check := func() {
+		if _, err := g.Check(t.Context(), &Request{Project: p, Key: secrets[0], ID: models.FirstRequestIDAt(time.Now())}); err != nil {
+			t.Error(err)
+		}
+	}
+	check()
+	reading, read := make(chan struct{}), make(chan struct{})
+	g.meters.load = func(ctx context.Context, keyID int64) (models.KeyUsage, error) {
+		used, err := w.KeyUsage(ctx, keyID)
+		if w.loads.Load() == 1 {
+			close(reading)
+			<-read
+		}
+		return used, err
+	}
+	go func() {
+		<-reading
+		check()
+		close(read)
+	}()
+	m, _, err := g.meters.lockLoaded(t.Context(), 1, minuteOf(time.Now()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.mu.Unlock()
+	if m.total != 2 {
+		t.Errorf("the meter knows %d of 2", m.total)
+	}
+}
+
+func TestAKeyThatExpiresWhileItsMeterIsReadIsRefused(t *testing.T) {
+	clock := &lockedMoment{at: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
+	g, w, secrets := newGate(t, 1, models.Caps{models.QuotaTotal: 5}, models.PlanFigures{}, Options{Now: clock.now})
+	for _, key := range w.keys {
+		key.ExpiresAt = clock.at.Add(time.Second)
+	}
+	p := project(t, g)
+	w.hold = make(chan struct{})
+	go func() {
+		eventually(t, "the database to be asked", func() bool { return w.loads.Load() == 1 })
+		clock.advance(2 * time.Second)
+		close(w.hold)
+	}()
+	v, err := g.Check(t.Context(), &Request{Project: p, Key: secrets[0]})
+	if err != nil || v.Code != models.KeyExpired || v.Status != 401 {
+		t.Errorf("%s %d, %v", v.Code, v.Status, err)
+	}
+}
+
+// The limit per minute of a key is in no table.
+func TestWhereMemoryIsFullTheMetersOfQuietKeysGoFirst(t *testing.T) {
+	const busy, alsoBusy, others = 1 * shards, 2 * shards, 3 * shards // all in one part of the memory, which is full with two
+	m := metersOf(2*shards, nil)
+	use := func(keyID int64) {
+		locked := m.lock(keyID)
+		locked.recent.add()
+		locked.mu.Unlock()
+	}
+	use(busy)
+	for i := range int64(100) {
+		m.lock(others + i*shards).mu.Unlock()
+		if n := m.size(); n > 2 {
+			t.Fatalf("%d meters are in memory", n)
+		}
+	}
+	if kept := m.lock(busy); kept.recent.sum != 1 {
+		t.Error("what the busy key used of its minute is forgotten")
+	} else {
+		kept.mu.Unlock()
+	}
+	use(alsoBusy)
+	m.lock(others).mu.Unlock() // memory stays bounded all the same
+	if n := m.size(); n != 2 {
+		t.Errorf("%d meters are in memory", n)
+	}
+	m.slot = func() uint32 { return 2 * windowSlots } // a minute later nobody is busy
+	m.lock(others + shards).mu.Unlock()
+	if n := m.size(); n != 2 {
+		t.Errorf("%d meters are in memory", n)
+	}
+}
+
+func TestInSyncModeWhatCannotBeRecordedUsesUpNothing(t *testing.T) {
+	g, w, secrets := newGate(t, 2, models.Caps{models.QuotaTotal: 10}, models.PlanFigures{}, Options{Durability: DurabilitySync})
+	p := project(t, g)
+	check := func(key int) (Verdict, error) {
+		return g.Check(t.Context(), &Request{Project: p, Key: secrets[key], ID: models.FirstRequestIDAt(time.Now())})
+	}
+	if v, err := check(0); err != nil || v.Quotas[models.QuotaTotal].Remaining != 9 {
+		t.Fatal(v, err)
+	}
+	w.full.Store(true)
+	if _, err := check(1); !errors.Is(err, ErrNotRecorded) { // the one that finds out: its row is kept, and written later
+		t.Fatal(err)
+	}
+	for range 20 {
+		if _, err := check(0); !errors.Is(err, ErrNotRecorded) {
+			t.Fatal(err)
+		}
+	}
+	w.full.Store(false)
+	eventually(t, "rows to be taken again", func() bool { return !g.recorder.Refusing() })
+	if v, err := check(0); err != nil || v.Quotas[models.QuotaTotal].Remaining != 8 {
+		t.Errorf("%s leaves %+v, %v", v.Code, v.Quotas, err)
+	}
+	if err := g.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if w.used[1].Total != 2 || w.used[2].Total != 1 || len(w.rows) != 3 {
+		t.Errorf("%d rows; the keys have used %d and %d, want 2 and 1", len(w.rows), w.used[1].Total, w.used[2].Total)
+	}
+}
