@@ -169,7 +169,24 @@ func (s *spool) pop() error {
 		return s.clear()
 	}
 	s.firstSize = 0
+	if waiting := s.end - s.start; s.start > keptSize && waiting <= s.start/4 {
+		return s.moveToFront(waiting)
+	}
 	return s.writeStart()
+}
+
+// moveToFront gives the room of what was written back while more keeps coming. What waits is copied to where nothing waits: until
+// the start says so, it is still where it was.
+func (s *spool) moveToFront(waiting int64) error {
+	_, err := io.Copy(io.NewOffsetWriter(s.file, spoolHeader), io.NewSectionReader(s.file, s.start, waiting))
+	if err == nil {
+		err = s.file.Sync()
+	}
+	if err != nil {
+		return errors.Join(err, s.writeStart())
+	}
+	s.start, s.end = spoolHeader, spoolHeader+waiting
+	return errors.Join(s.writeStart(), s.file.Truncate(s.end))
 }
 
 // clear drops everything.

@@ -89,21 +89,28 @@ func (s *spool) recover(log *slog.Logger) (rows int, err error) {
 	case string(head[:len(spoolMark)]) != spoolMark:
 		return 0, fmt.Errorf("%s is no spool. Move it away", s.file.Name())
 	}
-	written, known := int64(binary.LittleEndian.Uint64(head[8:])), false
-	var first int64 = spoolHeader
-	for at := first; ; {
+	written := int64(binary.LittleEndian.Uint64(head[8:]))
+	// A failure of the machine may have left a start that is none any more. Then all batches are looked at.
+	at, known := int64(spoolHeader), written == info.Size() || s.batchAt(written)
+	if known {
+		at = written
+	}
+	first := at
+	for {
 		if at == written {
 			first, rows, known = at, 0, true
 		}
 		f, err := s.frameAt(at)
-		if errors.Is(err, errSpoolDamaged) {
+		damaged := errors.Is(err, errSpoolDamaged)
+		if err != nil && !damaged {
+			return 0, err
+		}
+		next := at + int64(frameHeader+f.length)
+		if damaged && (f.length == 0 || !s.batchAt(next)) {
 			s.end = at
 			break
 		}
-		if err != nil {
-			return 0, err
-		}
-		at += int64(frameHeader + f.length)
+		at = next // also where this one is damaged: it is lost when its turn comes, and those behind it are not
 		rows += f.rows
 	}
 	s.start = first
@@ -117,6 +124,15 @@ func (s *spool) recover(log *slog.Logger) (rows int, err error) {
 		return 0, s.clear()
 	}
 	return rows, s.file.Truncate(s.end)
+}
+
+// batchAt tells whether a whole batch begins at the place.
+func (s *spool) batchAt(at int64) bool {
+	if at < spoolHeader {
+		return false
+	}
+	_, err := s.frameAt(at)
+	return err == nil
 }
 
 // takeOver moves the other's batches to the end of s.

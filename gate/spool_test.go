@@ -3,6 +3,7 @@ package gate
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -328,5 +329,128 @@ func TestADamagedBatchIsCountedAndThoseBehindItAreWritten(t *testing.T) {
 	}
 	if s := r.Stats(); s.Dropped != 10 || s.Waiting != 0 {
 		t.Errorf("%+v", s)
+	}
+}
+
+// A spool that is found damaged in one place at the start loses the batch there, and where its length is what is damaged, those
+// behind it: nobody knows where they begin.
+func TestADamagedSpoolLosesWhatIsDamaged(t *testing.T) {
+	whole, err := os.ReadFile(filepath.Join(crashed(t, 4), "spool"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := openFrames(t, whole)
+	var begins []int64 // of the batches
+	for at := int64(spoolHeader); at < s.end; {
+		begins = append(begins, at)
+		f, err := s.headerAt(at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at += int64(frameHeader + f.length)
+	}
+	for name, c := range map[string]struct {
+		written int // so many batches
+		damaged int // a byte of this one's rows, or with length of its length
+		length  bool
+		want    []models.RequestID
+	}{
+		"the length of one that was written": {2, 0, true, numbered(40)[20:]},
+		"the length of one that waits":       {1, 2, true, numbered(20)[10:]}, // and those behind it, whose place is not known
+		"among those that wait":              {1, 2, false, slices.Concat(numbered(20)[10:], numbered(40)[30:])},
+		"the first that waits":               {1, 1, false, numbered(40)[20:]},
+		"the last":                           {1, 3, false, numbered(30)[10:]},
+		"among those that were written":      {2, 0, false, numbered(40)[20:]},
+		"the last of those that were":        {2, 1, false, numbered(40)[20:]},
+		"among them, where none waits":       {4, 1, false, nil},
+		"the first, where none was written":  {0, 0, false, numbered(40)[10:]},
+	} {
+		content := slices.Clone(whole)
+		start := int64(len(whole))
+		if c.written < len(begins) {
+			start = begins[c.written]
+		}
+		binary.LittleEndian.PutUint64(content[8:], uint64(start))
+		if place := begins[c.damaged]; c.length {
+			content[place+1] ^= 0xff
+		} else {
+			content[place+frameHeader+5] ^= 0xff
+		}
+		folder := t.TempDir()
+		if err := os.WriteFile(filepath.Join(folder, "spool"), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		sink := &sink{}
+		r := newRecorder(t, sink, spoolIn(folder))
+		closeRecorder(t, r)
+		if !slices.Equal(sink.ids(), c.want) {
+			t.Errorf("%s: written %v, want %v", name, sink.ids(), c.want)
+		}
+		wantSpoolSize(t, folder, spoolHeader)
+	}
+}
+
+// openFrames is a spool with that content.
+func openFrames(t *testing.T, content []byte) *spool {
+	t.Helper()
+	folder := t.TempDir()
+	if err := os.WriteFile(filepath.Join(folder, "spool"), content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, _, err := openSpool(folder, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.close() })
+	return s
+}
+
+// While a database that was away takes what waits, more keeps coming: the file must not grow without end.
+func TestASpoolThatIsNeverEmptyGivesRoomBack(t *testing.T) {
+	s := openFrames(t, nil)
+	rows := make([]models.RequestLog, 2000)
+	next := models.RequestID(1)
+	add := func() {
+		for i := range rows {
+			rows[i] = models.RequestLog{ID: next, Path: fmt.Sprintf("/%0*d", models.MaxLoggedPath-1, next)}
+			next++
+		}
+		if err := s.append([]*batch{{rows: rows}}, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	take := func(want models.RequestID) {
+		got, _, err := s.first()
+		if err != nil || got[0].ID != want || len(got) != len(rows) {
+			t.Fatalf("%d rows from %v on, want %d (%v)", len(got), got[0].ID, want, err)
+		}
+		if err := s.pop(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	add()
+	add()
+	largest, taken := int64(0), models.RequestID(1)
+	for range 100 {
+		add()
+		take(taken)
+		taken += models.RequestID(len(rows))
+		info, err := s.file.Stat()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if largest = max(largest, info.Size()); info.Size() > 2*keptSize {
+			t.Fatalf("with two batches waiting the file has %d bytes", info.Size())
+		}
+	}
+	if largest < keptSize {
+		t.Fatalf("the file never grew beyond %d bytes", largest)
+	}
+	for !s.empty() {
+		take(taken)
+		taken += models.RequestID(len(rows))
+	}
+	if taken != next {
+		t.Errorf("%d rows of %d came back", taken-1, next-1)
 	}
 }
