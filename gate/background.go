@@ -3,6 +3,7 @@ package gate
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/claviger/claviger/models"
@@ -10,13 +11,19 @@ import (
 
 // What the gate's loops in the background have in common.
 
-// insist tries until it works, or can never work, or is pointless, or end is closed. pointless may be nil.
-func insist(end <-chan struct{}, try func(context.Context) error, pointless func() bool) error {
+// insist tries until it works, or can never work, or is pointless, or end is closed. pointless may be nil. Where it takes longer
+// than a moment, the log says so, once.
+func insist(end <-chan struct{}, log *slog.Logger, try func(context.Context) error, pointless func() bool) error {
+	told := false
 	for pause := firstRetry; ; pause = min(2*pause, lastRetry) {
 		err := once(try)
 		var final *models.Error
 		if err == nil || errors.As(err, &final) || pointless != nil && pointless() {
 			return err
+		}
+		if pause == lastRetry && !told {
+			told = true
+			log.Warn("the database does not take or give what the gate keeps there, trying on", "error", err)
 		}
 		select {
 		case <-time.After(pause):

@@ -87,7 +87,7 @@ func (k *blockKeeper) run() {
 	defer close(k.done)
 	for {
 		if k.unread.CompareAndSwap(true, false) {
-			if err := insist(k.end, k.readAll, nil); err != nil {
+			if err := insist(k.end, k.log, k.readAll, nil); err != nil {
 				k.log.Error("the blocked addresses could not be read", "error", err)
 			}
 		}
@@ -115,13 +115,13 @@ func (k *blockKeeper) do(job blockJob) {
 	case job.write != nil:
 		var row *models.AddressBlock
 		over := job.write.BlockedAt.Add(models.BlockLasts(job.write.Strikes))
-		err = insist(k.end, func(ctx context.Context) (err error) {
+		err = insist(k.end, k.log, func(ctx context.Context) (err error) {
 			row, err = k.store.BlockAddress(ctx, *job.write)
 			return err
 		}, func() bool { return !k.blocks.now().Before(over) })
 		k.blocks.written(job.who, job.ends, row)
 	default:
-		err = insist(k.end, func(ctx context.Context) error { return k.readOne(ctx, job.who.project, job.read) }, nil)
+		err = insist(k.end, k.log, func(ctx context.Context) error { return k.readOne(ctx, job.who.project, job.read) }, nil)
 	}
 	if err != nil {
 		k.log.Error("a blocked address could not be written or read", "project", job.who.project, "error", err)

@@ -117,7 +117,7 @@ func (u *unknownKeys) write() {
 		requests += counts[i].Requests
 	}
 	batch := rand.Int64()
-	err := insist(u.end, func(ctx context.Context) error { return u.store(ctx, batch, counts) }, nil)
+	err := insist(u.end, u.log, func(ctx context.Context) error { return u.store(ctx, batch, counts) }, nil)
 	if err != nil {
 		u.log.Error("requests with unknown keys could not be counted", "requests", requests, "error", err)
 	}
