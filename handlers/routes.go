@@ -122,6 +122,8 @@ func (h *Handlers) Routes() []Route {
 }
 
 const (
+	validatePath = "/v1/projects/:project/validate"
+
 	maxFormBody = "64K"
 	pageTimeout = 30 * time.Second
 )
@@ -130,11 +132,11 @@ const (
 func (h *Handlers) Register(e *echo.Echo) error {
 	e.IPExtractor = web.ClientIP(h.TrustedProxies)
 	e.HTTPErrorHandler = web.ErrorHandler(h.errorPage, h.Log)
-	e.Use(web.AssignRequestID(h.IDs), h.recover(), web.SecurityHeaders(h.secure()))
+	e.Use(web.AssignRequestID(h.IDs, validatePath), h.recover(), web.SecurityHeaders(h.secure()))
 
 	// Asked on every request of our users' users: no session, no cookies, nothing that writes a page.
 	// Any of Echo would answer the methods alone that it has names for.
-	e.RouteNotFound("/v1/projects/:project/validate", h.validate)
+	e.RouteNotFound(validatePath, h.validate)
 	if err := h.registerAPI(e); err != nil {
 		return err
 	}
@@ -171,6 +173,9 @@ func (h *Handlers) secure() bool { return strings.HasPrefix(h.BaseURL, "https://
 func (h *Handlers) recover() echo.MiddlewareFunc {
 	return middleware.RecoverWithConfig(middleware.RecoverConfig{
 		LogErrorFunc: func(c echo.Context, err error, stack []byte) error {
+			if web.RequestID(c) == 0 {
+				web.SetRequestID(c, h.IDs.Next())
+			}
 			h.Log.Error("panic", "request_id", web.RequestID(c).String(), "error", err, "stack", string(stack))
 			return err
 		},

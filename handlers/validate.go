@@ -40,22 +40,22 @@ type validateBody struct {
 func (h *Handlers) validate(c echo.Context) error {
 	started := h.Now()
 	defer func() { h.Durations.Observe(h.Now().Sub(started).Seconds()) }()
-	r := c.Request()
+	r, id := c.Request(), h.IDs.Next()
 	project, err := h.Gate.Project(r.Context(), c.Param("project"))
 	if err != nil {
-		return h.noVerdict(c, err)
+		return h.noVerdict(c, id, err)
 	}
 	if project == nil {
-		verdict := h.Gate.UnknownProject(web.RequestID(c))
+		verdict := h.Gate.UnknownProject(id)
 		return sendVerdict(c, &verdict, nil, false)
 	}
 
 	var body validateBody
 	if err := web.DecodeJSON(c.Response(), r, maxValidateBody, &body); err != nil {
-		return h.noVerdict(c, err)
+		return h.noVerdict(c, id, err)
 	}
 	if fields := body.problems(); len(fields) > 0 {
-		return h.noVerdict(c, &models.Error{Code: models.CodeBadRequest, Message: "The body has a value that is not allowed", Fields: fields})
+		return h.noVerdict(c, id, &models.Error{Code: models.CodeBadRequest, Message: "The body has a value that is not allowed", Fields: fields})
 	}
 	key, token := credentials(r.Header, body.Key)
 	fromProxy := web.FromProxy(r.RemoteAddr, h.TrustedProxies)
@@ -64,7 +64,7 @@ func (h *Handlers) validate(c echo.Context) error {
 		claim = h.claimed(r, &body, token != "")
 	}
 	verdict, err := h.Gate.Check(r.Context(), &gate.Request{
-		ID: web.RequestID(c), IDs: h.IDs, Started: started, Project: project, Key: key, Token: token,
+		ID: id, IDs: h.IDs, Started: started, Project: project, Key: key, Token: token,
 		Peer:    gate.Origin{IP: ip, Method: r.Method, Path: r.URL.EscapedPath(), Proxy: web.IsProxy(ip, h.TrustedProxies)},
 		Claimed: claim,
 		Credits: body.Credits,
@@ -76,14 +76,14 @@ func (h *Handlers) validate(c echo.Context) error {
 		FromProxy: fromProxy, DryRun: body.DryRun, NeedToken: body.DryRun || body.Explain,
 	})
 	if err != nil {
-		return h.noVerdict(c, err)
+		return h.noVerdict(c, id, err)
 	}
-	web.SetRequestID(c, verdict.RequestID)
 	return sendVerdict(c, &verdict, project, body.Explain)
 }
 
 // noVerdict answers a request that could not be understood, or not be judged.
-func (h *Handlers) noVerdict(c echo.Context, err error) error {
+func (h *Handlers) noVerdict(c echo.Context, id models.RequestID, err error) error {
+	web.SetRequestID(c, id)
 	if errors.Is(err, context.Canceled) {
 		return err // the caller is gone
 	}

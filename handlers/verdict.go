@@ -68,7 +68,9 @@ func (b *reply) word(name, value string) {
 func sendVerdict(c echo.Context, v *gate.Verdict, project *gate.Project, explain bool) error {
 	b := replies.Get().(*reply)
 	defer replies.Put(b)
-	b.lines = append(b.lines[:0], "Cache-Control: no-store\r\n"...)
+	b.lines = append(b.lines[:0], "Cache-Control: no-store\r\n"+echo.HeaderXRequestID+": "...)
+	b.lines = v.RequestID.AppendTo(b.lines)
+	b.end()
 	if project != nil {
 		b.word(headerProject, project.Slug)
 	}

@@ -16,7 +16,7 @@ const (
 	membershipKey = "membership"
 )
 
-// RequestID of the present request.
+// RequestID of the present request; 0 where it has none yet.
 func RequestID(c echo.Context) models.RequestID {
 	id, _ := c.Get(requestIDKey).(models.RequestID)
 	return id
@@ -27,24 +27,20 @@ func Membership(c echo.Context) *models.Membership {
 	return c.Get(membershipKey).(*models.Membership)
 }
 
-// AssignRequestID gives each request its id and says it in X-Request-ID.
-func AssignRequestID(ids *models.RequestIDs) echo.MiddlewareFunc {
+// AssignRequestID gives each request its id and says it in X-Request-ID, but for the route that sees to that itself.
+func AssignRequestID(ids *models.RequestIDs, except string) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
-			putRequestID(c, ids.Next())
+			if c.Path() != except {
+				SetRequestID(c, ids.Next())
+			}
 			return next(c)
 		}
 	}
 }
 
-// SetRequestID gives the present request another id than it was assigned, if it is another one.
+// SetRequestID gives the present request its id and says it in X-Request-ID.
 func SetRequestID(c echo.Context, id models.RequestID) {
-	if id != RequestID(c) {
-		putRequestID(c, id)
-	}
-}
-
-func putRequestID(c echo.Context, id models.RequestID) {
 	c.Set(requestIDKey, id)
 	c.Response().Header().Set(echo.HeaderXRequestID, id.String())
 }
