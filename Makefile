@@ -28,6 +28,7 @@ fuzz:
 	go test -run '^$$' -fuzz FuzzValidateHeaders -fuzztime 30s -fuzzminimizetime 20x ./handlers
 	go test -run '^$$' -fuzz FuzzSeries -fuzztime 30s ./gate
 	go test -run '^$$' -fuzz FuzzDecodeRequestLogs -fuzztime 30s ./models
+	go test -run '^$$' -fuzz FuzzDecodeIndex -fuzztime 30s ./models
 
 # Every figure beside its baseline: bench/README.md. BENCH="-short" is about a minute.
 bench:

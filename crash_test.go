@@ -200,6 +200,7 @@ func (i instance) recorded(projectID int64) (rows map[string]bool, counted int) 
 	}
 	defer store.Close()
 	rows = map[string]bool{}
+	admitted := map[int64]int64{} // by key
 	for filter := (models.LogFilter{Limit: 5000}); ; {
 		page, err := store.RequestLogs(i.t.Context(), projectID, filter)
 		if err != nil {
@@ -210,6 +211,9 @@ func (i instance) recorded(projectID int64) (rows map[string]bool, counted int) 
 				i.t.Errorf("the request %s has two rows", entry.ID)
 			}
 			rows[entry.ID.String()] = true
+			if entry.Code == models.Valid {
+				admitted[entry.KeyID]++
+			}
 			filter.Before = entry.ID
 		}
 		if !page.HasOlder {
@@ -222,6 +226,11 @@ func (i instance) recorded(projectID int64) (rows map[string]bool, counted int) 
 	}
 	for _, minute := range usage {
 		counted += int(minute.Admitted + minute.Rejected)
+	}
+	for key, n := range admitted { // what its quotas start from
+		if used, err := store.KeyUsage(i.t.Context(), key); err != nil || used.Total != n {
+			i.t.Errorf("key %d was admitted %d times and has used %d (%v)", key, n, used.Total, err)
+		}
 	}
 	return rows, counted
 }

@@ -177,14 +177,22 @@ func FuzzSeries(f *testing.F) {
 		for i, step := range steps[:min(len(steps), 400)] {
 			now = now.Add(time.Duration(step) * time.Duration(1+i%7*i%300) * 17 * time.Second)
 			s.advance(now)
+			full := false
 			for q := range windowCount {
-				w := models.QuotaWindows[q]
-				if used := s.used(models.Quota(q)); used < ref.within(w.Length, now) || used > ref.within(w.Length+w.Length/1440, now) {
+				w, limit := models.QuotaWindows[q], int64(1+steps[0]%16)*int64(1+2*q)
+				used := s.used(models.Quota(q))
+				if used < ref.within(w.Length, now) || used > ref.within(w.Length+w.Length/1440, now) {
 					t.Fatalf("%s counts %d", models.Quota(q), used)
 				}
+				if used >= limit {
+					full = true
+					checkFrees(t, s, models.Quota(q), limit)
+				}
 			}
-			s.add()
-			ref.admitted = append(ref.admitted, now)
+			if !full {
+				s.add()
+				ref.admitted = append(ref.admitted, now)
+			}
 		}
 	})
 }
