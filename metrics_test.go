@@ -1,11 +1,16 @@
 package main_test
 
 import (
+	"bytes"
 	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/claviger/claviger/internal/testkit"
+	"github.com/claviger/claviger/models"
 )
 
 func TestMetricsCountVerdictsOnTheirOwnAddress(t *testing.T) {
@@ -63,4 +68,70 @@ func TestMetricsCountVerdictsOnTheirOwnAddress(t *testing.T) {
 			t.Error("metrics are on the main address")
 		}
 	})
+}
+
+// metric reads one figure of a process.
+func metric(t *testing.T, metricsAddr, name string) float64 {
+	t.Helper()
+	for line := range strings.Lines(ask(t, http.MethodGet, "http://"+metricsAddr+"/metrics", "").Body) {
+		if value, found := strings.CutPrefix(line, name+" "); found {
+			number, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return number
+		}
+	}
+	t.Fatalf("the metrics have no %s", name)
+	return 0
+}
+
+// The setting bounds what is kept in memory, and keys beyond it are answered all the same.
+func TestNoMoreKeysAreInMemoryThanTheSettingSays(t *testing.T) {
+	t.Parallel()
+	metricsAddr := freeAddr(t)
+	i := newInstance(t, "").with("CLAVIGER_METRICS_ADDR="+metricsAddr, "CLAVIGER_MAX_KEYS=1000")
+	s := i.setup("--email", "ada@example.com", "--project", "first")
+	const keys, most = 1300, 1064 // with what the spread of keys over parts of the memory leaves room for
+	secrets := i.createKeys(s.ProjectID, keys)
+	p := i.serve()
+	for _, secret := range secrets {
+		if v := p.validate(s.Project, secret, ""); v.Code != "valid" {
+			t.Fatal(v)
+		}
+	}
+	for _, kind := range []string{"version", "meter"} {
+		got := metric(t, metricsAddr, `claviger_directory_entries{kind="`+kind+`"}`)
+		if got > most || got < 500 {
+			t.Errorf("of %d keys, %g of the kind %s are in memory", keys, got, kind)
+		}
+	}
+}
+
+// createKeys makes keys, each with a quota, past the program, which must not run.
+func (i instance) createKeys(projectID int64, n int) (secrets []string) {
+	i.t.Helper()
+	pepper, err := os.ReadFile(filepath.Join(i.Data, "pepper"))
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	parsed, err := models.NewPepper(bytes.TrimSpace(pepper))
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	store, err := models.Open(i.t.Context(), models.Options{URL: i.database, Pepper: parsed})
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	defer store.Close()
+	daily := int64(100)
+	for range n {
+		in := models.KeyInput{Name: "key_" + strconv.Itoa(len(secrets)), Type: models.TypeProduction, Category: "production", Quotas: models.Quotas{Daily: &daily}}
+		_, secret, err := store.CreateKey(i.t.Context(), projectID, testkit.Actor(1), in)
+		if err != nil {
+			i.t.Fatal(err)
+		}
+		secrets = append(secrets, secret.Plain())
+	}
+	return secrets
 }

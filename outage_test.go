@@ -52,6 +52,15 @@ func TestWhileTheDatabaseIsAwayKnownKeysAreAnsweredAndNoRequestIsLost(t *testing
 					most = max(most, p.memory())
 				}
 				during := load.count() - before
+				lag, retries := (outage(t) - time.Second).Seconds(), 1.0
+				if link == testkit.Held { // the first attempt still waits for its answer
+					retries = 0
+				}
+				for name, least := range map[string]float64{"waiting_rows": 100, "spooled_rows": 100, "spooled_bytes": 100, "lag_seconds": lag, "retries_total": retries} {
+					if got := metric(t, metricsAddr, "claviger_recorder_"+name); got < least {
+						t.Errorf("meanwhile %s is %g, want at least %g", name, got, least)
+					}
+				}
 				if r := p.get("/readyz"); r.Status != http.StatusServiceUnavailable {
 					t.Errorf("/readyz gave %d: %s", r.Status, r.Body)
 				}
@@ -59,13 +68,17 @@ func TestWhileTheDatabaseIsAwayKnownKeysAreAnsweredAndNoRequestIsLost(t *testing
 				eventually(t, "the process to be ready again", func() bool { return p.get("/readyz").Status == http.StatusOK })
 				answers := load.stop()
 				for ended := time.Now(); ; time.Sleep(100 * time.Millisecond) {
-					metrics := ask(t, http.MethodGet, "http://"+metricsAddr+"/metrics", "").Body
-					if strings.Contains(metrics, "claviger_recorder_waiting_rows 0\n") {
+					if metric(t, metricsAddr, "claviger_recorder_waiting_rows") == 0 {
 						t.Logf("%s later all rows were written", time.Since(ended))
 						break
 					}
 					if time.Since(ended) > patience+3*outage(t) {
 						t.Fatal("rows still wait")
+					}
+				}
+				for _, name := range []string{"spooled_rows", "spooled_bytes", "lag_seconds", `rows_total{outcome="dropped"}`} {
+					if got := metric(t, metricsAddr, "claviger_recorder_"+name); got != 0 {
+						t.Errorf("afterwards %s is %g", name, got)
 					}
 				}
 				p.stop()
