@@ -75,6 +75,9 @@ func serve(ctx context.Context, c config.Config, log *slog.Logger, out io.Writer
 	if err != nil {
 		return err
 	}
+	if ahead := ids.Ahead(); ahead > time.Minute {
+		log.Warn("the newest request in the log is ahead of the clock: until the clock is there, new ones get its time and count in quotas from then on", "ahead", ahead)
+	}
 	h := handlers.New(handlers.Options{
 		Store: store, Gate: g, IDs: ids, Sessions: web.NewSessions(store, secrets.CookieKey, c.Secure()), Log: log, Now: time.Now,
 		BaseURL: c.BaseURL, TrustedProxies: c.TrustedProxies, Signup: c.Signup, Version: version(), Dev: c.Dev,

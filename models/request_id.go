@@ -102,3 +102,9 @@ func (r *RequestIDs) Next() RequestID {
 		}
 	}
 }
+
+// Ahead is how far the next id is ahead of the clock: more than a moment where the clock was set back.
+func (r *RequestIDs) Ahead() time.Duration {
+	last := time.UnixMilli(r.last.Load() >> requestIDCountBits)
+	return max(0, last.Sub(r.now()))
+}

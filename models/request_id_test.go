@@ -56,6 +56,18 @@ func TestRequestIDsOfManyGoroutinesDiffer(t *testing.T) {
 	}
 }
 
+func TestIDsSayHowFarTheyAreAheadOfTheClock(t *testing.T) {
+	now := time.Date(2026, 3, 14, 9, 0, 0, 0, time.UTC)
+	ids := &RequestIDs{now: func() time.Time { return now }}
+	ids.Next()
+	for back, want := range map[time.Duration]time.Duration{0: 0, time.Hour: time.Hour, -time.Hour: 0} {
+		now = time.Date(2026, 3, 14, 9, 0, 0, 0, time.UTC).Add(-back)
+		if got := ids.Ahead(); got != want {
+			t.Errorf("the clock set back by %s: %s ahead", back, got)
+		}
+	}
+}
+
 func TestRequestIDTextIsReadBack(t *testing.T) {
 	for _, id := range []RequestID{0, 1, 1 << 40, 1<<63 - 1} {
 		got, ok := ParseRequestID(id.String())
