@@ -23,9 +23,9 @@ type meter struct {
 	minute, last  uint32
 	total         int64 // ever
 	sum           [windowCount]int64
-	packed        [packedLength]byte
 
-	recent window // of the plan's limit per key and minute
+	recent window             // of the plan's limit per key and minute
+	packed [packedLength]byte // last: a request does not look at it but once a minute, and with many keys each line of memory counts
 }
 
 // packedLength is room for about 25 points: a quiet key, or the only ones of a day.
