@@ -145,8 +145,13 @@ func (g *Gate) UnknownProject(id models.RequestID) Verdict {
 	return Verdict{Code: models.ProjectUnknown, Status: models.ProjectUnknown.Status(), RequestID: id}
 }
 
-// NoVerdict counts a request that was not judged: with [models.BadRequest], [models.TooLarge] or [models.Unavailable].
-func (g *Gate) NoVerdict(code models.Code) { g.verdicts[code].Add(1) }
+// NoVerdict counts a request that was not judged: as [models.BadRequest], [models.TooLarge] or [models.Unavailable]. Other codes
+// are not counted.
+func (g *Gate) NoVerdict(code models.Code) {
+	if n, known := g.verdicts[code]; known {
+		n.Add(1)
+	}
+}
 
 // Origin is where a request came from and what it asks for.
 type Origin struct {

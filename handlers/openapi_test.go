@@ -221,6 +221,10 @@ func TestEveryAnswerIsAsTheDocumentSays(t *testing.T) {
 		r.send(200, "POST", root+"/validate", `{"key":"`+secret+`","dry_run":true,"explain":true}`, all...)
 		r.send(200, "GET", "/v1/usage", "", "X-API-Key", secret)
 		r.send(401, "GET", "/v1/usage", "")
+		for i := range 20 {
+			r.send(401, "GET", "/v1/usage", "", "X-API-Key", testkit.UnknownSecret(t, i))
+		}
+		r.send(403, "GET", "/v1/usage", "", "X-API-Key", secret)
 		app.Flush()
 
 		ask(200, "GET", "/keys?limit=1&q=server&type=production&category=partner&status=active", "")

@@ -2,8 +2,6 @@ package handlers
 
 import (
 	"cmp"
-	"context"
-	"errors"
 	"net/http"
 	"net/netip"
 	"strconv"
@@ -84,7 +82,7 @@ func (h *Handlers) validate(c echo.Context) error {
 // noVerdict answers a request that could not be understood, or not be judged.
 func (h *Handlers) noVerdict(c echo.Context, id models.RequestID, err error) error {
 	web.SetRequestID(c, id)
-	if errors.Is(err, context.Canceled) {
+	if c.Request().Context().Err() != nil {
 		return err // the caller is gone
 	}
 	p := web.Explain(c, err)
