@@ -87,7 +87,7 @@ func secretOf(t testing.TB, pepper models.Pepper, number int) (string, models.Di
 func n(value int64) *int64 { return &value }
 
 // newGate gives a gate over a world of keys with the caps, and their secrets.
-func newGate(t testing.TB, keys int, caps models.Caps, limits models.PlanFigures, o Options) (*Gate, *world, []string) {
+func newGate(t testing.TB, keys int, caps models.Caps, limits models.PlanFigures, o Options, prepare ...func(*world)) (*Gate, *world, []string) {
 	t.Helper()
 	pepper, err := models.NewPepper([]byte(strings.Repeat("p", models.PepperLength)))
 	if err != nil {
@@ -108,6 +108,9 @@ func newGate(t testing.TB, keys int, caps models.Caps, limits models.PlanFigures
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	for _, p := range prepare {
+		p(w)
 	}
 	g := New(w, pepper, o)
 	t.Cleanup(func() { g.Close(context.Background()) })

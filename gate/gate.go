@@ -108,7 +108,7 @@ func New(store Store, pepper models.Pepper, o Options) *Gate {
 	for _, code := range models.Codes() {
 		g.verdicts[code] = new(atomic.Uint64)
 	}
-	g.meters = newMeters(o.MaxKeys, store.KeyUsage, g.recorder.Stored, g.recorder.Flush,
+	g.meters = newMeters(o.MaxKeys, store.KeyUsage, g.recorder.Stored, g.recorder.WaitStored,
 		func() uint32 { return g.windows.slot(keyMinute, g.now()) })
 	g.blocks = newBlocks(o, store)
 	g.unknown = newUnknownKeys(store.CountUnknownKeys, o.Log)

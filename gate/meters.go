@@ -13,10 +13,10 @@ import (
 // meters keeps the meters of the keys in use. A meter that is not here is read from the database.
 type meters struct {
 	load    func(ctx context.Context, keyID int64) (models.KeyUsage, error)
-	stored  func() uint64 // the recorder's newest ticket that is stored, with all before it
-	flush   func(ctx context.Context) error
-	slot    func() uint32 // the present one of the limit per key and minute
-	limit   int           // for each shard
+	stored  func() uint64                                  // the recorder's newest ticket that is stored, with all before it
+	wait    func(ctx context.Context, ticket uint64) error // until rows are stored up to the ticket, and all that an earlier process left
+	slot    func() uint32                                  // the present one of the limit per key and minute
+	limit   int                                            // for each shard
 	flights singleflight.Group
 	shard   [shards]metersShard
 }
@@ -29,9 +29,10 @@ type metersShard struct {
 }
 
 func newMeters(
-	limit int, load func(context.Context, int64) (models.KeyUsage, error), stored func() uint64, flush func(context.Context) error, slot func() uint32,
+	limit int, load func(context.Context, int64) (models.KeyUsage, error), stored func() uint64, wait func(context.Context, uint64) error,
+	slot func() uint32,
 ) *meters {
-	m := &meters{load: load, stored: stored, flush: flush, slot: slot, limit: max(1, limit/shards)}
+	m := &meters{load: load, stored: stored, wait: wait, slot: slot, limit: max(1, limit/shards)}
 	for i := range m.shard {
 		m.shard[i].places, m.shard[i].large = map[int64]uint32{}, map[uint32][]byte{}
 	}
@@ -161,18 +162,16 @@ func (m *meters) lockLoaded(ctx context.Context, keyID int64, minute uint32) (lo
 	}
 }
 
-// read asks the database what the key was admitted before, with the rows up to the ticket: once, however many ask at the same
-// moment.
+// read asks the database what the key was admitted before, with the rows up to the ticket and those that an earlier process left:
+// once, however many ask at the same moment.
 func (m *meters) read(ctx context.Context, keyID int64, ticket uint64) (models.KeyUsage, error) {
 	name := strconv.FormatInt(keyID, 36) + "@" + strconv.FormatUint(ticket, 36)
 	flight := m.flights.DoChan(name, func() (any, error) {
 		// One caller reads for all: its own cancellation must not fail the others.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadTimeout)
 		defer cancel()
-		if ticket > m.stored() {
-			if err := m.flush(ctx); err != nil {
-				return nil, err
-			}
+		if err := m.wait(ctx, ticket); err != nil {
+			return nil, err
 		}
 		return m.load(ctx, keyID)
 	})

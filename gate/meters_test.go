@@ -97,6 +97,35 @@ func TestAMeterKnowsTheRowsThatCameWhileItWasRead(t *testing.T) {
 	}
 }
 
+// What a killed process left in its spool was admitted: no key is counted before that is in the database.
+func TestWhatAKilledProcessLeftInTheSpoolCounts(t *testing.T) {
+	folder, away := t.TempDir(), &sink{away: true}
+	r := newRecorder(t, away, inSync, spoolIn(folder))
+	now := models.FirstRequestIDAt(time.Now())
+	for i := range models.RequestID(7) {
+		if err := r.Wait(t.Context(), r.Add(models.RequestLog{ID: now + i, KeyID: 1, Code: models.Valid})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	closeRecorder(t, r)
+
+	g, w, secrets := newGate(t, 1, models.Caps{models.QuotaTotal: 10}, models.PlanFigures{}, Options{Spool: folder}, func(w *world) { w.full.Store(true) })
+	p := project(t, g)
+	short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := g.recorder.Flush(short); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("all is said to be written: %v", err)
+	}
+	if v, err := g.Check(short, &Request{Project: p, Key: secrets[0]}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("before the rows are written the answer is %s, %v", v.Code, err)
+	}
+	w.full.Store(false)
+	v, err := g.Check(t.Context(), &Request{Project: p, Key: secrets[0]})
+	if err != nil || v.Code != models.Valid || v.Quotas[models.QuotaTotal].Remaining != 2 {
+		t.Errorf("%s leaves %+v, %v", v.Code, v.Quotas, err)
+	}
+}
+
 func TestAKeyThatExpiresWhileItsMeterIsReadIsRefused(t *testing.T) {
 	clock := &lockedMoment{at: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
 	g, w, secrets := newGate(t, 1, models.Caps{models.QuotaTotal: 5}, models.PlanFigures{}, Options{Now: clock.now})

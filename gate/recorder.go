@@ -190,11 +190,17 @@ func (r *Recorder) Stored() uint64 {
 // in the spool included, or with ctx's error.
 func (r *Recorder) Flush(ctx context.Context) error {
 	r.mu.Lock()
-	goal := r.counts.added - r.counts.left
+	newest := r.counts.added - r.counts.left
 	r.mu.Unlock()
+	return r.WaitStored(ctx, newest)
+}
+
+// WaitStored returns when the row of the ticket with that number is in the database, with all before it; 0 is before this
+// process's first row, and after all that an earlier process left in the spool.
+func (r *Recorder) WaitStored(ctx context.Context, number uint64) error {
 	for {
 		r.mu.Lock()
-		reached, progress := r.counts.done() >= goal, r.progress
+		reached, progress := r.counts.settled >= r.counts.left+number, r.progress
 		r.mu.Unlock()
 		if reached {
 			return nil

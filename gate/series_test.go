@@ -53,7 +53,8 @@ func newCounter(used models.KeyUsage, now time.Time) counter {
 // metersOf are meters without rows that wait.
 func metersOf(limit int, load func(context.Context, int64) (models.KeyUsage, error)) *meters {
 	zero := func() uint64 { return 0 }
-	return newMeters(limit, load, zero, nil, func() uint32 { return 0 })
+	wait := func(context.Context, uint64) error { return nil }
+	return newMeters(limit, load, zero, wait, func() uint32 { return 0 })
 }
 
 func (c counter) advance(now time.Time) { c.all.advance(c.meter, minuteOf(now)) }
