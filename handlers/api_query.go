@@ -31,7 +31,12 @@ type apiQuery struct {
 }
 
 func newAPIQuery(c echo.Context) *apiQuery {
-	return &apiQuery{values: c.QueryParams(), asked: map[string]bool{}, problems: map[string]string{}}
+	q := &apiQuery{asked: map[string]bool{}, problems: map[string]string{}}
+	var err error
+	if q.values, err = url.ParseQuery(c.QueryString()); err != nil { // a filter that is dropped would show too much
+		q.problems["query"] = "Encode each name and value, a semicolon as %3B."
+	}
+	return q
 }
 
 // text is a parameter as every database takes it in a condition; empty where it is absent.
@@ -40,7 +45,11 @@ func (q *apiQuery) text(name string) string {
 	if len(q.values[name]) > 1 {
 		q.problems[name] = "Give it once."
 	}
-	return models.LogText(q.values.Get(name), maxQueryText)
+	value := models.LogText(q.values.Get(name), maxQueryText)
+	if value != q.values.Get(name) {
+		q.problems[name] = "Give at most " + strconv.Itoa(maxQueryText) + " bytes of text without control characters."
+	}
+	return value
 }
 
 // choice is one of what may be chosen, or empty.

@@ -193,6 +193,11 @@ func TestAWrongRequestSaysWhatIsWrongWhere(t *testing.T) {
 			{"GET", "/keys?q=a&q=b", "", 400, "bad_request", []string{"q"}},
 			{"GET", "/logs?from=yesterday&to=2026-01-01&code=fine&key=nobody&cursor=5&key_id=0", "", 400, "bad_request",
 				[]string{"from", "to", "code", "key", "cursor", "key_id"}},
+			// A filter that is dropped would show what was not asked for.
+			{"GET", "/logs?key=server;", "", 400, "bad_request", []string{"query"}},
+			{"GET", "/logs?key=%zz", "", 400, "bad_request", []string{"query"}},
+			{"GET", "/logs?code=%00", "", 400, "bad_request", []string{"code"}},
+			{"GET", "/keys?q=" + strings.Repeat("x", 513), "", 400, "bad_request", []string{"q"}},
 			{"POST", "/categories", `{"name":" "}`, 422, "invalid", []string{"name"}},
 			{"POST", "/keys", `{"name":"` + strings.Repeat("x", 20_000) + `"}`, 413, "too_large", nil},
 		} {

@@ -3,6 +3,7 @@ package handlers
 import (
 	"context"
 	"encoding/hex"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -35,6 +36,10 @@ func (h *Handlers) exportLogsJSON(c echo.Context) error {
 
 // exportLogs sends what the filter leaves of the requests, newest first. Those that come meanwhile are not in it.
 func (h *Handlers) exportLogs(c echo.Context, ending, contentType string, w rowWriter[models.LogEntry]) error {
+	// A filter that is dropped would give what was not asked for.
+	if _, err := url.ParseQuery(c.QueryString()); err != nil {
+		return models.Invalid(map[string]string{"query": "The filter in this address cannot be read."})
+	}
 	q := readLogQuery(c)
 	q.before, q.after = "", ""
 	filter, problems, err := h.logFilter(c, q)

@@ -59,7 +59,7 @@ func (h *Handlers) validate(c echo.Context) error {
 	fromProxy := web.FromProxy(r.RemoteAddr, h.TrustedProxies)
 	ip, claim := c.RealIP(), gate.Origin{}
 	if token != "" || fromProxy { // nobody else is believed
-		claim = h.claimed(r, &body, token != "")
+		claim = h.claimed(r, &body, token != "", fromProxy)
 	}
 	verdict, err := h.Gate.Check(r.Context(), &gate.Request{
 		ID: id, IDs: h.IDs, Started: started, Project: project, Key: key, Token: token,
@@ -132,21 +132,30 @@ func credentials(header http.Header, inBody string) (key, token string) {
 	return cmp.Or(key, inBody), token
 }
 
-// claimed is what the caller says of the request behind this one. Who has a service token wrote the body, which goes first;
-// from a proxy the body may be the client's, and the proxy's own headers go before it.
-func (h *Handlers) claimed(r *http.Request, body *validateBody, tokened bool) gate.Origin {
+// claimed is what the caller says of the request behind this one. Who has a service token wrote the body, which goes first; from
+// a proxy the body may be the client's, and the proxy's own headers go before it. Through a proxy, X-Forwarded-For is the proxy's
+// chain and says nothing of whom the token's owner asks for.
+func (h *Handlers) claimed(r *http.Request, body *validateBody, tokened, fromProxy bool) gate.Origin {
 	header := r.Header
-	method := cmp.Or(headerValue(header, "X-Original-Method"), headerValue(header, "X-Forwarded-Method"))
-	uri := cmp.Or(headerValue(header, "X-Original-Uri"), headerValue(header, "X-Forwarded-Uri"))
-	claim := gate.Origin{}
+	original, forwarded := [2]string{"X-Original-Method", "X-Original-Uri"}, [2]string{"X-Forwarded-Method", "X-Forwarded-Uri"}
+	said := func(i int) string {
+		a, b := headerValue(header, original[i]), headerValue(header, forwarded[i])
+		if !tokened && a != "" && b != "" && a != b {
+			return "" // one of the two is the proxy's, and the other one came with the client
+		}
+		return cmp.Or(a, b)
+	}
+	method, uri, claim := said(0), said(1), gate.Origin{}
 	if tokened {
 		method, uri = cmp.Or(body.Method, method), cmp.Or(body.Path, uri)
-		_, claim.IP = web.Callers(r, h.TrustedProxies)
 	} else {
 		method, uri = cmp.Or(method, body.Method), cmp.Or(uri, body.Path)
 	}
 	claim.Method = method
 	claim.Path, _, _ = strings.Cut(uri, "?")
+	if !fromProxy {
+		_, claim.IP = web.Callers(r, nil)
+	}
 	if addr, err := netip.ParseAddr(body.IP); err == nil {
 		claim.IP = addr.Unmap().WithZone("").String()
 	}

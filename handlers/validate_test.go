@@ -285,8 +285,15 @@ func TestContextIsBelievedFromTrustedCallersOnly(t *testing.T) {
 		t.Run("a token's body through a proxy", func(t *testing.T) {
 			run(t, app, fmt.Sprintf(body, result.Key.Plain()), append([]string{"X-Original-Method", "DELETE"}, token...), claimed)
 		})
-		t.Run("a token through a proxy that says whom it asks for", func(t *testing.T) {
-			run(t, app, "", append(append([]string{"X-Original-Method", "PUT", "X-Original-URI", "/orders/7", "X-Forwarded-For", "203.0.113.9, 198.51.100.1"}, key...), token...), headersOnly)
+		t.Run("a client's headers beside the proxy's", func(t *testing.T) {
+			neither := own
+			neither.IP = "198.51.100.1"
+			headers := []string{"X-Original-Method", "FAKE", "X-Original-URI", "/fake", "X-Forwarded-Method", "PUT", "X-Forwarded-Uri", "/orders/7", "X-Forwarded-For", "198.51.100.1"}
+			run(t, app, "", append(headers, key...), neither)
+		})
+		t.Run("a token through a proxy, whose chain a client can begin", func(t *testing.T) {
+			headers := []string{"X-Original-Method", "PUT", "X-Original-URI", "/orders/7", "X-Forwarded-For", "203.0.113.9, 198.51.100.1"}
+			run(t, app, "", append(append(headers, key...), token...), models.RequestLog{IP: "198.51.100.1", Method: "PUT", Path: "/orders/7", Credits: 1})
 		})
 	}, testkit.TrustLoopback)
 }
@@ -526,9 +533,14 @@ func TestTheMomentOfARequestIsThatAtWhichItIsThere(t *testing.T) {
 	})
 }
 
-func TestAnyMethodWillDo(t *testing.T) {
+func TestAnyMethodWillDoAndAProjectHasTwoNames(t *testing.T) {
 	app := testkit.NewApp(t, t.TempDir()+"/claviger.db")
 	result := setup(t, app, "shop")
+	for ref, want := range map[string]int{"shop": 200, "1": 200, "01": 404, "+1": 404, "%2B1": 404, "Shop": 404} {
+		if reply := app.Validate(ref, result.Key.Plain()); reply.Status != want {
+			t.Errorf("project %s: %d", ref, reply.Status)
+		}
+	}
 	for _, method := range []string{"GET", "HEAD", "POST", "DELETE", "PROPFIND", "QUERY", "PURGE", "BREW"} {
 		reply := app.Call(method, "/v1/projects/shop/validate", "", "X-API-Key", result.Key.Plain())
 		if reply.Status != 200 || method != "HEAD" && reply.Code() != "valid" {

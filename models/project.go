@@ -275,12 +275,18 @@ func (s *Store) Project(ctx context.Context, ref string) (*Project, error) {
 
 // mayBeRef tells whether some project could have the id or slug: what cannot be is not asked of the database.
 func mayBeRef(ref string) bool {
-	_, err := strconv.ParseInt(ref, 10, 64)
-	return err == nil || slugProblem(ref) == ""
+	_, isID := idOfRef(ref)
+	return isID || slugProblem(ref) == ""
+}
+
+// idOfRef reads an id as it is written: +1 and 01 are none.
+func idOfRef(ref string) (id int64, ok bool) {
+	id, err := strconv.ParseInt(ref, 10, 64)
+	return id, err == nil && strconv.FormatInt(id, 10) == ref
 }
 
 func whereRef(db *gorm.DB, ref string) *gorm.DB {
-	if id, err := strconv.ParseInt(ref, 10, 64); err == nil {
+	if id, ok := idOfRef(ref); ok {
 		return db.Where("projects.id = ?", id)
 	}
 	return db.Where("projects.slug = ?", ref)

@@ -49,7 +49,7 @@ func Callers(r *http.Request, trusted []netip.Prefix) (caller, before string) {
 // forwardedAddr reads one address of X-Forwarded-For. Some proxies add the port.
 func forwardedAddr(text string) (netip.Addr, bool) {
 	text = strings.TrimSpace(text)
-	addr, err := netip.ParseAddr(text)
+	addr, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(text, "["), "]")) // some put IPv6 in brackets
 	if err != nil {
 		var withPort netip.AddrPort
 		withPort, err = netip.ParseAddrPort(text)
