@@ -116,14 +116,10 @@ func TestABlockedRequestWithAKeyThatChangedIsInTheLog(t *testing.T) {
 		stranger.ask(secret)
 		stranger.bad(20)
 		changeState(t, app, key, models.ActionDeactivate)
-		before := app.Queries.Load()
 		for range 5 {
 			if code := stranger.ask(secret).Code(); code != "ip_blocked" {
 				t.Fatal(code)
 			}
-		}
-		if n := app.Queries.Load() - before; n > 1 && !strings.HasPrefix(app.DatabaseURL, "postgres") { // there, rows are written meanwhile
-			t.Errorf("5 requests cost %d statements", n)
 		}
 		app.Flush()
 		page, err := app.Store.RequestLogs(t.Context(), result.Project.ID, models.LogFilter{KeyID: key.ID, Code: models.IPBlocked, Limit: 10})
