@@ -64,6 +64,12 @@ func TestWhileTheDatabaseIsAwayKnownKeysAreAnsweredAndNoRequestIsLost(t *testing
 				if r := p.get("/readyz"); r.Status != http.StatusServiceUnavailable {
 					t.Errorf("/readyz gave %d: %s", r.Status, r.Body)
 				}
+				if link == testkit.Cut { // else it takes seconds to find out
+					list := ask(t, http.MethodGet, p.URL+"/v1/projects/"+project+"/keys", "", "Authorization", "Bearer "+s.ServiceToken)
+					if page := p.get("/signin"); list.Status != http.StatusServiceUnavailable || list.Header.Get("Retry-After") == "" || page.Status >= 500 && page.Status != http.StatusServiceUnavailable {
+						t.Errorf("the API gave %d: %s, and the page of signing in %d", list.Status, list.Body, page.Status)
+					}
+				}
 				proxy.All(testkit.Open)
 				eventually(t, "the process to be ready again", func() bool { return p.get("/readyz").Status == http.StatusOK })
 				answers := load.stop()

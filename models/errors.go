@@ -1,8 +1,12 @@
 package models
 
 import (
+	"context"
+	"database/sql/driver"
 	"errors"
+	"net"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"gorm.io/gorm"
 )
 
@@ -94,6 +98,13 @@ func notFoundAs(err error, what string) error {
 		return NotFound(what)
 	}
 	return err
+}
+
+// IsUnreachable tells whether err says that the database cannot be reached, or did not answer in time: asking again later helps.
+func IsUnreachable(err error) bool {
+	var connecting *pgconn.ConnectError
+	var network net.Error
+	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &connecting) || errors.As(err, &network) || errors.Is(err, driver.ErrBadConn)
 }
 
 // IsNotFound tells whether err says that something does not exist.

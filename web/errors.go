@@ -37,7 +37,7 @@ func Explain(c echo.Context, err error) Problem {
 		}
 	case errors.As(err, &fromEcho):
 		p.Status, p.Code = fromEcho.Code, strings.ReplaceAll(strings.ToLower(http.StatusText(fromEcho.Code)), " ", "_")
-	case errors.Is(err, context.DeadlineExceeded):
+	case models.IsUnreachable(err):
 		p.Status, p.Code = http.StatusServiceUnavailable, "unavailable"
 	}
 	if p.Message == "" {
@@ -99,6 +99,9 @@ func ErrorHandler(pages ErrorPages, log *slog.Logger) echo.HTTPErrorHandler {
 		defer cancel()
 		c.SetRequest(c.Request().WithContext(ctx))
 		p := Explain(c, err)
+		if p.Status == http.StatusServiceUnavailable {
+			c.Response().Header().Set(echo.HeaderRetryAfter, "1")
+		}
 		if p.Status >= 500 {
 			log.Error("request failed", "request_id", p.RequestID, "method", c.Request().Method, "path", c.Path(), "error", err)
 		}
