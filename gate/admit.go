@@ -34,7 +34,7 @@ func (g *Gate) admit(ctx context.Context, r *Request, consumer string, v *Verdic
 		m.mu.Unlock()
 		var waited bool
 		var err error
-		if m, waited, err = g.meters.lockLoaded(ctx, v.Key.KeyID, minuteOf(v.At)); err != nil {
+		if m, waited, err = g.meters.lockLoaded(ctx, v.Key.KeyID, g.now); err != nil {
 			return nil, err
 		}
 		if waited { // for the database: the key may have expired
@@ -44,6 +44,9 @@ func (g *Gate) admit(ctx context.Context, r *Request, consumer string, v *Verdic
 				return nil, nil
 			}
 		}
+	}
+	if m.loaded && m.minute > minuteOf(v.At) {
+		v.At = g.now() // one that came later was here first: what has left the windows for it is inside those of the earlier moment
 	}
 	now := v.At
 	if m.loaded {
@@ -149,7 +152,7 @@ func (g *Gate) describeLimits(r *Request, counted *[axisCount]*window, v *Verdic
 	}
 }
 
-// describe writes down how the quotas stand now. The meter is locked, and ready where there is a quota.
+// describe writes down how the quotas stand now. The meter is locked, and loaded where there is a quota.
 func (m *meters) describe(locked *meter, caps *models.Caps, quotas *[models.QuotaCount]QuotaState, now time.Time) {
 	for q, limit := range caps {
 		if limit == 0 {

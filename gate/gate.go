@@ -203,16 +203,16 @@ type Verdict struct {
 func (v *Verdict) NamesKey() bool { return v.Known && v.Code != models.IPBlocked }
 
 // Check answers one request and records it where its key is known. An error means that there is no verdict, because
-// the database could not be asked, or with [DurabilitySync] that the request could not be recorded.
+// the database could not be asked, or with [DurabilitySync] that the request could not be recorded; then RequestID alone is set.
 func (g *Gate) Check(ctx context.Context, r *Request) (Verdict, error) {
 	v := Verdict{RequestID: r.ID}
 	ticket, err := g.check(ctx, r, &v)
 	if err != nil {
-		return Verdict{}, err
+		return Verdict{RequestID: v.RequestID}, err
 	}
 	if g.durability == DurabilitySync && v.Known && !r.DryRun {
 		if err := g.recorder.Wait(ctx, ticket); err != nil {
-			return Verdict{}, err
+			return Verdict{RequestID: v.RequestID}, err
 		}
 	}
 	if !r.DryRun {

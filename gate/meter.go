@@ -85,7 +85,7 @@ func (m *meters) fill(locked *meter, used models.KeyUsage, now uint32) {
 
 // put folds the series, of all that counts, to the minute now and keeps it in the locked meter.
 func (m *meters) put(locked *meter, s *series, now uint32) {
-	now = s.fold(now)
+	s.fold(now)
 	locked.minute, locked.sum, locked.last = now, s.sum, 0
 	if last := len(s.points) - 1; last >= 0 && s.points[last].minute == now {
 		locked.last = s.points[last].n

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strconv"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/singleflight"
 
@@ -139,7 +140,7 @@ func (s *metersShard) throwOut(locked *meter) {
 
 // lockLoaded gives the key's meter, locked, once it knows what the key was admitted before. While it is read from the database
 // nobody holds its lock. waited tells that it had to be.
-func (m *meters) lockLoaded(ctx context.Context, keyID int64, minute uint32) (locked *meter, waited bool, err error) {
+func (m *meters) lockLoaded(ctx context.Context, keyID int64, now func() time.Time) (locked *meter, waited bool, err error) {
 	for {
 		if locked = m.lock(keyID); locked.loaded {
 			return locked, waited, nil
@@ -153,7 +154,7 @@ func (m *meters) lockLoaded(ctx context.Context, keyID int64, minute uint32) (lo
 		waited = true
 		// Where a row was added meanwhile, what was read may lack it. Only a key that had no quota a moment ago has such rows.
 		if locked = m.lock(keyID); !locked.loaded && locked.ticket == ticket {
-			m.fill(locked, used, minute)
+			m.fill(locked, used, minuteOf(now()))
 		}
 		if locked.loaded {
 			return locked, waited, nil

@@ -87,7 +87,7 @@ func TestAMeterKnowsTheRowsThatCameWhileItWasRead(t *testing.T) {
 		check()
 		close(read)
 	}()
-	m, _, err := g.meters.lockLoaded(t.Context(), 1, minuteOf(time.Now()))
+	m, _, err := g.meters.lockLoaded(t.Context(), 1, time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,5 +206,57 @@ func TestInSyncModeWhatCannotBeRecordedUsesUpNothing(t *testing.T) {
 	}
 	if w.used[1].Total != 2 || w.used[2].Total != 1 || len(w.rows) != 3 {
 		t.Errorf("%d rows; the keys have used %d and %d, want 2 and 1", len(w.rows), w.used[1].Total, w.used[2].Total)
+	}
+}
+
+// heldClock can hold one reading back after it was taken, as a busy machine does.
+type heldClock struct {
+	lockedMoment
+	hold, took chan struct{} // nil where nothing is held back
+}
+
+func (c *heldClock) now() time.Time {
+	c.mu.Lock()
+	at, hold := c.at, c.hold
+	c.hold = nil
+	c.mu.Unlock()
+	if hold != nil {
+		close(c.took)
+		<-hold
+	}
+	return at
+}
+
+// A request looks at the clock at the end of a minute and is overtaken by one of the next minute, for which old requests have left
+// the window: it must not be admitted as of the moment before.
+func TestARequestThatIsOvertakenIsOfTheLaterMoment(t *testing.T) {
+	start := time.Date(2026, 1, 1, 12, 0, 59, 950e6, time.UTC)
+	clock := &heldClock{lockedMoment: lockedMoment{at: start}}
+	g, _, secrets := newGate(t, 1, models.Caps{models.QuotaDaily: 2}, models.PlanFigures{}, Options{Now: clock.now})
+	p := project(t, g)
+	check := func() Verdict {
+		v, err := g.Check(t.Context(), &Request{Project: p, Key: secrets[0]})
+		if err != nil {
+			t.Error(err)
+		}
+		return v
+	}
+	check()
+	check()
+	clock.advance(24*time.Hour - 50*time.Millisecond) // 12:00:59.900 of the next day
+	hold := make(chan struct{})
+	clock.mu.Lock()
+	clock.hold, clock.took = hold, make(chan struct{})
+	clock.mu.Unlock()
+	overtaken := make(chan Verdict)
+	go func() { overtaken <- check() }()
+	<-clock.took
+	clock.advance(110 * time.Millisecond) // 12:01:00.010
+	if v := check(); v.Code != models.Valid {
+		t.Fatal(v.Code)
+	}
+	close(hold)
+	if v := <-overtaken; v.Code != models.Valid || v.At.Before(start.Add(24*time.Hour)) {
+		t.Errorf("%s as of %s, when the two of %s still count", v.Code, v.At, start)
 	}
 }

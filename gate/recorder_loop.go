@@ -248,6 +248,7 @@ func (r *Recorder) spill(now time.Time) {
 	r.mu.Unlock()
 	if err := r.appendSpool(batches); err != nil {
 		l.spillAt = now.Add(spoolRetry)
+		r.refusing.Store(failing) // before anybody is told
 		if failing {
 			for _, b := range batches {
 				b.outcome.settle(ErrNotRecorded)
@@ -255,7 +256,6 @@ func (r *Recorder) spill(now time.Time) {
 		}
 		r.mu.Lock()
 		r.counts.unkept, r.counts.spoolReason = true, ""
-		r.refusing.Store(failing)
 		if errors.As(err, new(syscall.Errno)) {
 			r.counts.spoolReason = models.WhyNotWritten(err)
 		}

@@ -49,15 +49,13 @@ func (s *series) take(used models.KeyUsage) {
 	}
 }
 
-// fold brings the series to the minute now, or to the one of its newest point where that is later, and gives that: it drops
-// what has left every window, and folds what has left one.
-func (s *series) fold(now uint32) uint32 {
-	if last := len(s.points) - 1; last >= 0 {
-		now = max(now, s.points[last].minute)
-	}
+// fold brings the series to the minute now: it drops what has left every window, and folds what has left one. What says that it
+// came later, because the clock was ahead then, counts as of now: so it makes nothing leave too early.
+func (s *series) fold(now uint32) {
 	s.minute, s.sum = now, [windowCount]int64{}
 	kept := s.points[:0]
 	for _, p := range s.points {
+		p.minute = min(p.minute, now)
 		finest := -1
 		for w := windowCount - 1; w >= 0 && leaves(p.minute, w) > now; w-- {
 			s.sum[w] += int64(p.n)
@@ -74,7 +72,6 @@ func (s *series) fold(now uint32) uint32 {
 		}
 	}
 	s.points = kept
-	return now
 }
 
 // frees is the minute at whose beginning less than limit is used in the window w, provided that nothing is added. It is for

@@ -43,7 +43,7 @@ type counter struct {
 
 func newCounter(used models.KeyUsage, now time.Time) counter {
 	all := metersOf(10, func(context.Context, int64) (models.KeyUsage, error) { return used, nil })
-	locked, waited, err := all.lockLoaded(context.Background(), 1, minuteOf(now))
+	locked, waited, err := all.lockLoaded(context.Background(), 1, func() time.Time { return now })
 	if err != nil || !waited {
 		panic(err)
 	}
@@ -142,6 +142,21 @@ func TestAClockThatIsSetBackFreesNothingTwice(t *testing.T) {
 	s.advance(now.Add(24*time.Hour + time.Minute))
 	if got := s.used(models.QuotaDaily); got != 0 {
 		t.Errorf("%d are counted after a day", got)
+	}
+}
+
+// Rows say so where the clock was ahead when they were written.
+func TestWhatSaysThatItComesLaterMakesNothingLeaveTooEarly(t *testing.T) {
+	now := time.Date(2026, 1, 10, 12, 0, 0, 0, time.UTC)
+	s := newCounter(models.KeyUsage{Total: 6, Points: []models.UsagePoint{
+		{Minute: now.Add(-22*time.Hour).Unix() / 60, Requests: 5}, {Minute: now.Add(3*time.Hour).Unix() / 60, Requests: 1},
+	}}, now)
+	for after, want := range map[time.Duration]int64{0: 6, 2*time.Hour - time.Minute: 6, 3 * time.Hour: 1, 24*time.Hour + time.Minute: 0} {
+		later := s.copy()
+		later.advance(now.Add(after))
+		if got := later.used(models.QuotaDaily); got != want {
+			t.Errorf("after %s %d are counted, want %d", after, got, want)
+		}
 	}
 }
 

@@ -169,7 +169,7 @@ func (s *spool) pop() error {
 		return s.clear()
 	}
 	s.firstSize = 0
-	if waiting := s.end - s.start; s.start > keptSize && waiting <= s.start/4 {
+	if waiting := s.end - s.start; s.start > keptSize && waiting <= keptSize/4 {
 		return s.moveToFront(waiting)
 	}
 	return s.writeStart()

@@ -19,7 +19,7 @@ const (
 	maxCredits      = 1_000_000_000
 )
 
-// validateBody is what a caller may say in JSON. Each has a header as well; the body goes first.
+// validateBody is what a caller may say in JSON. Most of it has a header as well: see claimed for what goes first.
 type validateBody struct {
 	Key         string `json:"key"`
 	Method      string `json:"method"`
@@ -39,6 +39,9 @@ func (h *Handlers) validate(c echo.Context) error {
 	started := h.Now()
 	defer func() { h.Durations.Observe(h.Now().Sub(started).Seconds()) }()
 	r, id := c.Request(), h.IDs.Next()
+	// The body first: it may take its time, and what follows goes by what holds then.
+	var body validateBody
+	unread := web.DecodeJSON(c.Response(), r, maxValidateBody, &body)
 	project, err := h.Gate.Project(r.Context(), c.Param("project"))
 	if err != nil {
 		return h.noVerdict(c, id, err)
@@ -47,10 +50,8 @@ func (h *Handlers) validate(c echo.Context) error {
 		verdict := h.Gate.UnknownProject(id)
 		return sendVerdict(c, &verdict, nil, false)
 	}
-
-	var body validateBody
-	if err := web.DecodeJSON(c.Response(), r, maxValidateBody, &body); err != nil {
-		return h.noVerdict(c, id, err)
+	if unread != nil {
+		return h.noVerdict(c, id, unread)
 	}
 	if fields := body.problems(); len(fields) > 0 {
 		return h.noVerdict(c, id, &models.Error{Code: models.CodeBadRequest, Message: "The body has a value that is not allowed", Fields: fields})
@@ -74,7 +75,7 @@ func (h *Handlers) validate(c echo.Context) error {
 		FromProxy: fromProxy, DryRun: body.DryRun, NeedToken: body.DryRun || body.Explain,
 	})
 	if err != nil {
-		return h.noVerdict(c, id, err)
+		return h.noVerdict(c, verdict.RequestID, err)
 	}
 	return sendVerdict(c, &verdict, project, body.Explain)
 }
@@ -82,9 +83,6 @@ func (h *Handlers) validate(c echo.Context) error {
 // noVerdict answers a request that could not be understood, or not be judged.
 func (h *Handlers) noVerdict(c echo.Context, id models.RequestID, err error) error {
 	web.SetRequestID(c, id)
-	if c.Request().Context().Err() != nil {
-		return err // the caller is gone
-	}
 	p := web.Explain(c, err)
 	if p.Status >= 500 {
 		h.Log.Error("validate failed", "request_id", p.RequestID, "error", err)

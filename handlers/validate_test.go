@@ -1,6 +1,7 @@
 package handlers_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -570,6 +571,26 @@ func TestEveryAnswerIsCountedByItsCode(t *testing.T) {
 		for code, want := range map[models.Code]uint64{models.BadRequest: 1, models.TooLarge: 1, models.Valid: 1, models.Unavailable: 1} {
 			if counted[code] != want {
 				t.Errorf("%s is counted %d times, want %d", code, counted[code], want)
+			}
+		}
+	})
+}
+
+// A caller may close its side of the connection and still read: net/http takes that for its end.
+func TestACallerThatSeemsToBeGoneIsAdmittedToNothing(t *testing.T) {
+	eachApp(t, func(t *testing.T, app *testkit.App) {
+		user, _ := app.SignUp("ada@example.com")
+		project, _, _ := app.Project(user, "shop")
+		_, secret := app.Key(project, models.KeyInput{Name: "one", Quotas: models.Quotas{Daily: number(5)}}) // whose use has to be read
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		for _, path := range []string{"/v1/projects/shop/validate", "/v1/usage"} {
+			recorder := httptest.NewRecorder()
+			request := httptest.NewRequestWithContext(ctx, "GET", path, nil)
+			request.Header.Set("X-Api-Key", secret)
+			app.Server.Config.Handler.ServeHTTP(recorder, request)
+			if recorder.Code != 503 {
+				t.Errorf("%s: %d %s", path, recorder.Code, recorder.Body)
 			}
 		}
 	})

@@ -91,7 +91,11 @@ type ErrorPages func(c echo.Context, p Problem, partial bool) templ.Component
 // their cause and the request id.
 func ErrorHandler(pages ErrorPages, log *slog.Logger) echo.HTTPErrorHandler {
 	return func(err error, c echo.Context) {
-		if c.Response().Committed || errors.Is(err, context.Canceled) { // by the client, which is gone
+		if c.Response().Committed {
+			return
+		}
+		if errors.Is(err, context.Canceled) { // the client is gone, or has closed its side and still reads: never an empty success
+			c.NoContent(http.StatusServiceUnavailable)
 			return
 		}
 		// The request's own time may be over, and the page of the error still has to be made.
