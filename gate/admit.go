@@ -45,13 +45,13 @@ func (g *Gate) admit(ctx context.Context, r *Request, consumer string, v *Verdic
 			}
 		}
 	}
-	if m.loaded && m.minute > minuteOf(v.At) {
-		v.At = g.now() // one that came later was here first: what has left the windows for it is inside those of the earlier moment
+	if m.loaded {
+		if m.minute > minuteOf(v.At) {
+			v.At = g.now() // one that came later was here first: what has left the windows for it is inside those of the earlier moment
+		}
+		g.meters.advance(m, minuteOf(v.At))
 	}
 	now := v.At
-	if m.loaded {
-		g.meters.advance(m, minuteOf(now))
-	}
 	// Locks are taken in one order, and no axis has two, so that nobody waits in a circle. Those of the project come last:
 	// everybody waits for them.
 	var counted [axisCount]*window

@@ -34,7 +34,7 @@ func (g *Gate) Key(ctx context.Context, project *Project, plain, ip string) (key
 			g.unknown.note(projectID, ip, g.now())
 		}
 		return models.GateKey{}, models.KeyInvalid, nil
-	case g.blocks.blocked(key.ProjectID, ip) > 0:
+	case project == nil && g.blocks.blocked(key.ProjectID, ip) > 0:
 		return models.GateKey{}, models.IPBlocked, nil
 	}
 	return key, models.Valid, nil

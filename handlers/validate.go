@@ -134,28 +134,23 @@ func credentials(header http.Header, inBody string) (key, token string) {
 // a proxy the body may be the client's, and the proxy's own headers go before it. Through a proxy, X-Forwarded-For is the proxy's
 // chain and says nothing of whom the token's owner asks for.
 func (h *Handlers) claimed(r *http.Request, body *validateBody, tokened, fromProxy bool) gate.Origin {
-	header := r.Header
-	original, forwarded := [2]string{"X-Original-Method", "X-Original-Uri"}, [2]string{"X-Forwarded-Method", "X-Forwarded-Uri"}
-	said := func(i int) string {
-		a, b := headerValue(header, original[i]), headerValue(header, forwarded[i])
-		if !tokened && a != "" && b != "" && a != b {
+	said := func(inBody, nginx, traefik string) string {
+		nginx, traefik = headerValue(r.Header, nginx), headerValue(r.Header, traefik)
+		switch {
+		case tokened:
+			return cmp.Or(inBody, nginx, traefik)
+		case nginx != "" && traefik != "" && nginx != traefik:
 			return "" // one of the two is the proxy's, and the other one came with the client
 		}
-		return cmp.Or(a, b)
+		return cmp.Or(nginx, traefik, inBody)
 	}
-	method, uri, claim := said(0), said(1), gate.Origin{}
-	if tokened {
-		method, uri = cmp.Or(body.Method, method), cmp.Or(body.Path, uri)
-	} else {
-		method, uri = cmp.Or(method, body.Method), cmp.Or(uri, body.Path)
-	}
-	claim.Method = method
-	claim.Path, _, _ = strings.Cut(uri, "?")
+	claim := gate.Origin{Method: said(body.Method, "X-Original-Method", "X-Forwarded-Method")}
+	claim.Path, _, _ = strings.Cut(said(body.Path, "X-Original-Uri", "X-Forwarded-Uri"), "?")
 	if !fromProxy {
 		_, claim.IP = web.Callers(r, nil)
 	}
 	if addr, err := netip.ParseAddr(body.IP); err == nil {
-		claim.IP = addr.Unmap().WithZone("").String()
+		claim.IP = web.PlainAddr(addr)
 	}
 	claim.Proxy = web.IsProxy(claim.IP, h.TrustedProxies)
 	return claim

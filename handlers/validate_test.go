@@ -291,6 +291,7 @@ func TestContextIsBelievedFromTrustedCallersOnly(t *testing.T) {
 			neither.IP = "198.51.100.1"
 			headers := []string{"X-Original-Method", "FAKE", "X-Original-URI", "/fake", "X-Forwarded-Method", "PUT", "X-Forwarded-Uri", "/orders/7", "X-Forwarded-For", "198.51.100.1"}
 			run(t, app, "", append(headers, key...), neither)
+			run(t, app, `{"key":"`+result.Key.Plain()+`","method":"FAKE","path":"/fake"}`, headers, neither)
 		})
 		t.Run("a token through a proxy, whose chain a client can begin", func(t *testing.T) {
 			headers := []string{"X-Original-Method", "PUT", "X-Original-URI", "/orders/7", "X-Forwarded-For", "203.0.113.9, 198.51.100.1"}

@@ -32,9 +32,9 @@ const (
 	TokenInvalid   Code = "token_invalid"
 	TokenScope     Code = "token_scope"
 
-	// There is no verdict.
-	BadRequest  Code = "bad_request"
-	TooLarge    Code = "too_large"
+	// There is no verdict. Of the first two, web says what is wrong with the body.
+	BadRequest  Code = CodeBadRequest
+	TooLarge    Code = CodeTooLarge
 	Unavailable Code = "unavailable"
 )
 
@@ -66,8 +66,8 @@ var codes = map[Code]codeInfo{
 	TokenInvalid:   {http.StatusUnauthorized, "Invalid service token"},
 	TokenScope:     {http.StatusForbidden, "The service token lacks the scope validate"},
 
-	BadRequest:  {http.StatusBadRequest, "The body is not valid JSON"},
-	TooLarge:    {http.StatusRequestEntityTooLarge, "The body is larger than 16 KiB"},
+	BadRequest:  {http.StatusBadRequest, ""},
+	TooLarge:    {http.StatusRequestEntityTooLarge, ""},
 	Unavailable: {http.StatusServiceUnavailable, "Claviger cannot answer at the moment"},
 }
 

@@ -30,20 +30,20 @@ func Callers(r *http.Request, trusted []netip.Prefix) (caller, before string) {
 	at := peer.Addr()
 	forwarded := r.Header["X-Forwarded-For"]
 	if len(forwarded) == 0 {
-		return plainAddr(at), ""
+		return PlainAddr(at), ""
 	}
 	chain := strings.Split(strings.Join(forwarded, ","), ",") // the nearest last
 	for ; len(chain) > 0; chain = chain[:len(chain)-1] {
 		next, ok := forwardedAddr(chain[len(chain)-1])
 		switch {
 		case !ok: // nobody knows who is behind
-			return plainAddr(at), ""
+			return PlainAddr(at), ""
 		case !contains(trusted, at):
-			return plainAddr(at), plainAddr(next)
+			return PlainAddr(at), PlainAddr(next)
 		}
 		at = next
 	}
-	return plainAddr(at), ""
+	return PlainAddr(at), ""
 }
 
 // forwardedAddr reads one address of X-Forwarded-For. Some proxies add the port.
@@ -58,7 +58,8 @@ func forwardedAddr(text string) (netip.Addr, bool) {
 	return addr, err == nil
 }
 
-func plainAddr(addr netip.Addr) string { return addr.Unmap().WithZone("").String() }
+// PlainAddr is how addresses are compared and kept: IPv4 as such, and no zone.
+func PlainAddr(addr netip.Addr) string { return addr.Unmap().WithZone("").String() }
 
 // FromProxy tells whether the peer itself is a trusted proxy.
 func FromProxy(remoteAddr string, trusted []netip.Prefix) bool {
