@@ -25,26 +25,35 @@ type LimitState struct {
 	Resets    time.Time // when the oldest request that is counted leaves the window; the check's own moment where there is none
 }
 
-// admit is checks 9 and 10 of product.md, section 3: plan limits and quotas, together. Either the request is counted in all
-// of them or, where one of them rejects it, in none. It gives the key's meter, locked, where the request is admitted; the
-// caller unlocks it when the request's row is recorded.
-func (g *Gate) admit(ctx context.Context, r *Request, consumer string, v *Verdict) (*meter, error) {
-	m := g.meters.lock(v.Key.KeyID)
-	if v.Key.Caps.Any() && !m.loaded {
-		m.mu.Unlock()
-		var waited bool
-		var err error
-		if m, waited, err = g.meters.lockLoaded(ctx, v.Key.KeyID, g.now); err != nil {
+// pass is checks 1 to 8. It gives the key's meter, locked, where they let the request pass.
+func (g *Gate) pass(ctx context.Context, r *Request, consumer string, v *Verdict) (*meter, error) {
+	for {
+		if err := g.checkKey(ctx, r, consumer, v); err != nil {
 			return nil, err
 		}
-		if waited { // for the database: the key may have expired
-			v.At = g.now()
-			if v.Code = v.Key.Refusal(v.At, r.Use); v.Code != models.Valid {
-				m.mu.Unlock()
-				return nil, nil
-			}
+		if v.Known && !r.DryRun && g.durability == DurabilitySync && g.recorder.Refusing() {
+			return nil, ErrNotRecorded // before it uses up anything
 		}
+		if v.Code != models.Valid {
+			return nil, nil
+		}
+		m := g.meters.lock(v.Key.KeyID)
+		if m.loaded || !v.Key.Caps.Any() {
+			return m, nil
+		}
+		m.mu.Unlock()
+		// Reading the meter may take seconds: what the key may then is asked anew.
+		m, err := g.meters.lockLoaded(ctx, v.Key.KeyID, g.now)
+		if err != nil {
+			return nil, err
+		}
+		m.mu.Unlock()
 	}
+}
+
+// admit is checks 9 and 10 of product.md, section 3: plan limits and quotas, together. Either the request is counted in all
+// of them or, where one of them rejects it, in none. m is the key's meter, locked.
+func (g *Gate) admit(r *Request, consumer string, v *Verdict, m *meter) {
 	if m.loaded {
 		if m.minute > minuteOf(v.At) {
 			v.At = g.now() // one that came later was here first: what has left the windows for it is inside those of the earlier moment
@@ -98,11 +107,6 @@ func (g *Gate) admit(ctx context.Context, r *Request, consumer string, v *Verdic
 		}
 	}
 	g.meters.describe(m, &v.Key.Caps, &v.Quotas, now)
-	if !counts {
-		m.mu.Unlock()
-		return nil, nil
-	}
-	return m, nil
 }
 
 // judge finds what rejects the request, and when it would pass. Of several limits or quotas it is the one that frees last;

@@ -235,17 +235,12 @@ func (g *Gate) check(ctx context.Context, r *Request, v *Verdict) (ticket Ticket
 		origin.Method = cmp.Or(r.Claimed.Method, origin.Method)
 		origin.Path = cmp.Or(r.Claimed.Path, origin.Path)
 	}
-	if err := g.checkKey(ctx, r, consumer, v); err != nil {
+	m, err := g.pass(ctx, r, consumer, v)
+	if err != nil {
 		return ticket, err
 	}
-	if v.Known && !r.DryRun && g.durability == DurabilitySync && g.recorder.Refusing() {
-		return ticket, ErrNotRecorded // before it uses up anything
-	}
-	var m *meter
-	if v.Code == models.Valid {
-		if m, err = g.admit(ctx, r, consumer, v); err != nil {
-			return ticket, err
-		}
+	if m != nil {
+		g.admit(r, consumer, v, m)
 	}
 	v.Status = v.Code.Status()
 	switch {
@@ -303,7 +298,7 @@ func (g *Gate) checkKey(ctx context.Context, r *Request, consumer string, v *Ver
 	}
 	v.At = g.now() // once the look-up is done, which may have waited for the database
 	if !found {
-		v.Code = models.KeyInvalid
+		v.Key, v.Known, v.Code = models.GateKey{}, false, models.KeyInvalid
 		if !r.DryRun {
 			g.blocks.noteBad(r.Project.ID, consumer, r.Key)
 		}

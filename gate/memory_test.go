@@ -41,7 +41,7 @@ func BenchmarkMemoryOfAMillionKeys(b *testing.B) {
 			if _, _, err := d.get(b.Context(), digestOf(next)); err != nil {
 				b.Fatal(err)
 			}
-			meter, _, err := m.lockLoaded(b.Context(), int64(next+1), func() time.Time { return now })
+			meter, err := m.lockLoaded(b.Context(), int64(next+1), func() time.Time { return now })
 			if err != nil {
 				b.Fatal(err)
 			}

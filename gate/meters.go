@@ -139,25 +139,25 @@ func (s *metersShard) throwOut(locked *meter) {
 }
 
 // lockLoaded gives the key's meter, locked, once it knows what the key was admitted before. While it is read from the database
-// nobody holds its lock. waited tells that it had to be.
-func (m *meters) lockLoaded(ctx context.Context, keyID int64, now func() time.Time) (locked *meter, waited bool, err error) {
+// nobody holds its lock.
+func (m *meters) lockLoaded(ctx context.Context, keyID int64, now func() time.Time) (*meter, error) {
 	for {
-		if locked = m.lock(keyID); locked.loaded {
-			return locked, waited, nil
+		locked := m.lock(keyID)
+		if locked.loaded {
+			return locked, nil
 		}
 		ticket := locked.ticket
 		locked.mu.Unlock()
 		used, err := m.read(ctx, keyID, ticket)
 		if err != nil {
-			return nil, true, err
+			return nil, err
 		}
-		waited = true
 		// Where a row was added meanwhile, what was read may lack it. Only a key that had no quota a moment ago has such rows.
 		if locked = m.lock(keyID); !locked.loaded && locked.ticket == ticket {
 			m.fill(locked, used, minuteOf(now()))
 		}
 		if locked.loaded {
-			return locked, waited, nil
+			return locked, nil
 		}
 		locked.mu.Unlock()
 	}

@@ -87,7 +87,7 @@ func TestAMeterKnowsTheRowsThatCameWhileItWasRead(t *testing.T) {
 		check()
 		close(read)
 	}()
-	m, _, err := g.meters.lockLoaded(t.Context(), 1, time.Now)
+	m, err := g.meters.lockLoaded(t.Context(), 1, time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,22 +126,37 @@ func TestWhatAKilledProcessLeftInTheSpoolCounts(t *testing.T) {
 	}
 }
 
-func TestAKeyThatExpiresWhileItsMeterIsReadIsRefused(t *testing.T) {
-	clock := &lockedMoment{at: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
-	g, w, secrets := newGate(t, 1, models.Caps{models.QuotaTotal: 5}, models.PlanFigures{}, Options{Now: clock.now})
-	for _, key := range w.keys {
-		key.ExpiresAt = clock.at.Add(time.Second)
-	}
-	p := project(t, g)
-	w.hold = make(chan struct{})
-	go func() {
-		eventually(t, "the database to be asked", func() bool { return w.loads.Load() == 1 })
-		clock.advance(2 * time.Second)
-		close(w.hold)
-	}()
-	v, err := g.Check(t.Context(), &Request{Project: p, Key: secrets[0]})
-	if err != nil || v.Code != models.KeyExpired || v.Status != 401 {
-		t.Errorf("%s %d, %v", v.Code, v.Status, err)
+// Reading a meter may take seconds. What is changed meanwhile holds for the requests that wait.
+func TestWhatChangesWhileAMeterIsReadHolds(t *testing.T) {
+	for _, want := range []models.Code{models.KeyExpired, models.KeyRevoked, models.KeyInvalid, models.QuotaCodeTotal} {
+		clock := &lockedMoment{at: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
+		g, w, secrets := newGate(t, 1, models.Caps{models.QuotaTotal: 5}, models.PlanFigures{}, Options{Now: clock.now})
+		p := project(t, g)
+		var key *models.GateKey
+		for _, key = range w.keys {
+			key.ExpiresAt = clock.at.Add(time.Second)
+		}
+		w.used[key.KeyID] = models.KeyUsage{Total: 2}
+		w.hold = make(chan struct{})
+		go func() {
+			eventually(t, "the database to be asked", func() bool { return w.loads.Load() == 1 })
+			switch want {
+			case models.KeyExpired:
+				clock.advance(2 * time.Second)
+			case models.KeyRevoked:
+				key.State = models.StateRevoked
+			case models.KeyInvalid:
+				clear(w.keys)
+			case models.QuotaCodeTotal:
+				key.Caps[models.QuotaTotal] = 2 // as many as are used up
+			}
+			g.Forget(models.Change{Kind: "key", ID: key.KeyID})
+			close(w.hold)
+		}()
+		v, err := g.Check(t.Context(), &Request{Project: p, Key: secrets[0]})
+		if err != nil || v.Code != want || v.Status != 401 || v.Known != (want != models.KeyInvalid) {
+			t.Errorf("%s %d, %v, want %s", v.Code, v.Status, err, want)
+		}
 	}
 }
 

@@ -43,8 +43,8 @@ type counter struct {
 
 func newCounter(used models.KeyUsage, now time.Time) counter {
 	all := metersOf(10, func(context.Context, int64) (models.KeyUsage, error) { return used, nil })
-	locked, waited, err := all.lockLoaded(context.Background(), 1, func() time.Time { return now })
-	if err != nil || !waited {
+	locked, err := all.lockLoaded(context.Background(), 1, func() time.Time { return now })
+	if err != nil {
 		panic(err)
 	}
 	return counter{locked, all}

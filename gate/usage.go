@@ -30,7 +30,7 @@ func (g *Gate) Usage(ctx context.Context, plain, ip string) (Usage, error) {
 		u.Used, err = g.Used(ctx, key.KeyID)
 		return u, err
 	}
-	m, _, err := g.meters.lockLoaded(ctx, key.KeyID, g.now)
+	m, err := g.meters.lockLoaded(ctx, key.KeyID, g.now)
 	if err != nil {
 		return u, err
 	}
