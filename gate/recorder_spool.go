@@ -70,12 +70,13 @@ func (r *Recorder) appendSpool(batches []*batch) error {
 func (r *Recorder) firstSpooled() *batch {
 	l := &r.loop
 	for l.loaded == nil && r.spooling() {
-		rows, f, err := l.spool.first()
-		switch {
-		case errors.Is(err, errSpoolDamaged):
-			r.lose(f.rows, err)
-			continue
-		case err != nil:
+		rows, err := l.spool.first()
+		if errors.Is(err, errSpoolDamaged) {
+			if err = r.lose(err); err == nil {
+				continue
+			}
+		}
+		if err != nil {
 			r.logSpool("the spool cannot be read at the moment", err)
 			l.retryAt = time.Now().Add(lastRetry)
 			return nil
@@ -91,19 +92,22 @@ func (r *Recorder) firstSpooled() *batch {
 // spooling tells whether batches are in the spool.
 func (r *Recorder) spooling() bool { return r.loop.spool != nil && !r.loop.spool.empty() }
 
-// lose gives up the oldest batch of the spool, or all of them where its length is not known.
-func (r *Recorder) lose(rows int, err error) {
+// lose gives up the oldest batch of the spool, which is damaged. An error means that the rest cannot be read at the moment.
+func (r *Recorder) lose(damage error) error {
 	s := r.loop.spool
-	if s.firstSize == 0 {
-		rows = r.Stats().SpooledRows
+	left, err := s.count(s.start + s.firstSize)
+	if err != nil {
+		return err
 	}
-	s.pop()
-	r.Log.Error("rows in the spool cannot be read and are lost", "rows", rows, "error", err)
+	rows := max(0, r.Stats().SpooledRows-left) // what it says of itself may be damaged, too
+	r.Log.Error("rows in the spool cannot be read and are lost", "rows", rows, "bytes", s.firstSize, "error", damage)
+	r.shorten()
 	r.mu.Lock()
 	r.counts.dropped += uint64(rows)
 	r.unspool(rows)
 	r.settled(rows)
 	r.mu.Unlock()
+	return nil
 }
 
 // popSpool drops the batch that was written.
@@ -111,12 +115,17 @@ func (r *Recorder) popSpool() {
 	l := &r.loop
 	rows := l.loaded.rows
 	l.loaded = nil
-	if err := l.spool.pop(); err != nil {
-		r.logSpool("the spool cannot be shortened: what was written of it is written again at the next start, which changes nothing", err)
-	}
+	r.shorten()
 	r.mu.Lock()
 	r.unspool(len(rows))
 	r.mu.Unlock()
+}
+
+// shorten drops the oldest batch of the spool.
+func (r *Recorder) shorten() {
+	if err := r.loop.spool.pop(); err != nil {
+		r.logSpool("the spool cannot be shortened: what was written of it is written again at the next start, which changes nothing", err)
+	}
 }
 
 // unspool takes rows out of the counts. The caller holds mu.

@@ -1,6 +1,8 @@
 package gate
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -17,15 +19,20 @@ import (
 //
 //	8 bytes    spoolMark
 //	8 bytes    where the oldest batch that waits begins; what is before it has been written
-//	then each batch: 4 bytes length of the rows, 4 bytes how many, 4 bytes checksum, the rows as models.AppendRequestLogs
+//	then each batch: frameMark, 4 bytes length of the rows, 4 bytes how many, 4 bytes checksum, the rows as models.AppendRequestLogs
 //
 // Numbers are little-endian; the checksum is CRC-32C over number and rows.
 const (
-	spoolMark   = "clvspl1\n"
+	spoolMark   = "clvspl2\n"
 	spoolHeader = 16
-	frameHeader = 12
-	// maxFrame is more than any batch takes: a length beyond it is none.
-	maxFrame = 64 << 20
+	// frameMark is where a batch may begin, for who lost the place. In rows it is rare, and then the checksum tells.
+	frameMark   = "\x9b\xc1vr"
+	frameHeader = 16
+	// More than any batch takes and has: what is beyond is no length and no number of rows.
+	maxFrame     = 64 << 20
+	maxFrameRows = 1 << 16
+	// searchPart is how much of the file is searched at once.
+	searchPart = 1 << 20
 	// keptSize is what an empty spool may occupy: making it smaller waits for a disk that is just asked to keep it.
 	keptSize = 16 << 20
 	// maxSpool leaves the disk room for others. What comes on top waits in memory.
@@ -64,11 +71,11 @@ func (s *spool) append(batches []*batch, sync bool) (err error) {
 		}
 	}()
 	for _, b := range batches {
-		s.buffer = append(s.buffer[:0], make([]byte, frameHeader)...)
+		s.buffer = append(append(s.buffer[:0], frameMark...), make([]byte, frameHeader-len(frameMark))...)
 		s.buffer = models.AppendRequestLogs(s.buffer, b.rows)
-		binary.LittleEndian.PutUint32(s.buffer, uint32(len(s.buffer)-frameHeader))
-		binary.LittleEndian.PutUint32(s.buffer[4:], uint32(len(b.rows)))
-		binary.LittleEndian.PutUint32(s.buffer[8:], sumOf(s.buffer))
+		binary.LittleEndian.PutUint32(s.buffer[4:], uint32(len(s.buffer)-frameHeader))
+		binary.LittleEndian.PutUint32(s.buffer[8:], uint32(len(b.rows)))
+		binary.LittleEndian.PutUint32(s.buffer[12:], sumOf(s.buffer))
 		if end+int64(len(s.buffer)) > maxSpool {
 			return errSpoolFull
 		}
@@ -100,27 +107,88 @@ func (s *spool) syncSoon() {
 	}
 }
 
-// sumOf is the checksum of a frame: of all but the length and itself.
+// sumOf is the checksum of a frame: of all but the mark, the length and itself.
 func sumOf(whole []byte) uint32 {
-	return crc32.Update(crc32.Checksum(whole[4:8], castagnoli), castagnoli, whole[frameHeader:])
+	return crc32.Update(crc32.Checksum(whole[8:12], castagnoli), castagnoli, whole[frameHeader:])
 }
 
 // empty tells that no batch waits.
 func (s *spool) empty() bool { return s.start == s.end }
 
-// first reads the oldest batch. [errSpoolDamaged] where it is not what was written; f says what there should be.
-func (s *spool) first() (rows []models.RequestLog, f frame, err error) {
-	f, err = s.frameAt(s.start)
-	if s.firstSize = 0; f.length > 0 {
-		s.firstSize = int64(frameHeader + f.length)
+// first reads the oldest batch. [errSpoolDamaged] where it is not what was written.
+func (s *spool) first() ([]models.RequestLog, error) {
+	f, next, err := s.step(s.start, s.end)
+	if s.firstSize = next - s.start; err != nil {
+		return nil, err
 	}
-	if err != nil {
-		return nil, f, err
+	rows, err := models.DecodeRequestLogs(s.buffer[frameHeader:])
+	if err != nil || len(rows) != f.rows {
+		return nil, errors.Join(errSpoolDamaged, err)
 	}
-	if rows, err = models.DecodeRequestLogs(s.buffer[frameHeader:]); err != nil || len(rows) != f.rows {
-		return nil, f, errors.Join(errSpoolDamaged, err)
+	return rows, nil
+}
+
+// count is how many rows are in the batches from a place on.
+func (s *spool) count(at int64) (rows int, err error) {
+	for at < s.end {
+		f, next, err := s.step(at, s.end)
+		if err != nil && !errors.Is(err, errSpoolDamaged) {
+			return 0, err
+		}
+		at = next
+		rows += f.rows
 	}
-	return rows, f, nil
+	return rows, nil
+}
+
+// step reads the frame at a place into the buffer and finds where the next one begins; end where none does. With
+// [errSpoolDamaged], f says how many rows there should be: 1 where that is not known.
+func (s *spool) step(at, end int64) (f frame, next int64, err error) {
+	f, err = s.frameAt(at)
+	next = at + int64(frameHeader+f.length)
+	if !errors.Is(err, errSpoolDamaged) {
+		return f, next, err
+	}
+	found, failed := s.search(at+1, end)
+	if found != next || f.length == 0 { // the length is damaged, or the next frame as well
+		f.rows = 1
+	}
+	return f, found, cmp.Or(failed, err)
+}
+
+// search finds the first whole frame from a place on; end where there is none.
+func (s *spool) search(at, end int64) (int64, error) {
+	part := make([]byte, searchPart)
+	for at < end {
+		n, err := s.file.ReadAt(part[:min(int64(len(part)), end-at)], at)
+		if err != nil && err != io.EOF {
+			return 0, err
+		}
+		if n < len(frameMark) {
+			break
+		}
+		for i := 0; ; i++ {
+			found := bytes.Index(part[i:n], []byte(frameMark))
+			if found < 0 {
+				break
+			}
+			i += found
+			if whole, err := s.wholeAt(at + int64(i)); whole || err != nil {
+				return at + int64(i), err
+			}
+		}
+		at += int64(n - len(frameMark) + 1)
+	}
+	return end, nil
+}
+
+// wholeAt tells whether a frame begins at the place and is what was written.
+func (s *spool) wholeAt(at int64) (bool, error) {
+	_, err := s.frameAt(at)
+	if errors.Is(err, errSpoolDamaged) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // frameAt reads the frame at a place into the buffer.
@@ -153,19 +221,19 @@ func (s *spool) headerAt(at int64) (f frame, err error) {
 		}
 		return f, err
 	}
-	f.length, f.rows = int(binary.LittleEndian.Uint32(head[:])), int(binary.LittleEndian.Uint32(head[4:]))
-	f.sum = binary.LittleEndian.Uint32(head[8:])
-	if f.length > maxFrame || f.rows > maxFrame {
+	number := binary.LittleEndian.Uint32
+	f = frame{length: int(number(head[4:])), rows: int(number(head[8:])), sum: number(head[12:])}
+	if string(head[:len(frameMark)]) != frameMark || f.length > maxFrame || f.rows > maxFrameRows {
 		return frame{}, errSpoolDamaged
 	}
 	return f, nil
 }
 
-// pop drops the oldest batch, or all where nobody knows how long that one is. An error means that the disk did not take
-// note; a batch that comes again after a crash changes nothing.
+// pop drops the oldest batch, which is the one that [spool.first] gave, or that was put into an empty spool. An error means that the
+// disk did not take note; a batch that comes again after a crash changes nothing.
 func (s *spool) pop() error {
 	s.start += s.firstSize
-	if s.firstSize == 0 || s.empty() && s.end > keptSize {
+	if s.empty() && s.end > keptSize {
 		return s.clear()
 	}
 	s.firstSize = 0

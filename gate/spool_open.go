@@ -89,50 +89,46 @@ func (s *spool) recover(log *slog.Logger) (rows int, err error) {
 	case string(head[:len(spoolMark)]) != spoolMark:
 		return 0, fmt.Errorf("%s is no spool. Move it away", s.file.Name())
 	}
-	written := int64(binary.LittleEndian.Uint64(head[8:]))
+	written, size := int64(binary.LittleEndian.Uint64(head[8:])), info.Size()
 	// A failure of the machine may have left a start that is none any more. Then all batches are looked at.
-	at, known := int64(spoolHeader), written == info.Size() || s.batchAt(written)
+	at, known := int64(spoolHeader), written == size
+	if written >= spoolHeader && !known {
+		if known, err = s.wholeAt(written); err != nil {
+			return 0, err
+		}
+	}
 	if known {
 		at = written
 	}
-	first := at
+	s.start = at
 	for {
 		if at == written {
-			first, rows, known = at, 0, true
+			s.start, rows, known = at, 0, true
 		}
-		f, err := s.frameAt(at)
-		damaged := errors.Is(err, errSpoolDamaged)
-		if err != nil && !damaged {
+		if at >= size {
+			break
+		}
+		f, next, err := s.step(at, size)
+		if err != nil && !errors.Is(err, errSpoolDamaged) {
 			return 0, err
 		}
-		next := at + int64(frameHeader+f.length)
-		if damaged && (f.length == 0 || !s.batchAt(next)) {
-			s.end = at
+		if err != nil && next == size {
 			break
 		}
 		at = next // also where this one is damaged: it is lost when its turn comes, and those behind it are not
 		rows += f.rows
 	}
-	s.start = first
+	s.end = at
 	if !known && !s.empty() {
 		log.Warn("the spool does not say what was written: all of it is written again, which changes nothing", "rows", rows)
 	}
-	if s.end < info.Size() {
-		log.Warn("the end of the spool was not written to its end and is cut off", "bytes", info.Size()-s.end)
+	if s.end < size {
+		log.Warn("the end of the spool was not written to its end and is cut off", "bytes", size-s.end)
 	}
 	if s.empty() {
 		return 0, s.clear()
 	}
 	return rows, s.file.Truncate(s.end)
-}
-
-// batchAt tells whether a whole batch begins at the place.
-func (s *spool) batchAt(at int64) bool {
-	if at < spoolHeader {
-		return false
-	}
-	_, err := s.frameAt(at)
-	return err == nil
 }
 
 // takeOver moves the other's batches to the end of s.

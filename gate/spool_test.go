@@ -122,8 +122,8 @@ func TestATornEndOfTheSpoolIsCutOffAndTheRestIsWritten(t *testing.T) {
 		r := newRecorder(t, sink, spoolIn(folder))
 		r.Add(models.RequestLog{ID: 21})
 		closeRecorder(t, r)
-		if !slices.Equal(sink.ids(), numbered(21)) {
-			t.Errorf("%s: written %v", name, sink.ids())
+		if s := r.Stats(); !slices.Equal(sink.ids(), numbered(21)) || s.Dropped != 0 {
+			t.Errorf("%s: written %v, dropped %d", name, sink.ids(), s.Dropped)
 		}
 		wantSpoolSize(t, folder, spoolHeader)
 	}
@@ -151,7 +151,7 @@ func TestARestartAfterSomeOfTheSpoolWasWrittenGoesOnWhereItStopped(t *testing.T)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := s.first(); err != nil {
+	if _, err := s.first(); err != nil {
 		t.Fatal(err)
 	}
 	if err := errors.Join(s.pop(), s.close()); err != nil {
@@ -294,76 +294,101 @@ func TestAProcessTakesOverTheSpoolsOfThoseThatAreGone(t *testing.T) {
 	if got := sink.ids(); fmt.Sprint(got) != fmt.Sprint([]models.RequestID{1, 3}) {
 		t.Errorf("written: %v", got)
 	}
-	if rows, _, err := spools[1].first(); err != nil || rows[0].ID != 2 {
+	if rows, err := spools[1].first(); err != nil || rows[0].ID != 2 {
 		t.Errorf("the spool of the process that runs has %v (%v)", rows, err)
 	}
 	spools[1].close()
 }
 
+// beginsOf is where the frames of a spool begin.
+func beginsOf(t *testing.T, content []byte) (begins []int64) {
+	t.Helper()
+	for at := int64(spoolHeader); at < int64(len(content)); {
+		begins = append(begins, at)
+		at += frameHeader + int64(binary.LittleEndian.Uint32(content[at+4:]))
+	}
+	return begins
+}
+
+// Damage is found while the program runs, in the second batch of four.
 func TestADamagedBatchIsCountedAndThoseBehindItAreWritten(t *testing.T) {
-	folder := crashed(t, 3)
-	sink := &sink{}
-	sink.setAway(true)
-	r := newRecorder(t, sink, spoolIn(folder))
-	eventually(t, "an attempt", func() bool { return r.Stats().Retries > 0 })
-	whole, err := os.ReadFile(filepath.Join(folder, "spool"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	file, err := os.OpenFile(filepath.Join(folder, "spool"), os.O_WRONLY, 0)
-	if err == nil { // the last byte of the second batch of the three, which are of one size but for the first
-		last := (len(whole) - spoolHeader) / 3
-		_, err = file.WriteAt([]byte{0xff}, int64(len(whole)-last-1))
-		file.Close()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	sink.setAway(false)
-	if err := r.Flush(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	closeRecorder(t, r)
-	if got := sink.ids(); !slices.Equal(got, slices.Concat(numbered(10), numbered(30)[20:])) {
-		t.Errorf("written: %v", got)
-	}
-	if s := r.Stats(); s.Dropped != 10 || s.Waiting != 0 {
-		t.Errorf("%+v", s)
+	for place, lost := range map[int64]int{0: 10, 4: 10, 8: 10, 12: 10, frameHeader + 5: 10, -1: 20} { // -1: with the end of the first
+		folder := crashed(t, 4)
+		sink := &sink{away: true}
+		r := newRecorder(t, sink, spoolIn(folder))
+		eventually(t, "an attempt", func() bool { return r.Stats().Retries > 0 }) // the first batch is in memory
+		content, err := os.ReadFile(filepath.Join(folder, "spool"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := beginsOf(t, content)[2] + place
+		file, err := os.OpenFile(filepath.Join(folder, "spool"), os.O_WRONLY, 0)
+		if err == nil {
+			_, err = file.WriteAt([]byte{content[at] ^ 0xff, content[at+1] ^ 0xff}, at)
+			file.Close()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		sink.setAway(false)
+		if err := r.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		closeRecorder(t, r)
+		if got := sink.ids(); !slices.Equal(got, slices.Concat(numbered(30)[:30-lost], numbered(40)[30:])) {
+			t.Errorf("byte %d: written %v", place, got)
+		}
+		if s := r.Stats(); s.Dropped != uint64(lost) || s.Waiting != 0 || s.SpooledRows != 0 || s.Stored != uint64(40-lost) {
+			t.Errorf("byte %d: %+v", place, s)
+		}
 	}
 }
 
-// A spool that is found damaged in one place at the start loses the batch there, and where its length is what is damaged, those
-// behind it: nobody knows where they begin.
+// What cannot be read may be longer than the part that is searched at once, and the next batch may begin anywhere in one.
+func TestABatchBehindALongDamageIsFound(t *testing.T) {
+	whole, err := os.ReadFile(filepath.Join(crashed(t, 2), "spool"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	begins := beginsOf(t, whole)
+	for _, length := range []int{frameHeader, searchPart, searchPart + frameHeader - 4, searchPart + frameHeader - 3, searchPart + frameHeader - 1, searchPart + frameHeader, 3*searchPart + 7} {
+		content := slices.Concat(whole[:begins[1]], bytes.Repeat([]byte(frameMark+"is what no batch follows here"), length)[:length], whole[begins[1]:])
+		s := openFrames(t, content)
+		if n, err := s.count(s.start); n != 21 || err != nil || s.end != int64(len(content)) {
+			t.Errorf("with %d bytes between two batches of 10 rows there are %d rows (%v)", length, n, err)
+		}
+	}
+}
+
+// A spool that is found damaged at the start loses the batches there, and no other.
 func TestADamagedSpoolLosesWhatIsDamaged(t *testing.T) {
 	whole, err := os.ReadFile(filepath.Join(crashed(t, 4), "spool"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := openFrames(t, whole)
-	var begins []int64 // of the batches
-	for at := int64(spoolHeader); at < s.end; {
-		begins = append(begins, at)
-		f, err := s.headerAt(at)
-		if err != nil {
-			t.Fatal(err)
-		}
-		at += int64(frameHeader + f.length)
-	}
+	begins := beginsOf(t, whole)
+	const length, rows = 5, frameHeader + 5
 	for name, c := range map[string]struct {
 		written int // so many batches
-		damaged int // a byte of this one's rows, or with length of its length
-		length  bool
+		damaged int // this one, at the byte
+		at      int64
 		want    []models.RequestID
 	}{
-		"the length of one that was written": {2, 0, true, numbered(40)[20:]},
-		"the length of one that waits":       {1, 2, true, numbered(20)[10:]}, // and those behind it, whose place is not known
-		"among those that wait":              {1, 2, false, slices.Concat(numbered(20)[10:], numbered(40)[30:])},
-		"the first that waits":               {1, 1, false, numbered(40)[20:]},
-		"the last":                           {1, 3, false, numbered(30)[10:]},
-		"among those that were written":      {2, 0, false, numbered(40)[20:]},
-		"the last of those that were":        {2, 1, false, numbered(40)[20:]},
-		"among them, where none waits":       {4, 1, false, nil},
-		"the first, where none was written":  {0, 0, false, numbered(40)[10:]},
+		"the length of one that was written":   {2, 0, length, numbered(40)[20:]},
+		"the length of the last that was":      {2, 1, length, numbered(40)[20:]},
+		"the length of the first that waits":   {1, 1, length, numbered(40)[20:]},
+		"the length of one that waits":         {1, 2, length, slices.Concat(numbered(20)[10:], numbered(40)[30:])},
+		"the length of the last":               {1, 3, length, numbered(30)[10:]},
+		"among those that wait":                {1, 2, rows, slices.Concat(numbered(20)[10:], numbered(40)[30:])},
+		"the first that waits":                 {1, 1, rows, numbered(40)[20:]},
+		"the last":                             {1, 3, rows, numbered(30)[10:]},
+		"among those that were written":        {2, 0, rows, numbered(40)[20:]},
+		"the last of those that were":          {2, 1, rows, numbered(40)[20:]},
+		"among them, where none waits":         {4, 1, rows, nil},
+		"the last of them, where none waits":   {4, 3, length, nil},
+		"the first, where none was written":    {0, 0, rows, numbered(40)[10:]},
+		"over the border of two that wait":     {0, 2, -1, slices.Concat(numbered(10), numbered(40)[30:])},
+		"over that of those that were written": {2, 2, -1, slices.Concat(numbered(10), numbered(40)[30:])}, // the first once more
 	} {
 		content := slices.Clone(whole)
 		start := int64(len(whole))
@@ -371,11 +396,9 @@ func TestADamagedSpoolLosesWhatIsDamaged(t *testing.T) {
 			start = begins[c.written]
 		}
 		binary.LittleEndian.PutUint64(content[8:], uint64(start))
-		if place := begins[c.damaged]; c.length {
-			content[place+1] ^= 0xff
-		} else {
-			content[place+frameHeader+5] ^= 0xff
-		}
+		place := begins[c.damaged] + c.at
+		content[place] ^= 0xff
+		content[place+1] ^= 0xff
 		folder := t.TempDir()
 		if err := os.WriteFile(filepath.Join(folder, "spool"), content, 0o600); err != nil {
 			t.Fatal(err)
@@ -420,7 +443,7 @@ func TestASpoolThatIsNeverEmptyGivesRoomBack(t *testing.T) {
 		}
 	}
 	take := func(want models.RequestID) {
-		got, _, err := s.first()
+		got, err := s.first()
 		if err != nil || got[0].ID != want || len(got) != len(rows) {
 			t.Fatalf("%d rows from %v on, want %d (%v)", len(got), got[0].ID, want, err)
 		}
