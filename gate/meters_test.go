@@ -63,7 +63,32 @@ func TestWhoWaitForAMeterReadItOnceAndNobodyWaitsLongerThanItsRequest(t *testing
 	}
 }
 
-// A request that does not know of the key's new quota yet adds a row while another that does reads the meter.
+func TestWhoReadsAMeterForAllAndGoesAwayFailsNobody(t *testing.T) {
+	g, w, secrets := newGate(t, 1, models.Caps{models.QuotaTotal: 50}, models.PlanFigures{}, Options{})
+	p := project(t, g)
+	w.hold = make(chan struct{})
+	ctx, cancel := context.WithCancel(t.Context())
+	var first, others sync.WaitGroup
+	first.Go(func() {
+		if _, err := g.Check(ctx, &Request{Project: p, Key: secrets[0]}); !errors.Is(err, context.Canceled) {
+			t.Errorf("who is gone gets %v", err)
+		}
+	})
+	eventually(t, "the database to be asked", func() bool { return w.loads.Load() == 1 })
+	for range 50 {
+		others.Go(func() {
+			if v, err := g.Check(t.Context(), &Request{Project: p, Key: secrets[0]}); err != nil || v.Code != models.Valid {
+				t.Errorf("%s, %v", v.Code, err)
+			}
+		})
+	}
+	cancel()
+	first.Wait()
+	close(w.hold)
+	others.Wait()
+}
+
+// A request that does not know of the key's new quota yet adds a row while others that do read the meter.
 func TestAMeterKnowsTheRowsThatCameWhileItWasRead(t *testing.T) {
 	g, w, secrets := newGate(t, 1, models.Caps{}, models.PlanFigures{}, Options{})
 	p := project(t, g)
@@ -73,28 +98,80 @@ func TestAMeterKnowsTheRowsThatCameWhileItWasRead(t *testing.T) {
 		}
 	}
 	check()
-	reading, read := make(chan struct{}), make(chan struct{})
+	read := make(chan struct{})
 	g.meters.load = func(ctx context.Context, keyID int64) (models.KeyUsage, error) {
 		used, err := w.KeyUsage(ctx, keyID)
-		if w.loads.Load() == 1 {
-			close(reading)
-			<-read
-		}
+		<-read
 		return used, err
 	}
-	go func() {
-		<-reading
-		check()
-		close(read)
-	}()
-	m, err := g.meters.lockLoaded(t.Context(), 1, time.Now)
-	if err != nil {
-		t.Fatal(err)
+	var reading sync.WaitGroup
+	for reader := range int64(2) { // the second must not believe what the first one reads, which is from before the row
+		reading.Go(func() {
+			m, err := g.meters.lockLoaded(t.Context(), 1, time.Now)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer m.mu.Unlock()
+			if m.total != 2 {
+				t.Errorf("the meter knows %d of 2", m.total)
+			}
+		})
+		eventually(t, "the database to be asked", func() bool { return w.loads.Load() == reader+1 })
+		if reader == 0 {
+			check()
+		}
 	}
-	defer m.mu.Unlock()
-	if m.total != 2 {
-		t.Errorf("the meter knows %d of 2", m.total)
+	close(read)
+	reading.Wait()
+}
+
+// The same, where the meter that took the row is thrown out of memory, too, before the first answer comes.
+func TestAMeterThatIsMadeAnewKnowsTheRowsThatCameWhileItWasRead(t *testing.T) {
+	var stored uint64
+	var m *meters
+	loads := 0
+	m = metersOf(shards, func(context.Context, int64) (models.KeyUsage, error) {
+		if loads++; loads == 1 {
+			locked := m.lock(1)
+			stored = 5
+			locked.ticket = stored
+			locked.mu.Unlock()
+			m.lock(1 + shards).mu.Unlock()
+		}
+		return models.KeyUsage{Total: int64(loads - 1)}, nil
+	})
+	m.stored = func() uint64 { return stored }
+	locked, err := m.lockLoaded(t.Context(), 1, time.Now)
+	if err != nil || locked.total != 1 {
+		t.Errorf("the meter knows %d of 1 (%v)", locked.total, err)
 	}
+}
+
+// A row that is dropped, because memory is full of rows that wait, is no reason to forget those that do.
+func TestAMeterWithRowsThatWaitStaysInMemoryWhereOneIsDropped(t *testing.T) {
+	g, w, secrets := newGate(t, shards+1, models.Caps{models.QuotaTotal: 10}, models.PlanFigures{}, Options{MaxKeys: shards})
+	p := project(t, g)
+	check := func(key int, remaining int64) {
+		t.Helper()
+		v, err := g.Check(t.Context(), &Request{Project: p, Key: secrets[key], ID: models.FirstRequestIDAt(time.Now())})
+		if err != nil || v.Quotas[models.QuotaTotal].Remaining != remaining {
+			t.Errorf("%s leaves %+v, %v", v.Code, v.Quotas, err)
+		}
+	}
+	w.full.Store(true)
+	check(0, 9)
+	fill := func(rows int) {
+		g.recorder.mu.Lock()
+		defer g.recorder.mu.Unlock()
+		g.recorder.inQueue += rows
+	}
+	fill(maxPending)
+	check(0, 8)
+	fill(-maxPending)
+	check(shards, 9) // would like to have its place
+	check(0, 7)
+	w.full.Store(false)
 }
 
 // What a killed process left in its spool was admitted: no key is counted before that is in the database.
@@ -210,6 +287,9 @@ func TestInSyncModeWhatCannotBeRecordedUsesUpNothing(t *testing.T) {
 		if _, err := check(0); !errors.Is(err, ErrNotRecorded) {
 			t.Fatal(err)
 		}
+	}
+	if v, err := g.Check(t.Context(), &Request{Project: p, Key: secrets[0], DryRun: true}); err != nil || v.Code != models.Valid {
+		t.Errorf("a dry run, which is not recorded, gets %s, %v", v.Code, err)
 	}
 	w.full.Store(false)
 	eventually(t, "rows to be taken again", func() bool { return !g.recorder.Refusing() })

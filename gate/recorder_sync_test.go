@@ -163,6 +163,51 @@ func TestInSyncModeWhoCannotBeRecordedIsTold(t *testing.T) {
 	}
 }
 
+// Where a database is slow and there is no spool, its callers wait: none of them is refused.
+func TestInSyncModeASlowDatabaseRefusesNobody(t *testing.T) {
+	sink := &sink{entered: make(chan struct{}, 1), hold: make(chan struct{})}
+	r := newRecorder(t, sink, inSync)
+	ticket := r.Add(models.RequestLog{ID: 1})
+	eventually(t, "the spool to be tried", func() bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return r.counts.unkept
+	})
+	if r.Refusing() {
+		t.Error("requests are refused")
+	}
+	close(sink.hold)
+	if err := r.Wait(t.Context(), ticket); err != nil {
+		t.Error(err)
+	}
+	closeRecorder(t, r)
+}
+
+// A spool that takes rows again is enough, also while the database is away.
+func TestInSyncModeASpoolThatCanBeOpenedAgainEndsRefusing(t *testing.T) {
+	sink := &sink{away: true}
+	path := filepath.Join(t.TempDir(), "file") // where a folder should be
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := newRecorder(t, sink, inSync, spoolIn(path))
+	if err := r.Wait(t.Context(), r.Add(models.RequestLog{ID: 1})); !errors.Is(err, ErrNotRecorded) || !r.Refusing() {
+		t.Fatalf("waiting gave %v", err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "rows to be taken", func() bool { return !r.Refusing() })
+	if err := r.Wait(t.Context(), r.Add(models.RequestLog{ID: 2})); err != nil {
+		t.Error(err)
+	}
+	sink.setAway(false)
+	closeRecorder(t, r)
+	if !slices.Equal(sink.ids(), numbered(2)) {
+		t.Errorf("written: %v", sink.ids())
+	}
+}
+
 func TestAFailureThatTheNextAttemptMendsIsNoState(t *testing.T) {
 	sink := &sink{refuse: 1, entered: make(chan struct{}), hold: make(chan struct{})}
 	r := newRecorder(t, sink)
