@@ -30,7 +30,7 @@ func TestADiskThatTakesNothingIsToldOfAndRecoveredFrom(t *testing.T) {
 				p := i.serve()
 				cookie := p.signIn(s.Email, s.Password)
 				var answers []answer
-				ask := func(want string) {
+				validate := func(want string) {
 					t.Helper()
 					v := p.validate(s.Project, s.Key, "")
 					if v.Code != want {
@@ -40,11 +40,11 @@ func TestADiskThatTakesNothingIsToldOfAndRecoveredFrom(t *testing.T) {
 						answers = append(answers, answer{id: v.RequestID})
 					}
 				}
-				ask("valid")
+				validate("valid")
 
 				mend := test.stop(t, i)
 				if durability == "batch" {
-					ask("valid")
+					validate("valid")
 				} else { // the last block of the spool may have room for some
 					eventually(t, "a request to be refused", func() bool {
 						v := p.validate(s.Project, s.Key, "")
@@ -69,13 +69,18 @@ func TestADiskThatTakesNothingIsToldOfAndRecoveredFrom(t *testing.T) {
 				if r.Status != http.StatusOK && test.reason == "the disk is full" {
 					t.Errorf("the page gave %d", r.Status)
 				}
+				change := ask(t, http.MethodPost, p.URL+"/v1/projects/first/keys", `{"name":"late","type":"test"}`,
+					"Authorization", "Bearer "+s.ServiceToken, "Content-Type", "application/json")
+				if change.Status != http.StatusServiceUnavailable || change.Header.Get("Retry-After") == "" {
+					t.Errorf("a change gave %d: %s", change.Status, change.Body)
+				}
 
 				mend()
 				eventually(t, "/readyz to be content", func() bool { return p.get("/readyz").Status == http.StatusOK })
 				if r := page(); r.Status != http.StatusOK || strings.Contains(r.Body, trouble) {
 					t.Errorf("the page still tells: %d %s", r.Status, r.Body)
 				}
-				ask("valid")
+				validate("valid")
 				p.stop()
 				i.wantEachOnce(s.ProjectID, answers)
 				var verdict string

@@ -100,11 +100,11 @@ func notFoundAs(err error, what string) error {
 	return err
 }
 
-// IsUnreachable tells whether err says that the database cannot be reached, or did not answer in time: asking again later helps.
-func IsUnreachable(err error) bool {
-	var connecting *pgconn.ConnectError
-	var network net.Error
-	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &connecting) || errors.As(err, &network) || errors.Is(err, driver.ErrBadConn)
+// IsUnavailable tells whether err says that the database cannot be reached, did not answer in time, or cannot write: asking again
+// later helps.
+func IsUnavailable(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, driver.ErrBadConn) ||
+		errors.As(err, new(*pgconn.ConnectError)) || errors.As(err, new(net.Error)) || writeProblem(err) != ""
 }
 
 // IsNotFound tells whether err says that something does not exist.

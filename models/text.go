@@ -23,14 +23,14 @@ func oneLine(s string) (trimmed string, ok bool) {
 	return s, utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
 }
 
-// LogText makes of what a caller sent what every database takes as text: valid UTF-8 without control characters, of at
-// most limit bytes.
+// LogText makes of what a caller sent what every database takes as text: valid UTF-8 without control characters, nor
+// those that turn the direction of the text around them, of at most limit bytes.
 func LogText(s string, limit int) string {
 	if isPlain(s) { // nearly all are
 		return cut(s, limit)
 	}
 	s = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
+		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
 			return -1
 		}
 		return r

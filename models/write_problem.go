@@ -10,6 +10,17 @@ import (
 
 // WhyNotWritten puts an error of writing into a few words that may be shown to anybody: no paths, no SQL.
 func WhyNotWritten(err error) string {
+	if why := writeProblem(err); why != "" {
+		return why
+	}
+	if errors.As(err, new(*sqlite.Error)) || errors.As(err, new(*pgconn.PgError)) {
+		return "the database refuses the rows"
+	}
+	return "the database does not answer"
+}
+
+// writeProblem says what keeps the database from writing anything at all; empty where err is nothing of that kind.
+func writeProblem(err error) string {
 	const full, readOnly = "the disk is full", "the data folder cannot be written"
 	var onSQLite *sqlite.Error
 	var onPostgres *pgconn.PgError
@@ -29,7 +40,6 @@ func WhyNotWritten(err error) string {
 		case sqliteBusy, sqliteLocked:
 			return "the database is busy"
 		}
-		return "the database refuses the rows"
 	case errors.As(err, &onPostgres):
 		switch onPostgres.Code { // https://www.postgresql.org/docs/current/errcodes-appendix.html
 		case "53100":
@@ -37,11 +47,12 @@ func WhyNotWritten(err error) string {
 		case "25006":
 			return "the database takes no changes"
 		}
-		if class := onPostgres.Code[:min(2, len(onPostgres.Code))]; class != "53" && class != "57" && class != "08" && class != "58" {
-			return "the database refuses the rows"
+		switch onPostgres.Code[:min(2, len(onPostgres.Code))] {
+		case "08", "53", "57", "58": // connection, resources, operators, system
+			return "the database does not answer"
 		}
 	}
-	return "the database does not answer"
+	return ""
 }
 
 const (

@@ -37,7 +37,7 @@ func Explain(c echo.Context, err error) Problem {
 		}
 	case errors.As(err, &fromEcho):
 		p.Status, p.Code = fromEcho.Code, strings.ReplaceAll(strings.ToLower(http.StatusText(fromEcho.Code)), " ", "_")
-	case models.IsUnreachable(err):
+	case models.IsUnavailable(err):
 		p.Status, p.Code = http.StatusServiceUnavailable, "unavailable"
 	}
 	if p.Message == "" {
