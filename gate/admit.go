@@ -28,7 +28,8 @@ type LimitState struct {
 // pass is checks 1 to 8. It gives the key's meter, locked, where they let the request pass.
 func (g *Gate) pass(ctx context.Context, r *Request, consumer string, v *Verdict) (*meter, error) {
 	for {
-		if err := g.checkKey(ctx, r, consumer, v); err != nil {
+		named, err := g.checkKey(ctx, r, consumer, v)
+		if err != nil {
 			return nil, err
 		}
 		if v.Known && !r.DryRun && g.durability == DurabilitySync && g.recorder.Refusing() {
@@ -37,14 +38,13 @@ func (g *Gate) pass(ctx context.Context, r *Request, consumer string, v *Verdict
 		if v.Code != models.Valid {
 			return nil, nil
 		}
-		m := g.meters.lock(v.Key.KeyID)
+		m := g.meters.lockNamed(named, v.Key.KeyID)
 		if m.loaded || !v.Key.Caps.Any() {
 			return m, nil
 		}
 		m.mu.Unlock()
 		// Reading the meter may take seconds: what the key may then is asked anew.
-		m, err := g.meters.lockLoaded(ctx, v.Key.KeyID, g.now)
-		if err != nil {
+		if m, err = g.meters.lockLoaded(ctx, v.Key.KeyID, g.now); err != nil {
 			return nil, err
 		}
 		m.mu.Unlock()

@@ -3,6 +3,7 @@ package gate
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"strings"
@@ -336,29 +337,34 @@ func TestADirectoryEntryIsTheKeyThatWasRead(t *testing.T) {
 
 // BenchmarkCheck is an admitted request of a key with four quotas and all limits on, recorded.
 func BenchmarkCheck(b *testing.B) {
+	for _, keys := range []int{1_000, 10_000, 1_000_000} {
+		b.Run(fmt.Sprintf("keys=%d", keys), func(b *testing.B) { benchmarkCheck(b, keys) })
+	}
+}
+
+// benchmarkCheck checks keys in random order.
+func benchmarkCheck(b *testing.B, keys int) {
 	many := int64(1_000_000_000)
-	g, _, secrets := newGate(b, 10_000, models.Caps{many, many, many, many}, models.PlanFigures{
+	g, _, secrets := newGate(b, keys, models.Caps{many, many, many, many}, models.PlanFigures{
 		ProjectPerSecond: &many, ProjectPerMinute: &many, KeyPerMinute: &many, IPPerMinute: &many, SessionPerMinute: &many,
 	}, Options{})
 	g.recorder.Close(b.Context())
 	g.recorder = NewRecorder(RecorderOptions{Write: func(context.Context, []models.RequestLog) error { return nil }})
-	p := project(b, g)
-	requests := make([]Request, len(secrets))
-	for i := range requests {
-		requests[i] = Request{Project: p, Key: secrets[i], Peer: Origin{IP: "192.0.2.1", Method: "GET", Path: "/v1/projects/shop/validate"}}
-		if _, err := g.Check(b.Context(), &requests[i]); err != nil {
-			b.Fatal(err)
+	r := Request{Project: project(b, g), Peer: Origin{IP: "192.0.2.1", Method: "GET", Path: "/v1/projects/shop/validate"}}
+	rand.Shuffle(len(secrets), func(i, j int) { secrets[i], secrets[j] = secrets[j], secrets[i] })
+	check := func(secret string) {
+		r.Key, r.Started = secret, time.Now()
+		if v, err := g.Check(b.Context(), &r); err != nil || v.Code != models.Valid {
+			b.Fatal(v, err)
 		}
+	}
+	for _, secret := range secrets {
+		check(secret)
 	}
 	b.ReportAllocs()
 	i := 0
 	for b.Loop() {
-		r := &requests[i%len(requests)]
-		r.Started = time.Now()
-		v, err := g.Check(b.Context(), r)
-		if err != nil || v.Code != models.Valid {
-			b.Fatal(v, err)
-		}
+		check(secrets[i%len(secrets)])
 		i++
 	}
 }

@@ -24,7 +24,8 @@ func (g *Gate) Key(ctx context.Context, project *Project, plain, ip string) (key
 	if plain == "" {
 		return key, models.KeyMissing, nil
 	}
-	key, found, err := g.key(ctx, project, plain)
+	known, found, err := g.key(ctx, project, plain)
+	key = known.GateKey
 	switch {
 	case err != nil:
 		return key, "", err
@@ -41,7 +42,7 @@ func (g *Gate) Key(ctx context.Context, project *Project, plain, ip string) (key
 }
 
 // key finds a key of the project by its secret. Without a project, a key of any project is found.
-func (g *Gate) key(ctx context.Context, project *Project, plain string) (key models.GateKey, found bool, err error) {
+func (g *Gate) key(ctx context.Context, project *Project, plain string) (key knownKey, found bool, err error) {
 	digest, isKey := g.keyDigest(plain)
 	if !isKey {
 		return key, false, nil
@@ -57,8 +58,8 @@ func (g *Gate) keyInMemory(ctx context.Context, project *Project, plain string) 
 	if !isKey || !g.keys.has(digest) {
 		return key, false
 	}
-	key, found, err := g.keys.get(ctx, digest)
-	return key, err == nil && found && key.ProjectID == project.ID
+	known, found, err := g.keys.get(ctx, digest)
+	return known.GateKey, err == nil && found && known.ProjectID == project.ID
 }
 
 // keyDigest is that of a well-formed secret of a key.

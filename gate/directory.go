@@ -16,9 +16,10 @@ import (
 // [cache] does, for a million keys: an entry holds no pointer, so that the garbage collector has nothing to walk through,
 // and forgetting one costs the same however many there are.
 type directory struct {
-	load  func(context.Context, models.Digest) (*models.GateKey, error)
-	trust *trust
-	limit int // entries for each shard, of known and of unknown digests apart
+	load   func(context.Context, models.Digest) (*models.GateKey, error)
+	meters *meters
+	trust  *trust
+	limit  int // entries for each shard, of known and of unknown digests apart
 
 	changes generations
 	flights singleflight.Group
@@ -29,8 +30,8 @@ type directory struct {
 
 type directoryShard struct {
 	mu      sync.RWMutex
-	index   map[uint64]uint32 // first bytes of a digest: where its entry is
-	entries slab[entry]
+	index   index // by the first bytes of a digest
+	entries *slab[entry]
 	words   words
 	unknown map[models.Digest]absence
 }
@@ -45,9 +46,15 @@ type absence struct {
 	changes uint64
 }
 
-func newDirectory(limit int, t *trust, load func(context.Context, models.Digest) (*models.GateKey, error)) *directory {
+// knownKey is a key and its meter: nil, or another key's by now, where that was thrown out of memory.
+type knownKey struct {
+	models.GateKey
+	meter *meter
+}
+
+func newDirectory(limit int, t *trust, m *meters, load func(context.Context, models.Digest) (*models.GateKey, error)) *directory {
 	// Digests do not spread evenly: without some room in each shard, keys would be thrown out before the limit is reached.
-	d := &directory{load: load, trust: t, limit: max(1, limit/shards+limit/shards/20)}
+	d := &directory{load: load, meters: m, trust: t, limit: max(1, limit/shards+limit/shards/20)}
 	for i := range d.shard {
 		d.shard[i].clear()
 	}
@@ -56,11 +63,11 @@ func newDirectory(limit int, t *trust, load func(context.Context, models.Digest)
 
 // clear forgets everything.
 func (s *directoryShard) clear() {
-	s.index, s.entries, s.words, s.unknown = map[uint64]uint32{}, slab[entry]{}, newWords(), map[models.Digest]absence{}
+	s.index, s.entries, s.words, s.unknown = index{}, new(slab[entry]), newWords(), map[models.Digest]absence{}
 }
 
 // get gives the key of the digest; found is false where there is none.
-func (d *directory) get(ctx context.Context, digest models.Digest) (key models.GateKey, found bool, err error) {
+func (d *directory) get(ctx context.Context, digest models.Digest) (key knownKey, found bool, err error) {
 	shard := d.shardOf(digest)
 	key, state := d.look(shard, digest)
 	switch state {
@@ -80,9 +87,9 @@ func (d *directory) get(ctx context.Context, digest models.Digest) (key models.G
 		return key, true, nil
 	}
 	if err != nil || loaded == nil {
-		return models.GateKey{}, false, err
+		return knownKey{}, false, err
 	}
-	return *loaded, true, nil
+	return knownKey{GateKey: *loaded}, true, nil
 }
 
 // has tells whether memory knows a key of the digest, as it is or as it was.
@@ -90,8 +97,8 @@ func (d *directory) has(digest models.Digest) bool {
 	shard := d.shardOf(digest)
 	shard.mu.RLock()
 	defer shard.mu.RUnlock()
-	i, indexed := shard.index[prefix(digest)]
-	return indexed && shard.entries.at(i).rest == restOf(digest)
+	i, _ := shard.index.get(prefix(digest))
+	return i != 0 && shard.entries.at(i).rest == restOf(digest)
 }
 
 // shardOf is where a digest is. It is as good as random: its bytes spread over shards and within them.
@@ -106,16 +113,22 @@ const (
 	hitUnknown           // known to be unknown
 )
 
-func (d *directory) look(shard *directoryShard, digest models.Digest) (key models.GateKey, state lookState) {
+func (d *directory) look(shard *directoryShard, digest models.Digest) (key knownKey, state lookState) {
 	shard.mu.RLock()
 	defer shard.mu.RUnlock()
-	if i, indexed := shard.index[prefix(digest)]; indexed {
+	if i, place := shard.index.get(prefix(digest)); i != 0 {
+		// The meter's key is looked at before it is needed, so that memory brings the two at the same time.
+		meter := d.meters.at(place)
+		meterOf := meter.keyID.Load()
 		e := shard.entries.at(i)
 		if e.rest == restOf(digest) {
 			if e.changes != d.changes.of(e.projectID, e.keyID) {
 				return key, miss // it did change: what was known is wrong
 			}
-			if key = e.key(&shard.words); d.trust.fresh(e.readAt) {
+			if key.GateKey = e.key(&shard.words); meterOf == e.keyID {
+				key.meter = meter
+			}
+			if d.trust.fresh(e.readAt) {
 				return key, hit
 			}
 			return key, stale
@@ -136,7 +149,7 @@ func (d *directory) read(ctx context.Context, shard *directoryShard, digest mode
 	loaded, err, _ := d.flights.Do(string(digest[:])+strconv.FormatUint(changes, 36), func() (any, error) {
 		// Another look-up may have ended between the look of this caller and its turn.
 		if key, state := d.look(shard, digest); state == hit {
-			return &key, nil
+			return &key.GateKey, nil
 		} else if state == hitUnknown {
 			return (*models.GateKey)(nil), nil
 		}
@@ -158,6 +171,10 @@ func (d *directory) read(ctx context.Context, shard *directoryShard, digest mode
 }
 
 func (d *directory) keep(shard *directoryShard, digest models.Digest, key *models.GateKey, readAt int64, changes uint64) {
+	var meter uint32
+	if key != nil {
+		meter = d.meters.placeOf(key.KeyID)
+	}
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
 	// The key's own count goes first: a change raises that of all first, so a count that knows of a change fails the comparison.
@@ -168,9 +185,9 @@ func (d *directory) keep(shard *directoryShard, digest models.Digest, key *model
 	if d.changes.all.Load() != changes {
 		return
 	}
-	i, indexed := shard.index[prefix(digest)]
+	i, _ := shard.index.get(prefix(digest))
 	if key == nil {
-		if indexed {
+		if i != 0 {
 			shard.drop(prefix(digest), i)
 		}
 		makeRoom(shard.unknown, d.limit, digest)
@@ -180,12 +197,12 @@ func (d *directory) keep(shard *directoryShard, digest models.Digest, key *model
 	delete(shard.unknown, digest)
 	if len(shard.words.texts) > maxWords {
 		shard.clear()
-		indexed = false
+		i = 0
 	}
-	if !indexed { // else the entry of the same digest, or of one with the same first bytes, which happens to nobody
+	if i == 0 { // else the entry of the same digest, or of one with the same first bytes, which happens to nobody
 		i = shard.room(d.limit)
-		shard.index[prefix(digest)] = i
 	}
+	shard.index.put(prefix(digest), i, meter)
 	*shard.entries.at(i) = newEntry(digest, key, readAt, count, &shard.words)
 }
 
@@ -193,17 +210,14 @@ func prefix(digest models.Digest) uint64 { return binary.LittleEndian.Uint64(dig
 
 // room finds a place for an entry. Where the shard is full, an arbitrary one goes.
 func (s *directoryShard) room(limit int) uint32 {
-	if len(s.index) >= limit {
-		for p, i := range s.index {
-			s.drop(p, i)
-			break
-		}
+	if s.index.used >= limit {
+		s.drop(s.index.any())
 	}
 	return s.entries.take()
 }
 
 func (s *directoryShard) drop(p uint64, place uint32) {
-	delete(s.index, p)
+	s.index.drop(p)
 	s.entries.give(place)
 }
 
@@ -211,7 +225,7 @@ func (s *directoryShard) drop(p uint64, place uint32) {
 func (d *directory) size() (n int) {
 	for i := range d.shard {
 		d.shard[i].mu.RLock()
-		n += len(d.shard[i].index)
+		n += d.shard[i].index.used
 		d.shard[i].mu.RUnlock()
 	}
 	return n

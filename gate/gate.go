@@ -100,7 +100,6 @@ func New(store Store, pepper models.Pepper, o Options) *Gate {
 				}
 				return newProject(project), nil
 			}),
-		keys:     newDirectory(o.MaxKeys, trust, store.FindKey),
 		windows:  newWindows(maxWindows, o.Now()),
 		tokens:   newCache(10_000, trust, digestText, loadToken(store.FindServiceToken)),
 		verdicts: map[models.Code]*atomic.Uint64{},
@@ -110,6 +109,7 @@ func New(store Store, pepper models.Pepper, o Options) *Gate {
 	}
 	g.meters = newMeters(o.MaxKeys, store.KeyUsage, g.recorder.Stored, g.recorder.WaitStored,
 		func() uint32 { return g.windows.slot(keyMinute, g.now()) })
+	g.keys = newDirectory(o.MaxKeys, trust, g.meters, store.FindKey)
 	g.blocks = newBlocks(o, store)
 	g.unknown = newUnknownKeys(store.CountUnknownKeys, o.Log)
 	store.Subscribe(g.Forget)
@@ -281,20 +281,21 @@ func (g *Gate) checkCaller(ctx context.Context, r *Request, v *Verdict) (trusted
 }
 
 // checkKey is checks 1 to 8: whether the consumer's address is blocked, whether there is a key, and what the key itself says.
-func (g *Gate) checkKey(ctx context.Context, r *Request, consumer string, v *Verdict) error {
+// It gives the meter that the directory named with the key.
+func (g *Gate) checkKey(ctx context.Context, r *Request, consumer string, v *Verdict) (*meter, error) {
 	if wait := g.blocks.blocked(r.Project.ID, consumer); wait > 0 {
 		v.Code, v.At = models.IPBlocked, g.now()
 		v.Retry = v.At.Add(wait)
 		v.Key, v.Known = g.keyInMemory(ctx, r.Project, r.Key)
-		return nil
+		return nil, nil
 	}
 	if r.Key == "" {
 		v.Code = models.KeyMissing
-		return nil
+		return nil, nil
 	}
 	key, found, err := g.key(ctx, r.Project, r.Key)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	v.At = g.now() // once the look-up is done, which may have waited for the database
 	if !found {
@@ -302,11 +303,11 @@ func (g *Gate) checkKey(ctx context.Context, r *Request, consumer string, v *Ver
 		if !r.DryRun {
 			g.blocks.noteBad(r.Project.ID, consumer, r.Key)
 		}
-		return nil
+		return nil, nil
 	}
-	v.Key, v.Known = key, true
+	v.Key, v.Known = key.GateKey, true
 	v.Code = v.Key.Refusal(v.At, r.Use)
-	return nil
+	return key.meter, nil
 }
 
 // record hands the request's row to the recorder.

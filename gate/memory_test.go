@@ -24,18 +24,18 @@ func BenchmarkMemoryOfAMillionKeys(b *testing.B) {
 		runtime.GC()
 		runtime.ReadMemStats(&before)
 		next := 0
-		d := newDirectory(2*keys, newTrust(false, func() time.Time { return now }), func(context.Context, models.Digest) (*models.GateKey, error) {
-			return &models.GateKey{
-				ProjectID: 1, KeyID: int64(next + 1), Name: "server_prod_00000001", Type: models.TypeProduction, Category: "production",
-				State: models.StateActive, Version: 1, Caps: models.Caps{1000, 5000, 20000, 1000000},
-			}, nil
-		})
 		m := metersOf(2*keys, func(context.Context, int64) (models.KeyUsage, error) {
 			used := models.KeyUsage{Total: 20}
 			for i := range 20 {
 				used.Points = append(used.Points, models.UsagePoint{Minute: now.Unix()/60 - 1400 + int64(i)*70, Requests: 1})
 			}
 			return used, nil
+		})
+		d := newDirectory(2*keys, newTrust(false, func() time.Time { return now }), m, func(context.Context, models.Digest) (*models.GateKey, error) {
+			return &models.GateKey{
+				ProjectID: 1, KeyID: int64(next + 1), Name: "server_prod_00000001", Type: models.TypeProduction, Category: "production",
+				State: models.StateActive, Version: 1, Caps: models.Caps{1000, 5000, 20000, 1000000},
+			}, nil
 		})
 		for ; next < keys; next++ {
 			if _, _, err := d.get(b.Context(), digestOf(next)); err != nil {

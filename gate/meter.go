@@ -2,6 +2,7 @@ package gate
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/claviger/claviger/models"
@@ -10,7 +11,7 @@ import (
 // meter counts what one key was admitted, whichever of its versions was used. It has no pointer: there may be millions.
 type meter struct {
 	mu    sync.Mutex
-	keyID int64 // 0 while the place is free; another one where it was thrown out of memory meanwhile
+	keyID atomic.Int64 // 0 while the place is free; another one where it was thrown out of memory meanwhile
 	// ticket is the recorder's for the newest row of the key: until it is stored the meter must not be thrown out,
 	// because one that is read anew would not know of the row.
 	ticket uint64
@@ -57,7 +58,8 @@ func (m *meter) add() {
 
 // reset makes the locked meter one of another key.
 func (m *meter) reset(keyID int64, place uint32) {
-	m.keyID, m.place = keyID, place
+	m.keyID.Store(keyID)
+	m.place = place
 	m.ticket, m.loaded, m.large, m.length = 0, false, false, 0
 	m.minute, m.last, m.total, m.sum, m.recent = 0, 0, 0, [windowCount]int64{}, window{}
 }
@@ -96,7 +98,7 @@ func (m *meters) put(locked *meter, s *series, now uint32) {
 
 // pack keeps the points of the series in the locked meter.
 func (m *meters) pack(locked *meter, s *series) {
-	shard := m.shardOf(locked.keyID)
+	shard := m.shardOf(locked.keyID.Load())
 	packed := s.pack(locked.packed[:0])
 	if len(packed) <= packedLength {
 		if locked.length = uint8(len(packed)); locked.large {
@@ -117,7 +119,7 @@ func (m *meters) pack(locked *meter, s *series) {
 func (m *meters) unpack(locked *meter, s *series) {
 	packed := locked.packed[:locked.length]
 	if locked.large {
-		shard := m.shardOf(locked.keyID)
+		shard := m.shardOf(locked.keyID.Load())
 		shard.mu.RLock()
 		packed = shard.large[locked.place]
 		shard.mu.RUnlock()

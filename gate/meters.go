@@ -51,7 +51,7 @@ func (m *meters) lock(keyID int64) *meter {
 			found = m.make(shard, keyID)
 		}
 		found.mu.Lock()
-		if found.keyID == keyID {
+		if found.keyID.Load() == keyID {
 			return found
 		}
 		found.mu.Unlock()
@@ -66,6 +66,28 @@ func (s *metersShard) find(keyID int64) *meter {
 	}
 	return nil
 }
+
+// lockNamed is lock for who has what [meters.at] gave, or nil: that spares a look into a map that with many keys no cache holds.
+func (m *meters) lockNamed(named *meter, keyID int64) *meter {
+	if named != nil {
+		named.mu.Lock()
+		if named.keyID.Load() == keyID {
+			return named
+		}
+		named.mu.Unlock()
+	}
+	return m.lock(keyID)
+}
+
+// placeOf is the place of the key's meter, for [meters.at].
+func (m *meters) placeOf(keyID int64) uint32 {
+	locked := m.lock(keyID)
+	defer locked.mu.Unlock()
+	return locked.place*shards + uint32(uint64(keyID)%shards)
+}
+
+// at gives what is at a place that [meters.placeOf] gave: another key's meter, or no key's, where that one was thrown out of memory.
+func (m *meters) at(place uint32) *meter { return m.shard[place%shards].slab.at(place / shards) }
 
 func (m *meters) make(shard *metersShard, keyID int64) *meter {
 	shard.mu.Lock()
@@ -132,7 +154,7 @@ func (m *meters) makeRoom(shard *metersShard) {
 // throwOut gives the locked meter's place free. The shard is locked, too.
 func (s *metersShard) throwOut(locked *meter) {
 	place := locked.place
-	delete(s.places, locked.keyID)
+	delete(s.places, locked.keyID.Load())
 	delete(s.large, place)
 	s.slab.give(place)
 	locked.reset(0, place)

@@ -237,6 +237,19 @@ func TestWhatChangesWhileAMeterIsReadHolds(t *testing.T) {
 	}
 }
 
+// The directory names a meter with each key. Where memory is full it may be another key's by the time it is locked.
+func TestAMeterThatWasNamedMayBeAnothersByNow(t *testing.T) {
+	m := metersOf(shards, nil)
+	named := m.at(m.placeOf(1))
+	for _, keyID := range []int64{1, 1 + shards, 1, 1 + shards} { // in turn, in one place
+		locked := m.lockNamed(named, keyID)
+		if locked != named || locked.keyID.Load() != keyID {
+			t.Errorf("key %d got the meter of %d", keyID, locked.keyID.Load())
+		}
+		locked.mu.Unlock()
+	}
+}
+
 // The limit per minute of a key is in no table.
 func TestWhereMemoryIsFullTheMetersOfQuietKeysGoFirst(t *testing.T) {
 	const busy, alsoBusy, others = 1 * shards, 2 * shards, 3 * shards // all in one part of the memory, which is full with two
