@@ -10,35 +10,47 @@ import (
 // process alone, and no page shows them.
 const withoutProject = 0
 
-// Key finds a key, in any state, by its secret, for a caller that acts as that key: [models.Valid], or [models.IPBlocked],
-// [models.KeyMissing] or [models.KeyInvalid]. Bad keys count against the caller's address ip, which is empty where it is not
-// known. Without a project, a key of any project is found.
-func (g *Gate) Key(ctx context.Context, project *Project, plain, ip string) (key models.GateKey, code models.Code, err error) {
+// Key finds a key, in any state, by its secret, for a caller that acts as that key. Bad keys count against the caller's address
+// ip, which is empty where it is not known. Without a project, a key of any project is found. Errors: [models.IPBlocked], with
+// how long, [models.KeyMissing] and [models.KeyInvalid], as [models.Code.Err] makes them.
+func (g *Gate) Key(ctx context.Context, project *Project, plain, ip string) (models.GateKey, error) {
 	projectID := int64(withoutProject)
 	if project != nil {
 		projectID = project.ID
 	}
-	if g.blocks.blocked(projectID, ip) > 0 {
-		return key, models.IPBlocked, nil
+	if err := g.blockedErr(projectID, ip); err != nil {
+		return models.GateKey{}, err
 	}
 	if plain == "" {
-		return key, models.KeyMissing, nil
+		return models.GateKey{}, models.KeyMissing.Err()
 	}
-	known, found, err := g.key(ctx, project, plain)
-	key = known.GateKey
-	switch {
-	case err != nil:
-		return key, "", err
-	case !found:
+	key, found, err := g.key(ctx, project, plain)
+	if err != nil {
+		return models.GateKey{}, err
+	}
+	if !found {
 		g.blocks.noteBad(projectID, ip, plain)
 		if project != nil {
 			g.unknown.note(projectID, ip, g.now())
 		}
-		return models.GateKey{}, models.KeyInvalid, nil
-	case project == nil && g.blocks.blocked(key.ProjectID, ip) > 0:
-		return models.GateKey{}, models.IPBlocked, nil
+		return models.GateKey{}, models.KeyInvalid.Err()
 	}
-	return key, models.Valid, nil
+	if project == nil {
+		if err := g.blockedErr(key.ProjectID, ip); err != nil {
+			return models.GateKey{}, err
+		}
+	}
+	return key.GateKey, nil
+}
+
+func (g *Gate) blockedErr(projectID int64, ip string) error {
+	wait := g.blocks.blocked(projectID, ip)
+	if wait <= 0 {
+		return nil
+	}
+	err := models.IPBlocked.Err()
+	err.Retry = wait
+	return err
 }
 
 // key finds a key of the project by its secret. Without a project, a key of any project is found.

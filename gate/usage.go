@@ -8,24 +8,22 @@ import (
 
 // Usage is what a key may know of itself.
 type Usage struct {
-	Code   models.Code // valid, or why the key may know nothing
 	Key    models.GateKey
 	Used   [models.QuotaCount]int64 // admitted requests in each window, of the total ever
 	Quotas [models.QuotaCount]QuotaState
 }
 
 // Usage reads how much a key has used of its quotas. It counts nothing, but a key that is none is a bad key of ip, which is
-// empty where nobody knows who asks.
+// empty where nobody knows who asks. Errors: those of [Gate.Key], and why a key may not be used.
 func (g *Gate) Usage(ctx context.Context, plain, ip string) (Usage, error) {
-	key, code, err := g.Key(ctx, nil, plain, ip)
-	if err != nil || code != models.Valid {
-		return Usage{Code: code}, err
+	key, err := g.Key(ctx, nil, plain, ip)
+	if err != nil {
+		return Usage{}, err
 	}
-	now := g.now()
-	u := Usage{Code: key.StateRefusal(now), Key: key}
-	if u.Code != models.Valid {
-		return u, nil
+	if code := key.StateRefusal(g.now()); code != models.Valid {
+		return Usage{}, code.Err()
 	}
+	u := Usage{Key: key}
 	if !key.Caps.Any() {
 		u.Used, err = g.Used(ctx, key.KeyID)
 		return u, err
@@ -35,7 +33,7 @@ func (g *Gate) Usage(ctx context.Context, plain, ip string) (Usage, error) {
 		return u, err
 	}
 	defer m.mu.Unlock()
-	now = g.now()
+	now := g.now()
 	g.meters.advance(m, minuteOf(now))
 	u.Used = m.allUsed()
 	g.meters.describe(m, &key.Caps, &u.Quotas, now)

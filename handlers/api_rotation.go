@@ -141,12 +141,9 @@ func (h *Handlers) rotateSelf(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	key, code, err := h.Gate.Key(ctx, project, strings.TrimSpace(c.Request().Header.Get("X-API-Key")), h.callerIP(c))
+	key, err := h.Gate.Key(ctx, project, strings.TrimSpace(c.Request().Header.Get("X-API-Key")), h.callerIP(c))
 	if err != nil {
 		return err
-	}
-	if code != models.Valid {
-		return code.Err()
 	}
 	if err := h.apiRates.Take(header, "key "+strconv.FormatInt(key.KeyID, 10)); err != nil {
 		return err

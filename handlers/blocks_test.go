@@ -144,8 +144,8 @@ func TestABlockedAddressLearnsOfNoKeyWhereKeysActThemselves(t *testing.T) {
 			}
 		}
 		for name, reply := range map[string]testkit.Reply{"rotate": rotate(secret), "rotate, a bad key": rotate("bad"), "usage": usage(secret), "validate": app.Validate("shop", secret)} {
-			if reply.Status != 403 || reply.Code() != "ip_blocked" {
-				t.Errorf("%s: %d %v", name, reply.Status, reply.Body)
+			if reply.Status != 403 || reply.Code() != "ip_blocked" || reply.Header.Get("Retry-After") != "900" {
+				t.Errorf("%s: %d %v %v", name, reply.Status, reply.Body, reply.Header)
 			}
 		}
 		app.Flush()
@@ -158,8 +158,8 @@ func TestABlockedAddressLearnsOfNoKeyWhereKeysActThemselves(t *testing.T) {
 				t.Fatal(reply)
 			}
 		}
-		if reply := usage(secret); reply.Status != 403 || reply.Code() != "ip_blocked" {
-			t.Errorf("%d %v", reply.Status, reply.Body)
+		if reply := usage(secret); reply.Status != 403 || reply.Code() != "ip_blocked" || reply.Header.Get("Retry-After") != "900" {
+			t.Errorf("%d %v %v", reply.Status, reply.Body, reply.Header)
 		}
 		if code := app.Validate("shop", secret).Code(); code != "valid" {
 			t.Errorf("in the project it is %s", code)

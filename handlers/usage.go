@@ -40,9 +40,6 @@ func (h *Handlers) usage(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if u.Code != models.Valid {
-		return u.Code.Err()
-	}
 	reply := usageReply{Quotas: map[string]usageQuota{}, Key: usageKey{
 		ID: u.Key.KeyID, Name: u.Key.Name, Type: u.Key.Type, Category: u.Key.Category, Version: u.Key.Version, ExpiresAt: timeOrNull(u.Key.ExpiresAt),
 	}}

@@ -86,7 +86,7 @@ func sendVerdict(c echo.Context, v *gate.Verdict, project *gate.Project, explain
 		if !v.Retry.IsZero() {
 			wait = v.Retry.Sub(v.At)
 		}
-		b.number(headerRetry, secondsUp(wait))
+		b.number(headerRetry, web.SecondsUp(wait))
 	}
 	b.makeBody(v, explain)
 	web.AddHeaderLines(c, b.lines)
@@ -100,9 +100,6 @@ func sendVerdict(c echo.Context, v *gate.Verdict, project *gate.Project, explain
 }
 
 var jsonContentType = []string{echo.MIMEApplicationJSON}
-
-// secondsUp is a wait in whole seconds, at least one, and never too short.
-func secondsUp(d time.Duration) int64 { return max(1, int64((d+time.Second-1)/time.Second)) }
 
 // addKey names the key for a gateway to hand on to the upstream.
 func (b *reply) addKey(k *models.GateKey) {
@@ -150,7 +147,7 @@ func untilReset(l *gate.LimitState, now time.Time) int64 {
 	if !l.Resets.After(now) {
 		return 0
 	}
-	return secondsUp(l.Resets.Sub(now))
+	return web.SecondsUp(l.Resets.Sub(now))
 }
 
 func (b *reply) makeBody(v *gate.Verdict, explain bool) {

@@ -5,6 +5,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"net"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"gorm.io/gorm"
@@ -31,12 +32,13 @@ const (
 	CodeVersionRetiring     = "version_retiring" // a replaced secret may not rotate its key
 )
 
-// Error is every failure that a person or a caller may be told about. Message and Fields are safe to show;
-// cause is for the log alone. Any other error is a fault of ours and is shown as a request id only.
+// Error is every failure that a person or a caller may be told about. Message and Fields are safe to show; Retry is when asking
+// again helps, zero where that is not known; cause is for the log alone. Any other error is a fault of ours and is shown as a request id only.
 type Error struct {
 	Code    string
 	Message string
 	Fields  map[string]string // messages by the name of the form field or JSON member
+	Retry   time.Duration
 	cause   error
 }
 

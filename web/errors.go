@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -20,6 +21,7 @@ type Problem struct {
 	Code      string
 	Message   string // safe to show
 	Fields    map[string]string
+	Retry     time.Duration // when asking again helps; zero where that is not known
 	RequestID string
 }
 
@@ -31,14 +33,14 @@ func Explain(c echo.Context, err error) Problem {
 	var fromEcho *echo.HTTPError
 	switch {
 	case errors.As(err, &known):
-		p.Status, p.Code, p.Message, p.Fields = statusOf[known.Code], known.Code, known.Message, known.Fields
+		p.Status, p.Code, p.Message, p.Fields, p.Retry = statusOf[known.Code], known.Code, known.Message, known.Fields, known.Retry
 		if p.Status == 0 {
 			p.Status = models.Code(known.Code).Status() // of a refused key or token, as validate would answer
 		}
 	case errors.As(err, &fromEcho):
 		p.Status, p.Code = fromEcho.Code, strings.ReplaceAll(strings.ToLower(http.StatusText(fromEcho.Code)), " ", "_")
 	case models.IsUnavailable(err):
-		p.Status, p.Code = http.StatusServiceUnavailable, "unavailable"
+		p.Status, p.Code, p.Retry = http.StatusServiceUnavailable, "unavailable", time.Second
 	}
 	if p.Message == "" {
 		p.Message = plainMessage(p.Status)
@@ -82,6 +84,9 @@ func plainMessage(status int) string {
 	return "Something went wrong on our side. Nothing you entered is at fault."
 }
 
+// SecondsUp is a wait in whole seconds, at least one, and never too short.
+func SecondsUp(d time.Duration) int64 { return max(1, int64((d+time.Second-1)/time.Second)) }
+
 const errorPageTimeout = 5 * time.Second
 
 // ErrorPages renders a problem for a browser: as a whole page, or as a part for htmx.
@@ -103,8 +108,8 @@ func ErrorHandler(pages ErrorPages, log *slog.Logger) echo.HTTPErrorHandler {
 		defer cancel()
 		c.SetRequest(c.Request().WithContext(ctx))
 		p := Explain(c, err)
-		if p.Status == http.StatusServiceUnavailable {
-			c.Response().Header().Set(echo.HeaderRetryAfter, "1")
+		if p.Retry > 0 {
+			c.Response().Header().Set(echo.HeaderRetryAfter, strconv.FormatInt(SecondsUp(p.Retry), 10))
 		}
 		if p.Status >= 500 {
 			log.Error("request failed", "request_id", p.RequestID, "method", c.Request().Method, "path", c.Path(), "error", err)

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"net/http"
-	"strconv"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -49,6 +48,5 @@ func (r *Rates) Take(header http.Header, who string) error {
 	if allowed {
 		return nil
 	}
-	header.Set("Retry-After", strconv.Itoa(max(1, seconds(1-left))))
-	return &models.Error{Code: models.CodeRateLimited, Message: fmt.Sprintf("More than %d requests in a minute. Wait as long as Retry-After says.", r.perMinute)}
+	return &models.Error{Code: models.CodeRateLimited, Retry: time.Duration(seconds(1-left)) * time.Second, Message: fmt.Sprintf("More than %d requests in a minute. Wait as long as Retry-After says.", r.perMinute)}
 }
