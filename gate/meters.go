@@ -108,7 +108,7 @@ func (m *meters) make(shard *metersShard, keyID int64) *meter {
 }
 
 // roomTries bounds how many meters are looked at to find one that may go. Where all of them have rows that wait to be
-// stored there are more meters than the limit for a moment, and never more than rows that wait.
+// stored there are more meters than the limit for a moment.
 const roomTries = 8
 
 // makeRoom throws out an arbitrary meter that nobody holds and whose rows are all stored: one that has nothing of the present

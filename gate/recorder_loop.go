@@ -56,11 +56,12 @@ func (r *Recorder) run() {
 	defer r.closeSpool()
 	timer := time.NewTimer(0)
 	hurry, closing := r.hurry, time.Time{} // since when
-	for {
-		if !closing.IsZero() && r.finished(closing) {
+	over := func() bool { return !closing.IsZero() && r.finished(closing) }
+	for !over() {
+		due := r.step(time.Now(), !closing.IsZero())
+		if over() { // what was left was damaged
 			return
 		}
-		due := r.step(time.Now(), !closing.IsZero())
 		if end := closing.Add(closeTime); time.Now().Before(end) { // never while it is not closing
 			due = earlier(due, end)
 		}

@@ -70,9 +70,9 @@ func (r *Recorder) appendSpool(batches []*batch) error {
 func (r *Recorder) firstSpooled() *batch {
 	l := &r.loop
 	for l.loaded == nil && r.spooling() {
-		rows, err := l.spool.first()
+		rows, f, err := l.spool.first()
 		if errors.Is(err, errSpoolDamaged) {
-			if err = r.lose(err); err == nil {
+			if err = r.lose(f.rows, err); err == nil {
 				continue
 			}
 		}
@@ -92,14 +92,17 @@ func (r *Recorder) firstSpooled() *batch {
 // spooling tells whether batches are in the spool.
 func (r *Recorder) spooling() bool { return r.loop.spool != nil && !r.loop.spool.empty() }
 
-// lose gives up the oldest batch of the spool, which is damaged. An error means that the rest cannot be read at the moment.
-func (r *Recorder) lose(damage error) error {
+// lose gives up the oldest batch of the spool, which is damaged and had so many rows; 0 where nobody knows. An error means that the
+// rest cannot be read at the moment.
+func (r *Recorder) lose(rows int, damage error) error {
 	s := r.loop.spool
-	left, err := s.count(s.start + s.firstSize)
-	if err != nil {
-		return err
+	if rows == 0 { // as many as are not left
+		left, err := s.count(s.start + s.firstSize)
+		if err != nil {
+			return err
+		}
+		rows = max(0, r.Stats().SpooledRows-left)
 	}
-	rows := max(0, r.Stats().SpooledRows-left) // what it says of itself may be damaged, too
 	r.Log.Error("rows in the spool cannot be read and are lost", "rows", rows, "bytes", s.firstSize, "error", damage)
 	r.shorten()
 	r.mu.Lock()

@@ -16,6 +16,9 @@ import (
 // maxSpools is how many processes may have their spools in one folder.
 const maxSpools = 256
 
+// oldSpoolMark began spools whose frames had no mark.
+const oldSpoolMark = "clvspl1\n"
+
 // openSpool opens the first spool of the folder that no other process has, and makes one where there is none. Rows in
 // further ones, left by processes that are gone, are taken over. rows is how many wait.
 func openSpool(folder string, log *slog.Logger) (own *spool, rows int, err error) {
@@ -86,14 +89,19 @@ func (s *spool) recover(log *slog.Logger) (rows int, err error) {
 		return 0, s.clear()
 	case err != nil:
 		return 0, err
+	case string(head[:len(oldSpoolMark)]) == oldSpoolMark && int64(binary.LittleEndian.Uint64(head[8:])) == info.Size():
+		return 0, s.clear()
+	case string(head[:len(oldSpoolMark)]) == oldSpoolMark:
+		return 0, fmt.Errorf("%s has rows of an older version of this program. Let that one write them first", s.file.Name())
 	case string(head[:len(spoolMark)]) != spoolMark:
 		return 0, fmt.Errorf("%s is no spool. Move it away", s.file.Name())
 	}
 	written, size := int64(binary.LittleEndian.Uint64(head[8:])), info.Size()
 	// A failure of the machine may have left a start that is none any more. Then all batches are looked at.
 	at, known := int64(spoolHeader), written == size
-	if written >= spoolHeader && !known {
-		if known, err = s.wholeAt(written); err != nil {
+	if spoolHeader <= written && written < size {
+		_, err := readFrame(s.file, written, size)
+		if known = err == nil; !known && !errors.Is(err, errSpoolDamaged) {
 			return 0, err
 		}
 	}
@@ -108,15 +116,18 @@ func (s *spool) recover(log *slog.Logger) (rows int, err error) {
 		if at >= size {
 			break
 		}
-		f, next, err := s.step(at, size)
+		f, next, err := nextFrame(s.file, at, size)
+		if err == nil && next == size && f.rows > 0 {
+			_, err = s.rowsAt(at, f) // the last one may not have been written to its end
+		}
 		if err != nil && !errors.Is(err, errSpoolDamaged) {
 			return 0, err
 		}
-		if err != nil && next == size {
+		if err != nil && next == size || err == nil && f.rows == 0 {
 			break
 		}
-		at = next // also where this one is damaged: it is lost when its turn comes, and those behind it are not
-		rows += f.rows
+		at = next // also where something is damaged: it is lost when its turn comes, and what is behind it is not
+		rows += max(1, f.rows)
 	}
 	s.end = at
 	if !known && !s.empty() {

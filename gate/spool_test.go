@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
+	"sort"
 	"testing"
 	"time"
 
@@ -151,7 +153,7 @@ func TestARestartAfterSomeOfTheSpoolWasWrittenGoesOnWhereItStopped(t *testing.T)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.first(); err != nil {
+	if _, _, err := s.first(); err != nil {
 		t.Fatal(err)
 	}
 	if err := errors.Join(s.pop(), s.close()); err != nil {
@@ -294,7 +296,7 @@ func TestAProcessTakesOverTheSpoolsOfThoseThatAreGone(t *testing.T) {
 	if got := sink.ids(); fmt.Sprint(got) != fmt.Sprint([]models.RequestID{1, 3}) {
 		t.Errorf("written: %v", got)
 	}
-	if rows, err := spools[1].first(); err != nil || rows[0].ID != 2 {
+	if rows, _, err := spools[1].first(); err != nil || rows[0].ID != 2 {
 		t.Errorf("the spool of the process that runs has %v (%v)", rows, err)
 	}
 	spools[1].close()
@@ -312,7 +314,7 @@ func beginsOf(t *testing.T, content []byte) (begins []int64) {
 
 // Damage is found while the program runs, in the second batch of four.
 func TestADamagedBatchIsCountedAndThoseBehindItAreWritten(t *testing.T) {
-	for place, lost := range map[int64]int{0: 10, 4: 10, 8: 10, 12: 10, frameHeader + 5: 10, -1: 20} { // -1: with the end of the first
+	for place, lost := range map[int64]int{0: 10, 4: 10, 8: 10, 12: 10, 16: 10, frameHeader + 5: 10, -1: 20} { // -1: with the end of the first
 		folder := crashed(t, 4)
 		sink := &sink{away: true}
 		r := newRecorder(t, sink, spoolIn(folder))
@@ -351,8 +353,9 @@ func TestABatchBehindALongDamageIsFound(t *testing.T) {
 		t.Fatal(err)
 	}
 	begins := beginsOf(t, whole)
-	for _, length := range []int{frameHeader, searchPart, searchPart + frameHeader - 4, searchPart + frameHeader - 3, searchPart + frameHeader - 1, searchPart + frameHeader, 3*searchPart + 7} {
-		content := slices.Concat(whole[:begins[1]], bytes.Repeat([]byte(frameMark+"is what no batch follows here"), length)[:length], whole[begins[1]:])
+	for _, length := range []int{frameHeader, searchPart, searchPart + 1, searchPart + 3, searchPart + 4, searchPart + frameHeader, 3*searchPart + 7} {
+		noise := bytes.Repeat([]byte(frameMark+"is what no batch follows here"), length/32+1)[:length]
+		content := slices.Concat(whole[:begins[1]], noise, whole[begins[1]:])
 		s := openFrames(t, content)
 		if n, err := s.count(s.start); n != 21 || err != nil || s.end != int64(len(content)) {
 			t.Errorf("with %d bytes between two batches of 10 rows there are %d rows (%v)", length, n, err)
@@ -388,7 +391,7 @@ func TestADamagedSpoolLosesWhatIsDamaged(t *testing.T) {
 		"the last of them, where none waits":   {4, 3, length, nil},
 		"the first, where none was written":    {0, 0, rows, numbered(40)[10:]},
 		"over the border of two that wait":     {0, 2, -1, slices.Concat(numbered(10), numbered(40)[30:])},
-		"over that of those that were written": {2, 2, -1, slices.Concat(numbered(10), numbered(40)[30:])}, // the first once more
+		"over that of those that were written": {2, 2, -1, numbered(40)[30:]},
 	} {
 		content := slices.Clone(whole)
 		start := int64(len(whole))
@@ -410,6 +413,162 @@ func TestADamagedSpoolLosesWhatIsDamaged(t *testing.T) {
 			t.Errorf("%s: written %v, want %v", name, sink.ids(), c.want)
 		}
 		wantSpoolSize(t, folder, spoolHeader)
+	}
+}
+
+// Whatever happens to the file, a start ends, what is not damaged is written, and nothing is said to wait afterwards.
+func TestRandomDamageLosesWhatItHits(t *testing.T) {
+	const batches = 8
+	whole, err := os.ReadFile(filepath.Join(crashed(t, batches), "spool"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	begins := append(beginsOf(t, whole), int64(len(whole)))
+	random := rand.New(rand.NewPCG(1, 2))
+	for round := range 300 {
+		content, hit := slices.Clone(whole), [batches]bool{}
+		first := random.IntN(batches + 1) // that waits
+		binary.LittleEndian.PutUint64(content[8:], uint64(begins[first]))
+		for range 1 + random.IntN(4) {
+			at := spoolHeader + random.IntN(len(content)-spoolHeader)
+			for range 1 + random.IntN(200) {
+				if at < len(content) {
+					content[at] ^= byte(1 + random.IntN(255))
+					hit[sort.Search(batches, func(i int) bool { return int64(at) < begins[i+1] })] = true
+					at++
+				}
+			}
+		}
+		if random.IntN(4) == 0 {
+			content = content[:spoolHeader+random.IntN(len(content)-spoolHeader)]
+		}
+		folder := t.TempDir()
+		if err := os.WriteFile(filepath.Join(folder, "spool"), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		sink := &sink{}
+		r := newRecorder(t, sink, spoolIn(folder))
+		closeRecorder(t, r)
+		if s := r.Stats(); s.Waiting != 0 || s.SpooledRows != 0 || s.Stored != uint64(len(sink.ids())) {
+			t.Errorf("round %d: %+v", round, s)
+		}
+		for i := first; i < batches; i++ {
+			if !hit[i] && begins[i+1] <= int64(len(content)) && !slices.Contains(sink.ids(), models.RequestID(10*i+1)) {
+				t.Errorf("round %d: batch %d of those from %d on was not written; hit were %v", round, i, first, hit)
+			}
+		}
+	}
+}
+
+// Many damaged batches must not make a start wait for long: what is behind each is not read again.
+func TestAStartWithManyDamagedBatchesReadsTheSpoolOnce(t *testing.T) {
+	const batches = 500
+	content, err := os.ReadFile(filepath.Join(crashed(t, batches), "spool"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, begin := range beginsOf(t, content) {
+		if i%2 == 1 {
+			content[begin+frameHeader+5] ^= 0xff
+		}
+	}
+	reads := &countedReads{content: content}
+	for at := int64(spoolHeader); at < int64(len(content)); {
+		f, next, err := nextFrame(reads, at, int64(len(content)))
+		if err != nil || f.rows != 10 {
+			t.Fatalf("%d rows at %d (%v)", f.rows, at, err)
+		}
+		at = next
+	}
+	if reads.bytes > batches*frameHeader {
+		t.Errorf("%d bytes were read to count %d batches", reads.bytes, batches)
+	}
+}
+
+type countedReads struct {
+	content []byte
+	bytes   int
+}
+
+func (r *countedReads) ReadAt(p []byte, at int64) (int, error) {
+	r.bytes += len(p)
+	return bytes.NewReader(r.content).ReadAt(p, at)
+}
+
+func TestASpoolOfAnOlderProgramIsUsedWhereNothingWaitsInIt(t *testing.T) {
+	for rows, want := range map[string]int{"": 1, "rows of then": 0} {
+		folder := t.TempDir()
+		content := append(binary.LittleEndian.AppendUint64([]byte(oldSpoolMark), spoolHeader), rows...)
+		if err := os.WriteFile(filepath.Join(folder, "spool"), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		sink := &sink{away: true}
+		r := newRecorder(t, sink, spoolIn(folder))
+		r.Add(models.RequestLog{ID: 1})
+		eventually(t, "an attempt", func() bool { return r.Stats().Retries > 1 })
+		if s := r.Stats(); s.SpooledRows != want {
+			t.Errorf("with %q in the old one %d rows are in the spool, want %d", rows, s.SpooledRows, want)
+		}
+		sink.setAway(false)
+		closeRecorder(t, r)
+		if now, err := os.ReadFile(filepath.Join(folder, "spool")); err != nil || want == 0 && !bytes.Equal(now, content) {
+			t.Errorf("the old one is now %q (%v)", now, err)
+		}
+	}
+}
+
+// A crash before the end is cut off must not bring back batches that were written.
+func TestWhatStandsBehindBatchesThatWereMovedToTheFrontDoesNotCount(t *testing.T) {
+	s := openFrames(t, nil)
+	rows := make([]models.RequestLog, 100)
+	for n := range models.RequestID(10) {
+		for i := range rows {
+			rows[i] = models.RequestLog{ID: 100*n + models.RequestID(i), Path: "/v1"}
+		}
+		if err := s.append([]*batch{{rows: rows}}, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 8 {
+		if _, _, err := s.first(); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.pop(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.copyToFront(s.end - s.start); err != nil {
+		t.Fatal(err)
+	}
+	s.start = spoolHeader
+	if err := s.writeStart(); err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(s.file.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	after := openFrames(t, content)
+	if n, err := after.count(after.start); n != 200 || err != nil {
+		t.Errorf("%d rows wait, not 200 (%v)", n, err)
+	}
+	if found, _, err := after.first(); err != nil || found[0].ID != 800 {
+		t.Errorf("the first that waits is %d (%v)", found[0].ID, err)
+	}
+}
+
+// The start that the file names may be anything after a failure of the machine.
+func TestAStartThatIsNoneIsNotBelieved(t *testing.T) {
+	whole, err := os.ReadFile(filepath.Join(crashed(t, 2), "spool"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, start := range []uint64{0, 1, spoolHeader + 1, uint64(len(whole)) + 1, 1<<63 - 16, 1<<63 - 1, 1 << 63, 1<<64 - 1} {
+		content := slices.Clone(whole)
+		binary.LittleEndian.PutUint64(content[8:], start)
+		if n, err := openFrames(t, content).count(spoolHeader); n != 20 || err != nil {
+			t.Errorf("from %d on %d rows wait, not 20 (%v)", start, n, err)
+		}
 	}
 }
 
@@ -443,7 +602,7 @@ func TestASpoolThatIsNeverEmptyGivesRoomBack(t *testing.T) {
 		}
 	}
 	take := func(want models.RequestID) {
-		got, err := s.first()
+		got, _, err := s.first()
 		if err != nil || got[0].ID != want || len(got) != len(rows) {
 			t.Fatalf("%d rows from %v on, want %d (%v)", len(got), got[0].ID, want, err)
 		}
@@ -470,7 +629,7 @@ func TestASpoolThatIsNeverEmptyGivesRoomBack(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if found, err := openFrames(t, content).first(); err != nil || found[0].ID != taken {
+			if found, _, err := openFrames(t, content).first(); err != nil || found[0].ID != taken {
 				t.Fatalf("a start finds rows from %v on, want %d (%v)", found[0].ID, taken, err)
 			}
 		}

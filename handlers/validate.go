@@ -3,7 +3,6 @@ package handlers
 import (
 	"cmp"
 	"context"
-	"errors"
 	"net/http"
 	"net/netip"
 	"strconv"
@@ -87,7 +86,7 @@ func (h *Handlers) noVerdict(c echo.Context, id models.RequestID, err error) err
 	web.SetRequestID(c, id)
 	p := web.Explain(c, err)
 	if p.Status >= 500 {
-		if !errors.Is(err, context.Canceled) { // the caller is gone, which is no fault of ours
+		if c.Request().Context().Err() != context.Canceled { // else the caller is gone, which is no fault of ours
 			h.Log.Error("validate failed", "request_id", p.RequestID, "error", err)
 		}
 		p.Status, p.Code, p.Message = models.Unavailable.Status(), string(models.Unavailable), models.Unavailable.Message()
