@@ -103,6 +103,16 @@ func (p *pair) untilHears(hears bool) {
 	eventually(p.t, "claviger_changes_heard "+want, func() bool { return p.metric("claviger_changes_heard") == want })
 }
 
+// saysOnce reads the log of there, which may come a moment after what it tells of.
+func (p *pair) saysOnce(text string) {
+	p.t.Helper()
+	said := func() int { return strings.Count(p.there.Stderr.String(), text) }
+	eventually(p.t, "the log to say: "+text, func() bool { return said() > 0 })
+	if n := said(); n != 1 {
+		p.t.Errorf("the log says %d times: %s", n, text)
+	}
+}
+
 // deactivate is done when here says that it is.
 func (p *pair) deactivate(k pairKey) {
 	p.t.Helper()
@@ -181,14 +191,10 @@ func TestAKeyIsRefusedAsSoonWhenTheListeningConnectionIsDown(t *testing.T) {
 			if n := p.metric(`claviger_change_effect_seconds_count{origin="remote"}`); n != "" && n != "0" {
 				t.Errorf("%s notices came through", n)
 			}
-			if said := strings.Count(p.there.Stderr.String(), "changes of other processes do not arrive"); said != 1 {
-				t.Errorf("the log says %d times that the connection is lost", said)
-			}
+			p.saysOnce("changes of other processes do not arrive")
 			p.proxy.Listening(testkit.Open)
 			p.untilHears(true)
-			if said := strings.Count(p.there.Stderr.String(), "changes of other processes arrive again"); said != 1 {
-				t.Errorf("the log says %d times that the connection is back", said)
-			}
+			p.saysOnce("changes of other processes arrive again")
 		})
 	}
 }
