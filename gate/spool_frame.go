@@ -2,6 +2,7 @@ package gate
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
@@ -69,14 +70,20 @@ func readFrame(file io.ReaderAt, at, end int64) (f frame, err error) {
 // it was about: f has none.
 func nextFrame(file io.ReaderAt, at, end int64) (f frame, next int64, err error) {
 	f, err = readFrame(file, at, end)
-	if err == nil || !errors.Is(err, errSpoolDamaged) {
+	if !errors.Is(err, errSpoolDamaged) {
 		return f, at + f.size(), err
 	}
+	next, failed := searchFrame(file, at+1, end)
+	return f, next, cmp.Or(failed, err)
+}
+
+// searchFrame finds the first place of a frame from at on; end where there is none.
+func searchFrame(file io.ReaderAt, at, end int64) (int64, error) {
 	part := make([]byte, searchPart)
-	for at++; at < end; {
-		n, failed := file.ReadAt(part[:min(searchPart, end-at)], at)
-		if failed != nil && failed != io.EOF {
-			return f, at, failed
+	for at < end {
+		n, err := file.ReadAt(part[:min(searchPart, end-at)], at)
+		if err != nil && err != io.EOF {
+			return 0, err
 		}
 		if n < len(frameMark) {
 			break
@@ -87,14 +94,11 @@ func nextFrame(file io.ReaderAt, at, end int64) (f frame, next int64, err error)
 				break
 			}
 			i += found
-			if _, failed := readFrame(file, at+int64(i), end); !errors.Is(failed, errSpoolDamaged) {
-				if failed != nil {
-					err = failed
-				}
-				return f, at + int64(i), err
+			if _, err := readFrame(file, at+int64(i), end); !errors.Is(err, errSpoolDamaged) {
+				return at + int64(i), err
 			}
 		}
 		at += int64(n - len(frameMark) + 1) // a mark may stand across the border
 	}
-	return f, end, err
+	return end, nil
 }

@@ -84,19 +84,20 @@ func (s *spool) recover(log *slog.Logger) (rows int, err error) {
 		return 0, err
 	}
 	var head [spoolHeader]byte
-	switch _, err := s.file.ReadAt(head[:], 0); {
+	_, err = s.file.ReadAt(head[:], 0)
+	mark, written, size := string(head[:len(spoolMark)]), int64(binary.LittleEndian.Uint64(head[8:])), info.Size()
+	switch {
 	case err == io.EOF: // new, or made by a process that did not come further
 		return 0, s.clear()
 	case err != nil:
 		return 0, err
-	case string(head[:len(oldSpoolMark)]) == oldSpoolMark && int64(binary.LittleEndian.Uint64(head[8:])) == info.Size():
+	case mark == oldSpoolMark && written == size:
 		return 0, s.clear()
-	case string(head[:len(oldSpoolMark)]) == oldSpoolMark:
+	case mark == oldSpoolMark:
 		return 0, fmt.Errorf("%s has rows of an older version of this program. Let that one write them first", s.file.Name())
-	case string(head[:len(spoolMark)]) != spoolMark:
+	case mark != spoolMark:
 		return 0, fmt.Errorf("%s is no spool. Move it away", s.file.Name())
 	}
-	written, size := int64(binary.LittleEndian.Uint64(head[8:])), info.Size()
 	// A failure of the machine may have left a start that is none any more. Then all batches are looked at.
 	at, known := int64(spoolHeader), written == size
 	if spoolHeader <= written && written < size {

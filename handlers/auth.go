@@ -118,7 +118,7 @@ func (h *Handlers) signIn(c echo.Context) error {
 
 // tooManyAttempts says how long to wait, in the header and in words.
 func tooManyAttempts(c echo.Context, wait time.Duration) string {
-	seconds := int(math.Ceil(wait.Seconds()))
+	seconds := web.SecondsUp(wait)
 	c.Response().Header().Set(echo.HeaderRetryAfter, fmt.Sprint(seconds))
 	if seconds >= 120 {
 		return fmt.Sprintf("Too many attempts. Try again in %d minutes.", int(math.Ceil(wait.Minutes())))
