@@ -16,8 +16,8 @@ type sqlWriter struct {
 
 func newSQLWriter(db *sql.DB) *sqlWriter { return &sqlWriter{db: db, prepared: map[string]*sql.Stmt{}} }
 
-// writeTx is one transaction. It is short: ctx counts while it waits for the connection and at its end, because watching
-// it at each statement would cost more than the statement.
+// writeTx is one transaction. It is short: ctx counts while it waits for the connection and at its end. Where ctx ends in
+// between, database/sql would roll back beside a statement that is being prepared, lose it, and so never close its connection.
 type writeTx struct {
 	*sql.Tx
 	writer     *sqlWriter
@@ -28,11 +28,19 @@ func (w *sqlWriter) tx(ctx context.Context, fn func(*writeTx) error) error {
 	if err := w.prepare(ctx); err != nil {
 		return err
 	}
-	tx, err := w.db.BeginTx(ctx, nil)
+	conn, err := w.db.Conn(ctx)
 	if err != nil {
 		return err
 	}
-	if err := fn(&writeTx{tx, w, map[string]*sql.Stmt{}}); err != nil {
+	defer conn.Close()
+	tx, err := conn.BeginTx(context.WithoutCancel(ctx), nil)
+	if err != nil {
+		return err
+	}
+	if err = fn(&writeTx{tx, w, map[string]*sql.Stmt{}}); err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
 		tx.Rollback()
 		return err
 	}

@@ -128,7 +128,12 @@ func (s *Store) Ping(ctx context.Context) error {
 	return nil
 }
 
-// Close ends all connections.
+// closeTime is how long Close waits for connections in use.
+const closeTime = 5 * time.Second
+
+// Close ends all connections. One in use, such as that of a transaction whose context has just ended, which database/sql
+// rolls back on its own time, ends when it is free: Close waits for it, 5 s at most. SQLite puts its write-ahead log into
+// the file with the last one.
 func (s *Store) Close() {
 	if s.requests != nil {
 		s.requests.close()
@@ -137,8 +142,13 @@ func (s *Store) Close() {
 		if db == nil {
 			continue
 		}
-		if pool, err := db.DB(); err == nil {
-			pool.Close()
+		pool, err := db.DB()
+		if err != nil {
+			continue
+		}
+		pool.Close()
+		for end := time.Now().Add(closeTime); pool.Stats().OpenConnections > 0 && time.Now().Before(end); {
+			time.Sleep(time.Millisecond)
 		}
 	}
 }
