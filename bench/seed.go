@@ -303,7 +303,7 @@ func (d *dataset) writeRows(ctx context.Context) error {
 	for i := range d.rows {
 		clock.Store(start.Add(time.Duration(float64(d.span) * float64(i) / float64(d.rows))).UnixNano())
 		rows = append(rows, models.RequestLog{
-			ID: ids.Next(), ProjectID: d.projectID, KeyID: d.firstKey + int64(keyOf(i)), Version: 1, Category: models.BuiltInCategories[0],
+			ID: ids.Next(), ProjectID: d.projectID, KeyID: d.firstKey + int64(keyOf(i)), Version: 1, Type: models.TypeProduction, Category: models.BuiltInCategories[0],
 			Method: "GET", Path: paths[i%len(paths)], Status: models.Valid.Status(), DurationUs: int64(40 + i%100), IP: "127.0.0.1",
 			Credits: 1, Code: models.Valid,
 		})

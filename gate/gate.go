@@ -322,7 +322,7 @@ func (g *Gate) record(r *Request, v *Verdict, origin Origin) Ticket {
 		took = max(0, v.At.Sub(r.Started))
 	}
 	return g.recorder.Add(models.RequestLog{
-		ID: v.RequestID, ProjectID: v.Key.ProjectID, KeyID: v.Key.KeyID, Version: v.Key.Version, Category: v.Key.Category,
+		ID: v.RequestID, ProjectID: v.Key.ProjectID, KeyID: v.Key.KeyID, Version: v.Key.Version, Type: v.Key.Type, Category: v.Key.Category,
 		Method: models.LogText(origin.Method, models.MaxLoggedMethod), Path: models.LogText(origin.Path, models.MaxLoggedPath), IP: origin.IP,
 		Status: v.Status, DurationUs: took.Microseconds(),
 		Credits: v.Credits, Code: v.Code, SessionHash: g.pepper.HashSession(r.Session),

@@ -6,5 +6,5 @@ import "testing"
 func SmallSteps(t *testing.T) {
 	before := limits
 	t.Cleanup(func() { limits = before })
-	limits = storageLimits{tail: 700, tailBatches: 9, runsPerLevel: 2, blockSize: 200, blocksPerStep: 3, chunk: 40, openChunks: 4, chunksPerStep: 2, rowsPerStep: 100}
+	limits = storageLimits{tail: 700, tailBatches: 9, runsPerLevel: 2, blockSize: 200, blocksPerStep: 3, chunk: 40, window: 10, group: 3, openChunks: 4, chunksPerStep: 2, rowsPerStep: 100}
 }

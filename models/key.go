@@ -12,6 +12,9 @@ const (
 	TypeTest       KeyType = "test"
 )
 
+// KeyTypes are all there are.
+var KeyTypes = []KeyType{TypeProduction, TypeTest}
+
 func (t KeyType) secretKind() SecretKind {
 	if t == TypeTest {
 		return SecretTest

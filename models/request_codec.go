@@ -13,7 +13,9 @@ import (
 //	version, number of rows, then each column: its length in bytes, its bytes
 
 const (
-	codecVersion = 1
+	codecVersion = 2
+	// firstCodecVersion has no column after the sessions.
+	firstCodecVersion = 1
 	// maxCodecRows bounds what damaged input can make a reader allocate.
 	maxCodecRows = 1 << 20
 )
@@ -41,7 +43,12 @@ const (
 	colIP
 	colSessions
 	colSession
+	colTypes
+	colType
+	colTTFB // 0 where it is not known, else one more than the value
 	columnCount
+
+	firstColumnCount = colTypes
 )
 
 // AppendRequestLogs appends rows in bytes to dst, in their order. [DecodeRequestLogs] reads exactly one such piece.
@@ -54,8 +61,8 @@ func AppendRequestLogs(dst []byte, rows []RequestLog) []byte {
 
 // rowEncoder keeps its memory from one call to the next.
 type rowEncoder struct {
-	column                                                 []byte
-	categories, methods, codes, paths, addresses, sessions textList
+	column                                                        []byte
+	categories, methods, codes, paths, addresses, sessions, types textList
 }
 
 var encoders = sync.Pool{New: func() any { return new(rowEncoder) }}
@@ -96,6 +103,14 @@ func (e *rowEncoder) append(dst []byte, rows []RequestLog) []byte {
 	e.texts(rows, &e.paths, finish, func(r *RequestLog) string { return r.Path })
 	e.texts(rows, &e.addresses, finish, func(r *RequestLog) string { return r.IP })
 	e.texts(rows, &e.sessions, finish, func(r *RequestLog) string { return string(r.SessionHash) })
+	e.texts(rows, &e.types, finish, func(r *RequestLog) string { return string(r.Type) })
+	e.column = appendRepeated(e.column, rows, func(r *RequestLog) int64 {
+		if !r.TTFBUs.Valid {
+			return 0
+		}
+		return r.TTFBUs.Int64 + 1
+	})
+	finish()
 	return dst
 }
 

@@ -2,6 +2,8 @@ package models
 
 import (
 	"bytes"
+	"database/sql"
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"reflect"
@@ -22,6 +24,12 @@ func randomRows(random *rand.Rand, n int) []RequestLog {
 		if random.IntN(3) == 0 {
 			r.SessionHash = fmt.Append(nil, "session", random.IntN(50))
 		}
+		if random.IntN(3) > 0 {
+			r.Type = []KeyType{TypeProduction, TypeTest}[random.IntN(2)]
+		}
+		if random.IntN(2) == 0 {
+			r.TTFBUs = sql.NullInt64{Int64: random.Int64N(1 << 30), Valid: true}
+		}
 	}
 	return rows
 }
@@ -38,6 +46,25 @@ func TestRowsAreReadBackAsTheyWereWritten(t *testing.T) {
 		if err != nil || len(got) != n || n > 0 && !reflect.DeepEqual(got, rows) {
 			t.Fatalf("%d rows came back as %d, changed; %v", n, len(got), err)
 		}
+	}
+}
+
+// Chunks and spools of a program before the type and the time to first byte.
+func TestRowsOfTheFirstVersionAreRead(t *testing.T) {
+	rows := randomRows(rand.New(rand.NewPCG(6, 6)), 100)
+	for i := range rows {
+		rows[i].Type, rows[i].TTFBUs = "", sql.NullInt64{}
+	}
+	columns, err := readColumns(AppendRequestLogs(nil, rows))
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := []byte{firstCodecVersion, byte(len(rows))}
+	for _, c := range columns.columns[:firstColumnCount] {
+		first = append(binary.AppendUvarint(first, uint64(len(c))), c...)
+	}
+	if got, err := DecodeRequestLogs(first); err != nil || !reflect.DeepEqual(got, rows) {
+		t.Errorf("%d rows came back as %d, changed; %v", len(rows), len(got), err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package models
 
 import (
+	"database/sql"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -12,35 +13,33 @@ func DecodeRequestLogs(data []byte) ([]RequestLog, error) {
 	if err != nil {
 		return nil, err
 	}
-	ids, err := columns.ids()
-	if err != nil {
-		return nil, err
-	}
-	all := make([]int, columns.count)
-	for i := range all {
-		all[i] = i
-	}
-	return columns.rows(ids, all)
+	return columns.all()
 }
 
 // rowColumns are rows in bytes, of which a reader decodes what it needs.
 type rowColumns struct {
 	count   int
 	columns [columnCount][]byte
+	first   bool // of [firstCodecVersion]: its rows have no type and no time to first byte
 }
 
 func readColumns(data []byte) (*rowColumns, error) {
-	if len(data) == 0 || data[0] != codecVersion {
+	if len(data) == 0 || data[0] != codecVersion && data[0] != firstCodecVersion {
 		return nil, fmt.Errorf("%w: unknown version", errDamagedRows)
 	}
+	first := data[0] == firstCodecVersion
 	data = data[1:]
 	count, n := binary.Uvarint(data)
 	if n <= 0 || count > maxCodecRows {
 		return nil, errDamagedRows
 	}
 	data = data[n:]
-	c := &rowColumns{count: int(count)}
-	for i := range c.columns {
+	c := &rowColumns{count: int(count), first: first}
+	columns := c.columns[:]
+	if first {
+		columns = columns[:firstColumnCount]
+	}
+	for i := range columns {
 		size, n := binary.Uvarint(data)
 		if n <= 0 || size > uint64(len(data)-n) {
 			return nil, errDamagedRows
@@ -51,6 +50,30 @@ func readColumns(data []byte) (*rowColumns, error) {
 		return nil, errDamagedRows
 	}
 	return c, nil
+}
+
+// hasText tells whether a list of texts has one.
+func (c *rowColumns) hasText(column int, text string) (bool, error) {
+	at := textColumn{c.columns[column]}
+	for len(at.rest) > 0 {
+		if t, err := at.next(); err != nil || string(t) == text {
+			return err == nil, err
+		}
+	}
+	return false, nil
+}
+
+// eachRepeated calls fn with each value of a column whose values are stored with how often they repeat.
+func (c *rowColumns) eachRepeated(column int, fn func(value int64)) error {
+	at := repeatedColumn{rest: c.columns[column]}
+	for at.end < c.count {
+		v, err := at.at(at.end)
+		if err != nil {
+			return err
+		}
+		fn(v)
+	}
+	return nil
 }
 
 // ids decodes the ids of all rows.
@@ -93,6 +116,19 @@ func (c *rowColumns) text(column int, number int64) (text string, err error) {
 	}
 }
 
+// all decodes all rows.
+func (c *rowColumns) all() ([]RequestLog, error) {
+	ids, err := c.ids()
+	if err != nil {
+		return nil, err
+	}
+	positions := make([]int, c.count)
+	for i := range positions {
+		positions[i] = i
+	}
+	return c.rows(ids, positions)
+}
+
 // rows decodes the rows at positions, which must be in rising order. ids are those of all rows.
 func (c *rowColumns) rows(ids []RequestID, positions []int) ([]RequestLog, error) {
 	rows := make([]RequestLog, len(positions))
@@ -116,6 +152,14 @@ func (c *rowColumns) rows(ids []RequestID, positions []int) ([]RequestLog, error
 			r.SessionHash = []byte(t)
 		}
 	})
+	if !c.first {
+		d.text(colTypes, colType, func(r *RequestLog, t string) { r.Type = KeyType(t) })
+		d.repeated(colTTFB, func(r *RequestLog, v int64) {
+			if v > 0 {
+				r.TTFBUs = sql.NullInt64{Int64: v - 1, Valid: true}
+			}
+		})
+	}
 	if d.err != nil {
 		return nil, d.err
 	}

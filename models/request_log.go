@@ -3,6 +3,7 @@ package models
 import (
 	"cmp"
 	"context"
+	"database/sql"
 	"slices"
 	"time"
 )
@@ -13,11 +14,13 @@ type RequestLog struct {
 	ProjectID   int64
 	KeyID       int64
 	Version     int
-	Category    string // of the key at the time
+	Type        KeyType // of the key; empty in rows of a program that did not store it
+	Category    string  // of the key at the time
 	Method      string
-	Path        string // without query, at most [MaxLoggedPath] bytes
-	Status      int
-	DurationUs  int64 // microseconds
+	Path        string        // without query, at most [MaxLoggedPath] bytes
+	Status      int           // of the verdict, until the app reports its own
+	DurationUs  int64         // of validate, microseconds
+	TTFBUs      sql.NullInt64 // the app's time to first byte, microseconds, where it was reported
 	IP          string
 	Credits     int64
 	Code        Code
@@ -79,14 +82,19 @@ func usageOf(rows []RequestLog) []usageMinute {
 
 // LogFilter narrows a list of requests; zero fields do not.
 type LogFilter struct {
-	KeyID    int64
-	Category string // of the key at the time
-	Code     Code
-	From     time.Time // inclusive
-	To       time.Time // exclusive
-	Before   RequestID // only older ones: the cursor to older pages
-	After    RequestID // only newer ones: the cursor to newer pages
-	Limit    int
+	KeyID       int64
+	Type        KeyType
+	Category    string // of the key at the time
+	Code        Code
+	StatusClass int    // 2 for 200 to 299
+	Method      string // with Path, an endpoint
+	Path        string
+	IP          string
+	From        time.Time // inclusive
+	To          time.Time // exclusive
+	Before      RequestID // only older ones: the cursor to older pages
+	After       RequestID // only newer ones: the cursor to newer pages
+	Limit       int
 }
 
 // LogEntry is a row with the present name of its key, empty where the key is gone.
@@ -104,7 +112,10 @@ type LogPage struct {
 
 // RequestLogs lists requests of a project, newest first. With After and no Before it is the stretch just newer than After.
 func (s *Store) RequestLogs(ctx context.Context, projectID int64, f LogFilter) (LogPage, error) {
-	q := rowQuery{projectID: projectID, keyID: f.KeyID, category: f.Category, code: f.Code, to: endOfIDs, limit: f.Limit + 1}
+	q := rowQuery{
+		projectID: projectID, keyID: f.KeyID, keyType: f.Type, category: f.Category, code: f.Code, statusClass: f.StatusClass,
+		method: f.Method, path: f.Path, ip: f.IP, to: endOfIDs, limit: f.Limit + 1,
+	}
 	if !f.From.IsZero() {
 		q.from = FirstRequestIDAt(f.From)
 	}

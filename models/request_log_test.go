@@ -21,7 +21,7 @@ func requestIDs(t *testing.T, store *models.Store) *models.RequestIDs {
 
 func logRow(id models.RequestID, key *models.Key, code models.Code) models.RequestLog {
 	row := models.RequestLog{
-		ID: id, ProjectID: key.ProjectID, KeyID: key.ID, Version: 1, Category: "production", Method: "GET", Path: "/orders",
+		ID: id, ProjectID: key.ProjectID, KeyID: key.ID, Version: 1, Type: key.Type, Category: "production", Method: "GET", Path: "/orders",
 		Status: code.Status(), DurationUs: 42, IP: "192.0.2.7", Code: code,
 	}
 	if code == models.Valid {

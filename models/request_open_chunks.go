@@ -65,6 +65,9 @@ func (q *sqliteRequests) writeChunks(tx *writeTx, rows []RequestLog) error {
 		for n < len(rows) && rows[n].ProjectID == rows[0].ProjectID {
 			n++
 		}
+		if err := addToGroups(tx, rows[:n]); err != nil {
+			return err
+		}
 		o, err := q.openOf(tx, rows[0].ProjectID)
 		if err != nil {
 			return err

@@ -29,7 +29,8 @@ func (m *logModel) list(projectID int64, f models.LogFilter) []models.RequestID 
 	for _, r := range slices.Backward(m.rows) {
 		at := r.ID.Time()
 		if r.ProjectID == projectID && (f.KeyID == 0 || r.KeyID == f.KeyID) && (f.Code == "" || r.Code == f.Code) &&
-			(f.Category == "" || r.Category == f.Category) && (f.From.IsZero() || !at.Before(f.From)) && (f.To.IsZero() || at.Before(f.To)) {
+			(f.Category == "" || r.Category == f.Category) && (f.Type == "" || r.Type == f.Type) && (f.StatusClass == 0 || r.Status/100 == f.StatusClass) &&
+			(f.Method == "" || r.Method == f.Method) && (f.Path == "" || r.Path == f.Path) && (f.IP == "" || r.IP == f.IP) && (f.From.IsZero() || !at.Before(f.From)) && (f.To.IsZero() || at.Before(f.To)) {
 			ids = append(ids, r.ID)
 		}
 	}
@@ -67,6 +68,7 @@ type storageWorld struct {
 	keys     []*models.Key
 	model    logModel
 	late     []models.RequestLog // not written yet
+	untyped  bool                // rows are as an older program stored them, without the type of the key
 }
 
 func newStorageWorld(t *testing.T, url string, seed uint64) *storageWorld {
@@ -78,7 +80,11 @@ func newStorageWorld(t *testing.T, url string, seed uint64) *storageWorld {
 		project, first, _ := newProject(t, w.store, user, slug)
 		w.projects, w.keys = append(w.projects, project), append(w.keys, first)
 		for k := range 4 {
-			key, _ := newKey(t, w.store, project, keyInput(fmt.Sprint("key_", k)))
+			in := keyInput(fmt.Sprint("key_", k))
+			if k == 3 {
+				in.Type = models.TypeTest
+			}
+			key, _ := newKey(t, w.store, project, in)
 			w.keys = append(w.keys, key)
 		}
 	}
@@ -98,6 +104,10 @@ func (w *storageWorld) row() models.RequestLog {
 	row := logRow(w.ids.Next(), key, code)
 	row.Version, row.Category = 1+w.random.IntN(2), models.BuiltInCategories[w.random.IntN(2)]
 	row.Path, row.IP = fmt.Sprint("/orders/", w.random.IntN(100)), fmt.Sprint("192.0.2.", w.random.IntN(50))
+	row.Method = []string{"GET", "POST"}[w.random.IntN(2)]
+	if w.random.IntN(200) == 0 { // values that few rows have
+		row.Path, row.IP, row.Status, row.Category = fmt.Sprint("/rare/", w.random.IntN(3)), fmt.Sprint("198.51.100.", w.random.IntN(3)), 503, models.BuiltInCategories[2]
+	}
 	if w.random.IntN(3) == 0 {
 		row.SessionHash = []byte{byte(w.random.IntN(9)), 1}
 	}
@@ -125,8 +135,14 @@ func (w *storageWorld) write(most int) {
 		return
 	}
 	w.random.Shuffle(min(5, len(batch)), func(i, j int) { batch[i], batch[j] = batch[j], batch[i] })
+	stored := slices.Clone(batch)
+	for i := range stored {
+		if w.store.Dialect() == "sqlite" && (w.untyped || w.random.IntN(30) == 0) {
+			stored[i].Type = ""
+		}
+	}
 	for range 1 + max(0, w.random.IntN(4)-2) {
-		if err := w.store.WriteRequestLogs(w.t.Context(), batch); err != nil {
+		if err := w.store.WriteRequestLogs(w.t.Context(), stored); err != nil {
 			w.t.Fatal(err)
 		}
 	}
@@ -181,7 +197,25 @@ func (w *storageWorld) comparePages(what string) {
 		if w.random.IntN(3) == 0 {
 			f.Category = models.BuiltInCategories[w.random.IntN(3)]
 		}
+		if w.random.IntN(4) == 0 {
+			f.Type = models.KeyTypes[w.random.IntN(2)]
+		}
+		if w.random.IntN(4) == 0 {
+			f.StatusClass = 2 + w.random.IntN(4)
+		}
 		anyRow := func() models.RequestLog { return w.model.rows[w.random.IntN(len(w.model.rows))] }
+		switch r := anyRow(); w.random.IntN(8) {
+		case 0:
+			f.Path = r.Path
+		case 1:
+			f.Path, f.Method = r.Path, r.Method
+		case 2:
+			f.Path = fmt.Sprint("/rare/", w.random.IntN(4))
+		case 3:
+			f.IP = r.IP
+		case 4:
+			f.IP = fmt.Sprint("198.51.100.", w.random.IntN(4))
+		}
 		switch w.random.IntN(4) {
 		case 0:
 			f.From = anyRow().ID.Time()

@@ -288,7 +288,7 @@ func TestRowsOfAnOlderProgramAreKept(t *testing.T) {
 		_, table, _ := strings.Cut(string(script), "CREATE TABLE request_logs (")
 		table, _, _ = strings.Cut(table, "-- One row for each project, minute")
 		statements := []string{"DROP TABLE request_chunks", "DROP TABLE key_journal", "DROP TABLE key_runs", "DROP TABLE key_blocks",
-			"DROP TABLE key_outcomes", "DROP TABLE key_uses", "DROP TABLE key_journal_state"}
+			"DROP TABLE key_outcomes", "DROP TABLE key_uses", "DROP TABLE key_journal_state", "DROP TABLE request_groups", "DROP TABLE request_filters"}
 		if models.IsPostgresURL(url) {
 			statements = []string{"DROP TABLE request_logs", "DROP TABLE request_partitions", "DROP TABLE usage_keys", "DROP TABLE key_totals"}
 		}

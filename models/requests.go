@@ -31,8 +31,11 @@ type requestRows interface {
 // rowQuery asks for rows of a project. Zero fields do not narrow it.
 type rowQuery struct {
 	projectID, keyID int64
+	keyType          KeyType
 	category         string
 	code             Code
+	statusClass      int // 2 for 200 to 299
+	method, path, ip string
 	from, to         RequestID // ids in [from, to)
 	oldestFirst      bool
 	limit            int
@@ -43,7 +46,9 @@ const endOfIDs RequestID = math.MaxInt64
 // matches tells whether a row of the stretch is asked for.
 func (q *rowQuery) matches(r *RequestLog) bool {
 	return r.ID >= q.from && r.ID < q.to && (q.keyID == 0 || r.KeyID == q.keyID) &&
-		(q.category == "" || r.Category == q.category) && (q.code == "" || r.Code == q.code)
+		(q.keyType == "" || r.Type == q.keyType) && (q.category == "" || r.Category == q.category) && (q.code == "" || r.Code == q.code) &&
+		(q.statusClass == 0 || r.Status/100 == q.statusClass) && (q.method == "" || r.Method == q.method) && (q.path == "" || r.Path == q.path) &&
+		(q.ip == "" || r.IP == q.ip)
 }
 
 // minuteOf is the minute since 1970 of a request.
@@ -57,6 +62,10 @@ type storageLimits struct {
 	// chunk is how many rows fill a chunk: few enough that finding one row in it is quick, and enough that a row costs
 	// little to write. A chunk that gets late rows may hold half as many more.
 	chunk int
+	// window is how many rows a list with a filter looks through at first on Postgres.
+	window int
+	// group is how many chunks have a filter in common.
+	group int
 	// openChunks is how many chunks of a project may be waiting to become a full one: a page of the log reads them all.
 	openChunks int
 	// tail is how many requests, and tailBatches how many batches, are in memory and in the journal before they are written to a
@@ -73,5 +82,5 @@ type storageLimits struct {
 
 // limits are as measured: docs/performance.md. Tests make them small.
 var limits = storageLimits{
-	chunk: 512, openChunks: 32, tail: 1 << 19, tailBatches: 20_000, blockSize: 3800, runsPerLevel: 8, blocksPerStep: 64, chunksPerStep: 64, rowsPerStep: 5000,
+	chunk: 512, window: 5000, group: 64, openChunks: 32, tail: 1 << 19, tailBatches: 20_000, blockSize: 3800, runsPerLevel: 8, blocksPerStep: 64, chunksPerStep: 64, rowsPerStep: 5000,
 }

@@ -18,6 +18,13 @@ func (q *sqliteRequests) listOfKey(ctx context.Context, query rowQuery) ([]Reque
 	if query.from, err = x.oldestRow(query); err != nil {
 		return nil, err
 	}
+	if query.keyType != "" {
+		if is, err := x.keyHasType(query.keyID, query.keyType); !is || err != nil {
+			return nil, err
+		}
+		query.keyType = ""
+	}
+	values := query.values()
 	find, err := x.tx.PrepareContext(ctx, "SELECT first_id, last_id, data FROM request_chunks WHERE project_id = ? AND first_id <= ? ORDER BY first_id DESC LIMIT 1")
 	if err != nil {
 		return nil, err
@@ -31,6 +38,23 @@ func (q *sqliteRequests) listOfKey(ctx context.Context, query rowQuery) ([]Reque
 		}
 		if len(entries) == 0 {
 			break
+		}
+		if len(values) > 0 {
+			group, err := groupOf(ctx, x.tx, query.projectID, entries[0].id, values)
+			if err != nil {
+				return nil, err
+			}
+			if !group.maybe { // on to the next one
+				if query.oldestFirst {
+					query.from = group.end
+				} else {
+					query.to = group.first
+				}
+				continue
+			}
+			if n := slices.IndexFunc(entries, func(e keyEntry) bool { return e.id < group.first || e.id >= group.end }); n > 0 {
+				entries = entries[:n]
+			}
 		}
 		// Beyond these, the next turn goes on: some may have no row any more, or not the category.
 		if last := entries[len(entries)-1].id; query.oldestFirst {
@@ -75,6 +99,11 @@ func (x *indexReader) keyIn(projectID, keyID int64) (bool, error) {
 		err = nil
 	}
 	return owner == projectID, err
+}
+
+// keyHasType tells whether a key is there and has the type.
+func (x *indexReader) keyHasType(keyID int64, t KeyType) (has bool, err error) {
+	return has, x.tx.QueryRowContext(x.ctx, "SELECT EXISTS (SELECT 1 FROM keys WHERE id = ? AND type = ?)", keyID, t).Scan(&has)
 }
 
 // rowsOfChunk reads the rows of the first entry and of those after it that are in the same chunk, and tells for how many

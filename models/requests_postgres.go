@@ -65,8 +65,8 @@ func columnOf[R, T any](rows []R, value func(*R) T) []T {
 func insertRows(ctx context.Context, tx *sql.Tx, batch []RequestLog) (stored int64, err error) {
 	rows := slices.Clone(batch)
 	slices.SortFunc(rows, func(a, b RequestLog) int { return cmp.Compare(a.ID, b.ID) })
-	result, err := tx.ExecContext(ctx, "INSERT INTO request_logs (id, project_id, key_id, version, category, method, path, status, duration_us, ip, credits, code, session_hash) "+
-		"SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::integer[], $5::text[], $6::text[], $7::text[], $8::integer[], $9::bigint[], $10::text[], $11::bigint[], $12::text[], $13::bytea[]) "+
+	result, err := tx.ExecContext(ctx, "INSERT INTO request_logs (id, project_id, key_id, version, category, method, path, status, duration_us, ip, credits, code, session_hash, type, ttfb_us) "+
+		"SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::integer[], $5::text[], $6::text[], $7::text[], $8::integer[], $9::bigint[], $10::text[], $11::bigint[], $12::text[], $13::bytea[], $14::text[], $15::bigint[]) "+
 		"ON CONFLICT DO NOTHING",
 		columnOf(rows, func(r *RequestLog) int64 { return int64(r.ID) }), columnOf(rows, func(r *RequestLog) int64 { return r.ProjectID }),
 		columnOf(rows, func(r *RequestLog) int64 { return r.KeyID }), columnOf(rows, func(r *RequestLog) int32 { return int32(r.Version) }),
@@ -74,7 +74,8 @@ func insertRows(ctx context.Context, tx *sql.Tx, batch []RequestLog) (stored int
 		columnOf(rows, func(r *RequestLog) string { return r.Path }), columnOf(rows, func(r *RequestLog) int32 { return int32(r.Status) }),
 		columnOf(rows, func(r *RequestLog) int64 { return r.DurationUs }), columnOf(rows, func(r *RequestLog) string { return r.IP }),
 		columnOf(rows, func(r *RequestLog) int64 { return r.Credits }), columnOf(rows, func(r *RequestLog) string { return string(r.Code) }),
-		columnOf(rows, func(r *RequestLog) []byte { return r.SessionHash }))
+		columnOf(rows, func(r *RequestLog) []byte { return r.SessionHash }),
+		columnOf(rows, func(r *RequestLog) string { return string(r.Type) }), columnOf(rows, func(r *RequestLog) sql.NullInt64 { return r.TTFBUs }))
 	if err != nil {
 		return 0, err
 	}
@@ -163,26 +164,6 @@ func insertKeyCounts(ctx context.Context, tx *sql.Tx, batch []RequestLog) error 
 		"WHERE keys.last_used_at IS NULL OR keys.last_used_at <= u.at - interval '1 second' ORDER BY keys.id FOR NO KEY UPDATE OF keys) "+
 		"UPDATE keys SET last_used_at = used.at FROM used WHERE keys.id = used.id", keys, used)
 	return err
-}
-
-func (q *postgresRequests) list(ctx context.Context, query rowQuery) (list []LogEntry, err error) {
-	sql := q.db.WithContext(ctx).Table("request_logs").Select("request_logs.*, COALESCE(keys.name, '') AS key_name").
-		Joins("LEFT JOIN keys ON keys.id = request_logs.key_id").
-		Where("request_logs.project_id = ? AND request_logs.id >= ? AND request_logs.id < ?", query.projectID, query.from, query.to)
-	if query.keyID != 0 {
-		sql = sql.Where("request_logs.key_id = ?", query.keyID)
-	}
-	if query.category != "" {
-		sql = sql.Where("request_logs.category = ?", query.category)
-	}
-	if query.code != "" {
-		sql = sql.Where("request_logs.code = ?", query.code)
-	}
-	order := "request_logs.id DESC"
-	if query.oldestFirst {
-		order = "request_logs.id"
-	}
-	return list, sql.Order(order).Limit(query.limit).Find(&list).Error
 }
 
 func (q *postgresRequests) newestID(ctx context.Context) (id RequestID, err error) {

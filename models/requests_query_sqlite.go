@@ -1,8 +1,8 @@
 package models
 
 import (
+	"cmp"
 	"context"
-	"database/sql"
 	"encoding/json"
 	"math"
 	"slices"
@@ -24,7 +24,7 @@ func (q *sqliteRequests) list(ctx context.Context, query rowQuery) ([]LogEntry, 
 	return q.withKeyNames(ctx, rows)
 }
 
-// withKeyNames adds the present names of the keys.
+// withKeyNames adds the present names of the keys, and their types where a row does not tell it.
 func (q *sqliteRequests) withKeyNames(ctx context.Context, list []RequestLog) ([]LogEntry, error) {
 	if len(list) == 0 {
 		return nil, nil
@@ -38,67 +38,31 @@ func (q *sqliteRequests) withKeyNames(ctx context.Context, list []RequestLog) ([
 	if err != nil {
 		return nil, err
 	}
-	rows, err := q.reading.QueryContext(ctx, "SELECT id, name FROM keys WHERE id IN (SELECT value FROM json_each(?))", string(asked))
+	rows, err := q.reading.QueryContext(ctx, "SELECT id, name, type FROM keys WHERE id IN (SELECT value FROM json_each(?))", string(asked))
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	names := map[int64]string{}
+	type key struct {
+		name    string
+		keyType KeyType
+	}
+	keys := map[int64]key{}
 	for rows.Next() {
 		var id int64
-		var name string
-		if err := rows.Scan(&id, &name); err != nil {
+		var k key
+		if err := rows.Scan(&id, &k.name, &k.keyType); err != nil {
 			return nil, err
 		}
-		names[id] = name
+		keys[id] = k
 	}
 	entries := make([]LogEntry, len(list))
 	for i, r := range list {
-		entries[i] = LogEntry{r, names[r.KeyID]}
+		k := keys[r.KeyID]
+		r.Type = cmp.Or(r.Type, k.keyType)
+		entries[i] = LogEntry{r, k.name}
 	}
 	return entries, rows.Err()
-}
-
-// listOfProject goes through the chunks of a project from the newest or the oldest on.
-func (q *sqliteRequests) listOfProject(ctx context.Context, query rowQuery) ([]RequestLog, error) {
-	var labels uint64
-	if query.code != "" {
-		labels |= codeLabel(query.code)
-	}
-	if query.category != "" {
-		labels |= categoryLabel(query.category)
-	}
-	order := "DESC"
-	if query.oldestFirst {
-		order = "ASC"
-	}
-	rows, err := q.reading.QueryContext(ctx, "SELECT data FROM request_chunks WHERE project_id = ?1 AND first_id < ?3 AND labels & ?4 = ?4 "+
-		"AND first_id >= COALESCE((SELECT MAX(first_id) FROM request_chunks WHERE project_id = ?1 AND first_id <= ?2), ?2) ORDER BY first_id "+order,
-		query.projectID, int64(query.from), int64(query.to), int64(labels))
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var list []RequestLog
-	for rows.Next() && len(list) < query.limit {
-		var data sql.RawBytes
-		if err := rows.Scan(&data); err != nil {
-			return nil, err
-		}
-		chunk, err := DecodeRequestLogs(data)
-		if err != nil {
-			return nil, err
-		}
-		if !query.oldestFirst {
-			slices.Reverse(chunk)
-		}
-		for i := range chunk {
-			if query.matches(&chunk[i]) {
-				list = append(list, chunk[i])
-			}
-		}
-	}
-	return list[:min(len(list), query.limit)], rows.Err()
 }
 
 func (q *sqliteRequests) keyUsage(ctx context.Context, keyID, now int64) (KeyUsage, error) {

@@ -6,9 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 const (
+	pgLockNotAvailable = "55P03" // https://www.postgresql.org/docs/current/errcodes-appendix.html
+
 	weekMillis = 7 * 24 * 3600 * 1000
 	// weeksAhead is how many weeks have their partition before they begin.
 	weeksAhead = 4
@@ -37,7 +41,20 @@ func (q *postgresRequests) tidy(ctx context.Context, kept *retention) (more bool
 			return true, tx.Commit()
 		}
 	}
-	return false, nil
+	return false, summarizeValues(ctx, tx)
+}
+
+// summarizeValues brings what was written since the last time into the index of values.
+func summarizeValues(ctx context.Context, tx *sql.Tx) error {
+	_, err := tx.ExecContext(ctx, "SELECT brin_summarize_new_values(inhrelid) FROM pg_inherits WHERE inhparent = 'request_logs_values'::regclass")
+	var e *pgconn.PgError
+	if errors.As(err, &e) && e.Code == pgLockNotAvailable { // a vacuum is at work, and does the same
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return tx.Commit()
 }
 
 // makePartition makes the partition of the next week that has none. Rows of it that are there already move to it.

@@ -11,12 +11,12 @@ import (
 // rowsTooLong is how much longer than the plan says a row may stay, so that a chunk is not cut at every step.
 const rowsTooLong = time.Hour
 
-// tidy removes what is dead, then merges runs, then removes rows that are too old.
+// tidy removes what is dead, then merges runs, then removes rows that are too old, and groups chunks.
 func (q *sqliteRequests) tidy(ctx context.Context, kept *retention) (more bool, err error) {
 	if more, err := q.tidyRuns(ctx, kept); more || err != nil {
 		return more, err
 	}
-	return q.removeOldRows(ctx, kept)
+	return q.tidyChunks(ctx, kept)
 }
 
 func (q *sqliteRequests) tidyRuns(ctx context.Context, kept *retention) (more bool, err error) {
@@ -81,9 +81,9 @@ func (q *sqliteRequests) removeDead(ctx context.Context) (more bool, err error) 
 	})
 }
 
-// removeOldRows removes chunks of the next project that has rows that are kept no longer.
-func (q *sqliteRequests) removeOldRows(ctx context.Context, kept *retention) (more bool, err error) {
-	for range 100 { // projects without such rows; then others may go on
+// tidyChunks removes chunks of the next project that has rows that are kept no longer, or makes its next group.
+func (q *sqliteRequests) tidyChunks(ctx context.Context, kept *retention) (more bool, err error) {
+	for range 100 { // projects without any of that; then others may go on
 		var project *int64
 		if err := q.reading.QueryRowContext(ctx, "SELECT MIN(project_id) FROM request_chunks WHERE project_id > ?", kept.project).Scan(&project); err != nil {
 			return false, err
@@ -92,6 +92,7 @@ func (q *sqliteRequests) removeOldRows(ctx context.Context, kept *retention) (mo
 			return false, nil
 		}
 		var removed int
+		var grouped bool
 		err := q.writer.tx(ctx, func(tx *writeTx) error {
 			from, err := kept.of(*project, func() (there bool, err error) {
 				return there, tx.row("SELECT EXISTS (SELECT 1 FROM projects WHERE id = ?)", []any{*project}, &there)
@@ -99,15 +100,18 @@ func (q *sqliteRequests) removeOldRows(ctx context.Context, kept *retention) (mo
 			if err == nil {
 				removed, err = removeChunks(tx, *project, from)
 			}
+			if err == nil && removed == 0 {
+				grouped, err = groupChunks(tx, *project)
+			}
 			return err
 		})
 		if err != nil {
 			return false, err
 		}
-		if removed < limits.chunksPerStep {
+		if removed < limits.chunksPerStep && !grouped {
 			kept.project = *project
 		}
-		if removed > 0 {
+		if removed > 0 || grouped {
 			break
 		}
 	}
@@ -138,7 +142,10 @@ func removeChunks(tx *writeTx, project int64, from RequestID) (int, error) {
 			return 0, err
 		}
 	}
-	return removed, nil
+	if removed > 0 {
+		err = removeGroups(tx, project)
+	}
+	return removed, err
 }
 
 func chunksBefore(tx *writeTx, project int64, from RequestID) (chunks []rowChunk, err error) {

@@ -181,7 +181,7 @@ func request(random *rand.Rand, id models.RequestID, k *Key) models.RequestLog {
 		credits = 1
 	}
 	return models.RequestLog{
-		ID: id, ProjectID: k.key.ProjectID, KeyID: k.key.ID, Version: 1, Category: k.profile.category, Method: method, Path: path,
+		ID: id, ProjectID: k.key.ProjectID, KeyID: k.key.ID, Version: 1, Type: k.key.Type, Category: k.profile.category, Method: method, Path: path,
 		Status: code.Status(), DurationUs: 30 + int64(random.ExpFloat64()*40), IP: fmt.Sprintf("198.51.100.%d", 1+random.IntN(12)),
 		Credits: credits, Code: code,
 	}
