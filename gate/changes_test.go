@@ -39,7 +39,10 @@ func (s *stock) FindServiceToken(context.Context, models.Digest) (*models.Servic
 }
 
 func (s *stock) WriteRequestLogs(context.Context, []models.RequestLog) error { return nil }
-func (s *stock) TouchServiceToken(context.Context, int64, time.Time) error   { return nil }
+func (s *stock) CompleteRequests(context.Context, int64, []models.RequestReport) ([]models.RequestID, error) {
+	return nil, nil
+}
+func (s *stock) TouchServiceToken(context.Context, int64, time.Time) error { return nil }
 func (s *stock) CountUnknownKeys(context.Context, int64, []models.UnknownKeyCount) error {
 	return nil
 }

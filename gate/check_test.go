@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -54,6 +55,18 @@ func (w *world) KeyUsage(ctx context.Context, keyID int64) (models.KeyUsage, err
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.used[keyID], nil
+}
+
+// CompleteRequests finds rows and changes nothing.
+func (w *world) CompleteRequests(_ context.Context, _ int64, reports []models.RequestReport) (missing []models.RequestID, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, r := range reports {
+		if !slices.ContainsFunc(w.rows, func(row models.RequestLog) bool { return row.ID == r.ID }) {
+			missing = append(missing, r.ID)
+		}
+	}
+	return missing, nil
 }
 
 // WriteRequestLogs counts as the database does.

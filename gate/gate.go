@@ -56,6 +56,8 @@ type Gate struct {
 	unknown  *unknownKeys
 
 	verdicts map[models.Code]*atomic.Uint64
+
+	completeRequests func(context.Context, int64, []models.RequestReport) ([]models.RequestID, error)
 }
 
 // Store is what the gate asks of the database.
@@ -65,6 +67,7 @@ type Store interface {
 	FindKey(ctx context.Context, digest models.Digest) (*models.GateKey, error)
 	FindServiceToken(ctx context.Context, digest models.Digest) (*models.ServiceToken, error)
 	WriteRequestLogs(ctx context.Context, rows []models.RequestLog) error
+	CompleteRequests(ctx context.Context, projectID int64, reports []models.RequestReport) (missing []models.RequestID, err error)
 	TouchServiceToken(ctx context.Context, tokenID int64, at time.Time) error
 	CountUnknownKeys(ctx context.Context, batch int64, counts []models.UnknownKeyCount) error
 	blockStore
@@ -103,6 +106,8 @@ func New(store Store, pepper models.Pepper, o Options) *Gate {
 		windows:  newWindows(maxWindows, o.Now()),
 		tokens:   newCache(10_000, trust, digestText, loadToken(store.FindServiceToken)),
 		verdicts: map[models.Code]*atomic.Uint64{},
+
+		completeRequests: store.CompleteRequests,
 	}
 	for _, code := range models.Codes() {
 		g.verdicts[code] = new(atomic.Uint64)

@@ -45,6 +45,13 @@ func (r *Recorder) Stats() RecorderStats {
 	return s
 }
 
+// Oldest is the time of the oldest row that waits, zero where none does.
+func (r *Recorder) Oldest() time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.oldest()
+}
+
 // oldest is the time of the oldest row that waits, zero where none does. The caller holds mu.
 func (r *Recorder) oldest() time.Time {
 	if r.counts.spooledRows > 0 {

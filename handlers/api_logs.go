@@ -18,21 +18,27 @@ type logObject struct {
 	KeyID      int64       `json:"key_id"`
 	KeyName    *string     `json:"key_name"` // as it is called now; null where it is deleted
 	Version    int         `json:"version"`
+	Type       string      `json:"type"`     // of the key
 	Category   string      `json:"category"` // at the time
 	Method     string      `json:"method"`
 	Path       string      `json:"path"`
 	Status     int         `json:"status"`
 	Code       models.Code `json:"code"`
-	DurationMS float64     `json:"duration_ms"`
+	DurationMS float64     `json:"duration_ms"` // of validate
+	TTFBMS     *float64    `json:"ttfb_ms"`     // of the app; null where it did not report it
 	IP         string      `json:"ip"`
 	Credits    int64       `json:"credits"`
 	Session    *string     `json:"session"` // hashed; null where none was told
 }
 
 func newLogObject(e *models.LogEntry) logObject {
+	var ttfb *float64
+	if e.TTFBUs.Valid {
+		ttfb = new(float64(e.TTFBUs.Int64) / 1000)
+	}
 	return logObject{
-		ID: e.ID.String(), At: e.ID.Time(), KeyID: e.KeyID, KeyName: textOrNull(e.KeyName), Version: e.Version, Category: e.Category,
-		Method: e.Method, Path: e.Path, Status: e.Status, Code: e.Code, DurationMS: float64(e.DurationUs) / 1000,
+		ID: e.ID.String(), At: e.ID.Time(), KeyID: e.KeyID, KeyName: textOrNull(e.KeyName), Version: e.Version, Type: string(e.Type), Category: e.Category,
+		Method: e.Method, Path: e.Path, Status: e.Status, Code: e.Code, DurationMS: float64(e.DurationUs) / 1000, TTFBMS: ttfb,
 		IP: e.IP, Credits: e.Credits, Session: textOrNull(hex.EncodeToString(e.SessionHash)),
 	}
 }
@@ -44,9 +50,19 @@ func (h *Handlers) apiLogs(c echo.Context) error {
 	for i, code := range models.LoggedCodes {
 		codes[i] = string(code)
 	}
+	types := make([]string, len(models.KeyTypes))
+	for i, t := range models.KeyTypes {
+		types[i] = string(t)
+	}
 	filter := models.LogFilter{
-		KeyID: q.whole("key_id", 0, math.MaxInt64), Category: q.text("category"), Code: models.Code(q.choice("code", codes...)),
+		KeyID: q.whole("key_id", 0, math.MaxInt64), Type: models.KeyType(q.choice("type", types...)), Category: q.text("category"), Code: models.Code(q.choice("code", codes...)),
 		From: q.moment("from"), To: q.moment("to"), Limit: q.limit(),
+	}
+	filter.StatusClass, _ = parseStatusClass(q.choice("status", statusClasses...))
+	filter.Method, filter.Path = parseEndpoint(q.text("endpoint"))
+	var ok bool
+	if filter.IP, ok = parseIP(q.text("ip")); !ok {
+		q.problems["ip"] = "Give an IP address."
 	}
 	if name := q.text("key"); name != "" {
 		id, err := h.Store.KeyIDByName(ctx, project.ID, name)

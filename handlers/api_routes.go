@@ -68,6 +68,7 @@ func (h *Handlers) APIRoutes() []APIRoute {
 
 		{get, logs, logsRead, h.apiLogs},
 		{get, logs + "/:request", logsRead, h.apiLog},
+		{post, apiProject + "/requests", models.ScopeReport, h.apiReport},
 	}
 }
 

@@ -1,10 +1,8 @@
 package handlers
 
 import (
-	"cmp"
 	"encoding/hex"
 	"net/http"
-	"net/url"
 	"slices"
 	"time"
 
@@ -18,102 +16,8 @@ import (
 const (
 	logsPerPage   = 50
 	suggestedKeys = 50
-	customRange   = "custom"
 	liveOff       = "off"
 )
-
-// logRanges are the stretches of time that the log's filter offers.
-var logRanges = []struct {
-	value, label string
-	length       time.Duration
-}{
-	{"15m", "Last 15 minutes", 15 * time.Minute},
-	{"1h", "Last hour", time.Hour},
-	{"24h", "Last 24 hours", 24 * time.Hour},
-	{"7d", "Last 7 days", 7 * 24 * time.Hour},
-	{"30d", "Last 30 days", 30 * 24 * time.Hour},
-}
-
-// rangeStart is where the stretch of that value begins; the zero time for any other value.
-func rangeStart(value string, now time.Time) time.Time {
-	for _, r := range logRanges {
-		if r.value == value {
-			return now.Add(-r.length)
-		}
-	}
-	return time.Time{}
-}
-
-// logQuery is the log's filter as the URL holds it.
-type logQuery struct {
-	key, category, code, span, from, to, zone string
-	before, after                             string
-}
-
-func readLogQuery(c echo.Context) logQuery {
-	q := c.QueryParams()
-	return logQuery{
-		key: queryText(c, "key"), category: queryText(c, "category"), code: queryText(c, "code"), span: q.Get("range"), from: q.Get("from"), to: q.Get("to"),
-		zone:   web.ParseTimeZone(cmp.Or(q.Get("time_zone"), web.TimeZone(c).String())).String(),
-		before: q.Get("before"), after: q.Get("after"),
-	}
-}
-
-// values are the filter's parameters without cursors.
-func (q logQuery) values() url.Values {
-	v := url.Values{}
-	set := func(name, value string) {
-		if value != "" {
-			v.Set(name, value)
-		}
-	}
-	set("key", q.key)
-	set("category", q.category)
-	set("code", q.code)
-	set("range", q.span)
-	if q.span == customRange {
-		set("from", q.from)
-		set("to", q.to)
-		set("time_zone", q.zone)
-	}
-	return v
-}
-
-// filter is what the query means; problems are for what it cannot mean.
-func (h *Handlers) logFilter(c echo.Context, q logQuery) (f models.LogFilter, problems map[string]string, err error) {
-	problems = map[string]string{}
-	f = models.LogFilter{Category: q.category, Code: models.Code(q.code), Limit: logsPerPage}
-	if q.key != "" {
-		f.KeyID, err = h.Store.KeyIDByName(c.Request().Context(), web.Membership(c).ID, q.key)
-		if models.IsNotFound(err) {
-			f.KeyID, err = -1, nil // no request can match; the page says why
-			problems["key"] = "No key has or had this name."
-		} else if err != nil {
-			return f, nil, err
-		}
-	}
-	f.From = rangeStart(q.span, h.Now())
-	if q.span == customRange {
-		zone := web.ParseTimeZone(q.zone)
-		for _, bound := range []struct {
-			name, text string
-			to         *time.Time
-		}{{"from", q.from, &f.From}, {"to", q.to, &f.To}} {
-			if bound.text == "" {
-				continue
-			}
-			at, err := parseLocalTime(bound.text, zone)
-			if err != nil {
-				problems[bound.name] = "Enter a date and a time."
-				continue
-			}
-			*bound.to = at
-		}
-	}
-	f.Before, _ = models.ParseRequestID(q.before)
-	f.After, _ = models.ParseRequestID(q.after)
-	return f, problems, nil
-}
 
 func (h *Handlers) logs(c echo.Context) error {
 	ctx, m := c.Request().Context(), web.Membership(c)
@@ -136,7 +40,7 @@ func (h *Handlers) logs(c echo.Context) error {
 
 	p := logs.ListProps{
 		Root: list.Root, List: list, Problems: problems,
-		Key: q.key, Category: q.category, Code: q.code, Range: q.span, From: q.from, To: q.to, TimeZone: q.zone, Custom: customRange,
+		Key: q.key, Type: q.keyType, Category: q.category, Code: q.code, Status: q.status, Endpoint: q.endpoint, IP: q.ip, Range: q.span, From: q.from, To: q.to, TimeZone: q.zone, Custom: customRange,
 	}
 	if len(problems) == 0 {
 		p.CSVHref, p.JSONHref = withQuery(list.Root+"/logs.csv", q.values()), withQuery(list.Root+"/logs.json", q.values())
@@ -160,6 +64,9 @@ func (h *Handlers) logs(c echo.Context) error {
 	}
 	for _, code := range models.LoggedCodes {
 		p.Codes = append(p.Codes, logs.Choice{Value: string(code), Label: codeLabel(code)})
+	}
+	for _, class := range statusClasses {
+		p.Statuses = append(p.Statuses, logs.Choice{Value: class, Label: class})
 	}
 	for _, r := range logRanges {
 		p.Ranges = append(p.Ranges, logs.Choice{Value: r.value, Label: r.label})
@@ -235,9 +142,10 @@ func logEntries(entries []models.LogEntry) []logs.Entry {
 
 func logEntry(e *models.LogEntry) logs.Entry {
 	return logs.Entry{
-		ID: e.ID.String(), At: e.ID.Time(), KeyID: e.KeyID, KeyName: e.KeyName, Version: e.Version, Category: e.Category,
+		ID: e.ID.String(), At: e.ID.Time(), KeyID: e.KeyID, KeyName: e.KeyName, Version: e.Version, Type: string(e.Type), Category: e.Category,
 		Method: e.Method, Path: e.Path, Status: e.Status, Code: string(e.Code), Admitted: e.Code == models.Valid,
 		Duration: time.Duration(e.DurationUs) * time.Microsecond, IP: e.IP, Credits: e.Credits,
+		Reported: e.TTFBUs.Valid, TTFB: time.Duration(e.TTFBUs.Int64) * time.Microsecond,
 	}
 }
 

@@ -15,16 +15,22 @@ import (
 
 // logColumns are the members of a request in JSON, in their order.
 var logColumns = []string{
-	"id", "at", "key_id", "key_name", "version", "category", "method", "path", "status", "code", "duration_ms", "ip", "credits", "session",
+	"id", "at", "key_id", "key_name", "version", "type", "category", "method", "path", "status", "code", "duration_ms", "ttfb_ms", "ip", "credits", "session",
 }
 
 func logFields(e *models.LogEntry) []string {
+	ttfb := ""
+	if e.TTFBUs.Valid {
+		ttfb = milliseconds(e.TTFBUs.Int64)
+	}
 	return []string{
-		e.ID.String(), e.ID.Time().UTC().Format(exportTime), strconv.FormatInt(e.KeyID, 10), e.KeyName, strconv.Itoa(e.Version), e.Category,
-		e.Method, e.Path, strconv.Itoa(e.Status), string(e.Code), strconv.FormatFloat(float64(e.DurationUs)/1000, 'f', -1, 64),
+		e.ID.String(), e.ID.Time().UTC().Format(exportTime), strconv.FormatInt(e.KeyID, 10), e.KeyName, strconv.Itoa(e.Version), string(e.Type), e.Category,
+		e.Method, e.Path, strconv.Itoa(e.Status), string(e.Code), milliseconds(e.DurationUs), ttfb,
 		e.IP, strconv.FormatInt(e.Credits, 10), hex.EncodeToString(e.SessionHash),
 	}
 }
+
+func milliseconds(us int64) string { return strconv.FormatFloat(float64(us)/1000, 'f', -1, 64) }
 
 func (h *Handlers) exportLogsCSV(c echo.Context) error {
 	return h.exportLogs(c, ".csv", csvType, newCSVRows(c, logColumns, logFields))

@@ -217,6 +217,9 @@ func TestEveryAnswerIsAsTheDocumentSays(t *testing.T) {
 		ask(201, "POST", "/keys", `{"name":"mobile","type":"test","platforms":["ios","android"]}`)
 		r.send(200, "GET", root+"/validate", "", "X-API-Key", secret, "X-Session-ID", "s")
 		r.send(200, "POST", root+"/validate", `{"key":"`+secret+`"}`)
+		verdict := r.send(200, "POST", root+"/validate", `{"key":"`+secret+`"}`)
+		ask(200, "POST", "/requests", fmt.Sprintf(`{"requests":[{"request_id":%q,"status":201,"ttfb_ms":12.5,"credits":3},{"request_id":"req_377ecf22e0003","status":500}]}`, verdict["request_id"]))
+		ask(400, "POST", "/requests", `{"requests":[]}`)
 		r.send(401, "GET", root+"/validate", "")
 		r.send(200, "POST", root+"/validate", `{"key":"`+secret+`","dry_run":true,"explain":true}`, all...)
 		r.send(200, "GET", "/v1/usage", "", "X-API-Key", secret)
@@ -277,7 +280,7 @@ func TestEveryAnswerIsAsTheDocumentSays(t *testing.T) {
 		ask(200, "PATCH", one, `{"category":"production"}`)
 		ask(204, "DELETE", category, "")
 
-		logs := ask(200, "GET", fmt.Sprintf("/logs?limit=1&key=server&key_id=%v&code=valid&category=partner&from=2026-01-01T00:00:00Z&to=2027-01-01T00:00:00Z", key["id"]), "")
+		logs := ask(200, "GET", fmt.Sprintf("/logs?limit=1&key=server&key_id=%v&code=valid&type=production&status=2xx&endpoint=GET+/v1/projects/shop/validate&ip=127.0.0.1&category=partner&from=2026-01-01T00:00:00Z&to=2027-01-01T00:00:00Z", key["id"]), "")
 		ask(400, "GET", "/logs?key=nobody", "")
 		entry, _ := logs["data"].([]any)[0].(map[string]any)
 		ask(200, "GET", fmt.Sprintf("/logs/%v", entry["id"]), "")
@@ -312,8 +315,12 @@ func TestEveryAnswerIsAsTheDocumentSays(t *testing.T) {
 				case o.scope() == handlers.NoToken:
 					headers = []string{"X-API-Key", old}
 				default:
+					lacking := none
+					if o.scope() == models.ScopeReport {
+						lacking = token(models.ScopeValidate)
+					}
 					r.send(401, method, known, "")
-					r.send(403, method, known, "", none...)
+					r.send(403, method, known, "", lacking...)
 				}
 				if elsewhere == known { // of no project
 					continue
@@ -321,7 +328,7 @@ func TestEveryAnswerIsAsTheDocumentSays(t *testing.T) {
 				r.send(404, method, elsewhere, "", headers...)
 				takesBody := o.Responses["413"] != nil
 				if takesBody {
-					r.send(413, method, known, `{"x":"`+strings.Repeat("x", 17<<10)+`"}`, headers...)
+					r.send(413, method, known, `{"x":"`+strings.Repeat("x", 257<<10)+`"}`, headers...)
 					r.send(400, method, known, `{"nonsense":1}`, headers...)
 				}
 				if o.Responses["415"] != nil {

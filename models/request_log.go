@@ -80,6 +80,15 @@ func usageOf(rows []RequestLog) []usageMinute {
 	return sums
 }
 
+// creditsOf sums up by what the credits of rows have changed, which is in the place of their credits.
+func creditsOf(rows []RequestLog) []usageMinute {
+	sums := usageOf(rows)
+	for i := range sums {
+		sums[i].Requests = 0
+	}
+	return sums
+}
+
 // LogFilter narrows a list of requests; zero fields do not.
 type LogFilter struct {
 	KeyID       int64

@@ -126,9 +126,11 @@ func (q *sqliteRequests) closeChunks(tx *writeTx, o *openChunks, rows []RequestL
 
 // cutRows cuts rows, which are in the order of ids, into those before id and the others.
 func cutRows(rows []RequestLog, id RequestID) (before, after []RequestLog) {
-	n, _ := slices.BinarySearchFunc(rows, id, func(r RequestLog, id RequestID) int { return cmp.Compare(r.ID, id) })
+	n, _ := slices.BinarySearchFunc(rows, id, compareID)
 	return rows[:n], rows[n:]
 }
+
+func compareID(r RequestLog, id RequestID) int { return cmp.Compare(r.ID, id) }
 
 // appendRowsFrom appends the rows of the chunks that begin at id or later.
 func appendRowsFrom(list []RequestLog, tx *writeTx, projectID int64, id RequestID) ([]RequestLog, error) {

@@ -2,6 +2,7 @@ package models_test
 
 import (
 	"cmp"
+	"database/sql"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -149,6 +150,87 @@ func (w *storageWorld) write(most int) {
 	w.model.add(batch)
 }
 
+// complete reports some requests, newest ones mostly, and some that have no row.
+func (w *storageWorld) complete() {
+	w.t.Helper()
+	project, reports, seen := w.projects[w.random.IntN(len(w.projects))].ID, []models.RequestReport(nil), map[models.RequestID]bool{}
+	var unknown []models.RequestID
+	for range 1 + w.random.IntN(40) {
+		i := len(w.model.rows) - 1 - w.random.IntN(min(len(w.model.rows), 300))
+		if w.random.IntN(4) == 0 {
+			i = w.random.IntN(len(w.model.rows))
+		}
+		row := &w.model.rows[i]
+		report := models.RequestReport{ID: row.ID}
+		if w.random.IntN(20) == 0 {
+			report.ID ^= 1 << 20 // of a process that there is not
+		}
+		if seen[report.ID] {
+			continue
+		}
+		seen[report.ID] = true
+		if w.random.IntN(2) == 0 {
+			report.Status = 100 * (1 + w.random.IntN(5))
+		}
+		if w.random.IntN(2) == 0 {
+			report.TTFBUs = sql.NullInt64{Int64: w.random.Int64N(1e6), Valid: true}
+		}
+		if w.random.IntN(2) == 0 {
+			report.Credits = sql.NullInt64{Int64: w.random.Int64N(9), Valid: true}
+		}
+		reports = append(reports, report)
+		if row.ProjectID != project || report.ID != row.ID {
+			unknown = append(unknown, report.ID)
+			continue
+		}
+		row.Status = cmp.Or(report.Status, row.Status)
+		if report.TTFBUs.Valid {
+			row.TTFBUs = report.TTFBUs
+		}
+		if report.Credits.Valid {
+			row.Credits = report.Credits.Int64
+		}
+	}
+	for range 1 + w.random.IntN(2) {
+		missing, err := w.store.CompleteRequests(w.t.Context(), project, reports)
+		slices.Sort(unknown)
+		if err != nil || !slices.Equal(missing, unknown) {
+			w.t.Fatalf("of %d reports %d have no row, want %d (%v)", len(reports), len(missing), len(unknown), err)
+		}
+	}
+}
+
+// compareCredits holds the counts by minute against the rows.
+func (w *storageWorld) compareCredits(what string) {
+	w.t.Helper()
+	db := openPast(w.t, w.url)
+	defer db.Close()
+	type group struct {
+		project, minute int64
+		code            models.Code
+	}
+	want, got := map[group]int64{}, map[group]int64{}
+	for _, r := range w.model.rows {
+		want[group{r.ProjectID, r.ID.Time().Unix() / 60, r.Code}] += r.Credits
+	}
+	rows, err := db.Query("SELECT project_id, minute, code, credits FROM usage_minutes")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var g group
+		var credits int64
+		if err := rows.Scan(&g.project, &g.minute, &g.code, &credits); err != nil {
+			w.t.Fatal(err)
+		}
+		got[g] = credits
+	}
+	if err := rows.Err(); err != nil || !maps.Equal(got, want) {
+		w.t.Fatalf("%s: the credits by minute are %v, want %v (%v)", what, got, want, err)
+	}
+}
+
 // reopen plays the end of the process, which can come at any step, and a new start: closing writes nothing.
 func (w *storageWorld) reopen() {
 	w.store.Close()
@@ -178,6 +260,7 @@ func (w *storageWorld) compare(what string) {
 	w.comparePages(what)
 	w.compareKeys(what)
 	w.compareMinutes(what)
+	w.compareCredits(what)
 }
 
 func (w *storageWorld) comparePages(what string) {
@@ -373,6 +456,9 @@ func TestTheLogIsWhatAPlainListWouldBe(t *testing.T) {
 			w := newStorageWorld(t, url, seed)
 			for step := range 60 {
 				w.write([]int{3, 40, 40, 1500}[w.random.IntN(4)])
+				if w.random.IntN(3) == 0 {
+					w.complete()
+				}
 				switch w.random.IntN(8) {
 				case 0:
 					w.reopen()

@@ -263,7 +263,7 @@ func TestABatchThatCouldNotBeWrittenIsWrittenLaterOnce(t *testing.T) {
 // openPast opens the database past the store.
 func openPast(t *testing.T, url string) *sql.DB {
 	t.Helper()
-	driver, name := "sqlite", "file:"+url+"?_pragma=busy_timeout(5000)"
+	driver, name := "sqlite", "file:"+strings.ReplaceAll(url, "#", "%23")+"?_pragma=busy_timeout(5000)"
 	if models.IsPostgresURL(url) {
 		driver, name = "pgx", url
 	}

@@ -12,6 +12,8 @@ type requestRows interface {
 	// write stores a batch once, however often it is called with it.
 	write(ctx context.Context, batch []RequestLog) error
 	list(ctx context.Context, q rowQuery) ([]LogEntry, error)
+	// complete completes rows; reports are in the order of ids, each of which is in them once.
+	complete(ctx context.Context, projectID int64, reports []RequestReport) (missing []RequestID, err error)
 	keyUsage(ctx context.Context, keyID, now int64) (KeyUsage, error)
 	useByVersion(ctx context.Context, projectID, keyID int64, since time.Time) (map[int]VersionUse, error)
 	// newestID is the largest id of all rows, 0 where there is none.

@@ -43,7 +43,7 @@ func (q *sqliteRequests) write(ctx context.Context, batch []RequestLog) error {
 		if stored, err := q.hasRow(tx, &batch[0]); stored || err != nil {
 			return nil, err
 		}
-		return batch, addUsageMinutes(tx, batch)
+		return batch, addUsageMinutes(tx, usageOf(batch))
 	})
 }
 
@@ -119,8 +119,8 @@ func (q *sqliteRequests) byProject(batch []RequestLog) []RequestLog {
 	return q.ordered
 }
 
-func addUsageMinutes(tx *writeTx, rows []RequestLog) error {
-	for _, u := range usageOf(rows) {
+func addUsageMinutes(tx *writeTx, sums []usageMinute) error {
+	for _, u := range sums {
 		err := tx.exec("INSERT INTO usage_minutes (project_id, minute, code, requests, credits) VALUES (?, ?, ?, ?, ?) "+
 			"ON CONFLICT DO UPDATE SET requests = requests + excluded.requests, credits = credits + excluded.credits",
 			u.ProjectID, u.Minute, string(u.Code), u.Requests, u.Credits)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -70,7 +71,7 @@ func decodeStrictly(body io.Reader, target any) error {
 func badJSON(err error) error {
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
-		return &models.Error{Code: models.CodeTooLarge, Message: "The body is larger than 16 KiB"}
+		return &models.Error{Code: models.CodeTooLarge, Message: fmt.Sprintf("The body is larger than %d KiB", tooLarge.Limit>>10)}
 	}
 	bad := &models.Error{Code: models.CodeBadRequest, Message: "The body is not valid JSON"}
 	var wrongType *json.UnmarshalTypeError

@@ -69,10 +69,6 @@ func (p ListProps) clearHref() string {
 	return ""
 }
 
-func typeOptions() []ui.Option {
-	return []ui.Option{{Label: "Any type"}, {Value: "production", Label: "Production"}, {Value: "test", Label: "Test"}}
-}
-
 func statusOptions() []ui.Option {
 	return []ui.Option{
 		{Label: "Any status"}, {Value: "active", Label: "Active"}, {Value: "inactive", Label: "Inactive"},
@@ -180,7 +176,7 @@ func List(p ListProps) templ.Component {
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Err = ui.FilterSelect("type", "Type", p.Type, typeOptions()).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = ui.FilterSelect("type", "Type", p.Type, ui.TypeOptions()).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -492,7 +488,7 @@ func table(p ListProps) templ.Component {
 							var templ_7745c5c3_Var16 string
 							templ_7745c5c3_Var16, templ_7745c5c3_Err = templ.JoinStringErrs(k.Type)
 							if templ_7745c5c3_Err != nil {
-								return templ.Error{Err: templ_7745c5c3_Err, FileName: `keys/list.templ`, Line: 148, Col: 14}
+								return templ.Error{Err: templ_7745c5c3_Err, FileName: `keys/list.templ`, Line: 144, Col: 14}
 							}
 							_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var16))
 							if templ_7745c5c3_Err != nil {
@@ -549,7 +545,7 @@ func table(p ListProps) templ.Component {
 							var templ_7745c5c3_Var19 string
 							templ_7745c5c3_Var19, templ_7745c5c3_Err = templ.JoinStringErrs(strconv.Itoa(k.Version))
 							if templ_7745c5c3_Err != nil {
-								return templ.Error{Err: templ_7745c5c3_Err, FileName: `keys/list.templ`, Line: 154, Col: 31}
+								return templ.Error{Err: templ_7745c5c3_Err, FileName: `keys/list.templ`, Line: 150, Col: 31}
 							}
 							_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var19))
 							if templ_7745c5c3_Err != nil {
@@ -636,7 +632,7 @@ func table(p ListProps) templ.Component {
 							var templ_7745c5c3_Var23 string
 							templ_7745c5c3_Var23, templ_7745c5c3_Err = templ.JoinStringErrs(creator(k))
 							if templ_7745c5c3_Err != nil {
-								return templ.Error{Err: templ_7745c5c3_Err, FileName: `keys/list.templ`, Line: 163, Col: 82}
+								return templ.Error{Err: templ_7745c5c3_Err, FileName: `keys/list.templ`, Line: 159, Col: 82}
 							}
 							_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var23))
 							if templ_7745c5c3_Err != nil {
@@ -649,7 +645,7 @@ func table(p ListProps) templ.Component {
 							var templ_7745c5c3_Var24 string
 							templ_7745c5c3_Var24, templ_7745c5c3_Err = templ.JoinStringErrs(creator(k))
 							if templ_7745c5c3_Err != nil {
-								return templ.Error{Err: templ_7745c5c3_Err, FileName: `keys/list.templ`, Line: 163, Col: 97}
+								return templ.Error{Err: templ_7745c5c3_Err, FileName: `keys/list.templ`, Line: 159, Col: 97}
 							}
 							_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var24))
 							if templ_7745c5c3_Err != nil {

@@ -1,0 +1,106 @@
+package handlers
+
+import (
+	"database/sql"
+	"math"
+	"net/http"
+	"strconv"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/web"
+)
+
+const (
+	maxReports    = 1000
+	maxReportBody = 256 << 10
+	maxTTFB       = 24 * 60 * 60 * 1000 // milliseconds
+)
+
+// reportBody is what an app says of requests that it has answered.
+type reportBody struct {
+	Requests []reportItem `json:"requests"`
+}
+
+type reportItem struct {
+	RequestID string   `json:"request_id"`
+	Status    *int     `json:"status"`
+	TTFBMS    *float64 `json:"ttfb_ms"`
+	Credits   *int64   `json:"credits"`
+}
+
+// reportReply tells how many of the requests are complete, and which have no row.
+type reportReply struct {
+	Completed int      `json:"completed"`
+	NotFound  []string `json:"not_found"`
+}
+
+// apiReport completes rows of the log: product.md, section 5. Where something in the body is wrong, nothing of it is written.
+func (h *Handlers) apiReport(c echo.Context) error {
+	body, err := web.ReadJSONBody(c.Response(), c.Request(), maxReportBody)
+	if err != nil {
+		return err
+	}
+	var in reportBody
+	if err := web.ParseJSON(body, &in); err != nil {
+		return err
+	}
+	reports, fields := in.reports()
+	if len(fields) > 0 {
+		return &models.Error{Code: models.CodeBadRequest, Message: "The body has a value that is not allowed", Fields: fields}
+	}
+	missing, err := h.Gate.Report(c.Request().Context(), caller(c).project, reports)
+	if err != nil {
+		return err
+	}
+	reply := reportReply{Completed: len(reports) - len(missing), NotFound: make([]string, len(missing))}
+	for i, id := range missing {
+		reply.NotFound[i] = id.String()
+	}
+	return c.JSON(http.StatusOK, reply)
+}
+
+// reports reads the items; fields tells which members cannot be.
+func (b *reportBody) reports() (reports []models.RequestReport, fields map[string]string) {
+	fields = map[string]string{}
+	if n := len(b.Requests); n < 1 || n > maxReports {
+		fields["requests"] = "must have 1 to " + strconv.Itoa(maxReports) + " items"
+		return nil, fields
+	}
+	seen := map[models.RequestID]bool{}
+	for i := range b.Requests {
+		item := &b.Requests[i]
+		wrong := func(member, problem string) { fields["requests["+strconv.Itoa(i)+"]."+member] = problem }
+		r := models.RequestReport{}
+		var ok bool
+		if r.ID, ok = models.ParseRequestID(item.RequestID); !ok {
+			wrong("request_id", "must be the request_id of a verdict")
+		} else if seen[r.ID] {
+			wrong("request_id", "is in the list twice")
+		}
+		seen[r.ID] = true
+		if item.Status == nil && item.TTFBMS == nil && item.Credits == nil {
+			wrong("status", "give at least one of status, ttfb_ms and credits")
+		}
+		if item.Status != nil {
+			if r.Status = *item.Status; r.Status < 100 || r.Status > 599 {
+				wrong("status", "must be from 100 to 599")
+			}
+		}
+		if ms := item.TTFBMS; ms != nil {
+			if *ms < 0 || *ms > maxTTFB {
+				wrong("ttfb_ms", "must be from 0 to "+strconv.Itoa(maxTTFB))
+			}
+			r.TTFBUs = sql.NullInt64{Int64: int64(math.Round(*ms * 1000)), Valid: true}
+		}
+		if item.Credits != nil {
+			if *item.Credits < 0 || *item.Credits > maxCredits {
+				wrong("credits", "must be from 0 to "+strconv.Itoa(maxCredits))
+			}
+			r.Credits = sql.NullInt64{Int64: *item.Credits, Valid: true}
+		}
+		reports = append(reports, r)
+	}
+	return reports, fields
+}

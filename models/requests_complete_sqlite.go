@@ -1,0 +1,73 @@
+package models
+
+import (
+	"context"
+	"slices"
+)
+
+// complete goes from chunk to chunk, some in each transaction.
+func (q *sqliteRequests) complete(ctx context.Context, projectID int64, reports []RequestReport) (missing []RequestID, err error) {
+	for len(reports) > 0 {
+		var without []RequestID
+		done := 0
+		err := q.writer.tx(ctx, func(tx *writeTx) error {
+			for chunks := 0; done < len(reports) && chunks < limits.chunksPerStep; chunks++ {
+				n, notThere, err := completeChunk(tx, projectID, reports[done:])
+				if err != nil {
+					return err
+				}
+				done, without = done+n, append(without, notThere...)
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		reports, missing = reports[done:], append(missing, without...)
+	}
+	return missing, nil
+}
+
+// completeChunk completes the rows of the chunk that the first report belongs to, and tells how many reports that were.
+func completeChunk(tx *writeTx, projectID int64, reports []RequestReport) (n int, missing []RequestID, err error) {
+	first := reports[0].ID
+	chunk, err := chunkBefore(tx, projectID, first)
+	if err != nil {
+		return 0, nil, err
+	}
+	if chunk.id == 0 || chunk.last < first {
+		return 1, []RequestID{first}, nil
+	}
+	rows, err := chunkRows(tx, chunk.id)
+	if err != nil {
+		return 0, nil, err
+	}
+	var changed, recounted []RequestLog
+	for ; n < len(reports) && reports[n].ID <= chunk.last; n++ {
+		r := &reports[n]
+		place, found := slices.BinarySearchFunc(rows, r.ID, compareID)
+		if !found {
+			missing = append(missing, r.ID)
+			continue
+		}
+		change, credits := r.apply(&rows[place])
+		if change {
+			changed = append(changed, rows[place])
+		}
+		if credits != 0 {
+			row := rows[place]
+			row.Credits = credits
+			recounted = append(recounted, row)
+		}
+	}
+	if len(changed) == 0 {
+		return n, missing, nil
+	}
+	if err := replaceChunk(tx, chunk.id, rows); err != nil {
+		return 0, nil, err
+	}
+	if err := addToGroups(tx, changed); err != nil {
+		return 0, nil, err
+	}
+	return n, missing, addUsageMinutes(tx, creditsOf(recounted))
+}
