@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"database/sql"
 	"fmt"
 	"net/url"
 	"strings"
@@ -22,6 +23,7 @@ type world struct {
 	defaultKey, used, unused, inactive, revoked string // paths of keys
 	admitted, rejected                          string // paths of requests
 	usedName                                    string
+	words                                       words
 }
 
 // words are what people typed into a world.
@@ -50,6 +52,7 @@ var extreme = words{
 func newWorld(t *testing.T, w words) *world {
 	t.Helper()
 	v := &world{
+		words: w,
 		app:   testkit.NewApp(t, sqliteURL(t), testkit.Dev, testkit.TrustLoopback, testkit.OpenSignup),
 		empty: newApp(t, sqliteURL(t)),
 	}
@@ -88,6 +91,7 @@ func newWorld(t *testing.T, w words) *world {
 		}
 	}
 
+	var reports []models.RequestReport
 	for minute := range 59 {
 		for request := range (minute*7)%5 + 1 {
 			caller, path := secret, w.path
@@ -99,6 +103,7 @@ func newWorld(t *testing.T, w words) *world {
 			id, _ := reply.Body["request_id"].(string)
 			if reply.Status == 200 {
 				v.admitted = v.project + "/logs/" + id
+				reports = append(reports, reportOf(id, len(reports)))
 			} else {
 				v.rejected = v.project + "/logs/" + id
 			}
@@ -112,8 +117,18 @@ func newWorld(t *testing.T, w words) *world {
 	v.app.Validate(shop.Slug, "nonsense", "X-Forwarded-For", w.ip)
 	v.app.Clock.Follow()
 	v.app.Flush()
+	if missing, err := v.app.Store.CompleteRequests(t.Context(), shop.ID, reports); err != nil || len(missing) > 0 {
+		t.Fatal(missing, err)
+	}
 	v.owner, v.newcomer, v.maker = v.signIn(browser, w.email), v.signIn(newcomer, "grace@example.com"), v.signIn(workshop, "alan@example.com")
 	return v
+}
+
+// reportOf is what the app says of the request with that number.
+func reportOf(id string, number int) models.RequestReport {
+	r := models.RequestReport{Status: []int{200, 200, 201, 200, 404, 200, 500}[number%7], TTFBUs: sql.NullInt64{Int64: int64(9000 + number*1234), Valid: number%5 != 3}}
+	r.ID, _ = models.ParseRequestID(id)
+	return r
 }
 
 // blocks makes one of each state.

@@ -197,7 +197,7 @@ func TestAWrongRequestSaysWhatIsWrongWhere(t *testing.T) {
 			{"GET", "/logs?key=server;", "", 400, "bad_request", []string{"query"}},
 			{"GET", "/logs?key=%zz", "", 400, "bad_request", []string{"query"}},
 			{"GET", "/logs?code=%00", "", 400, "bad_request", []string{"code"}},
-			{"GET", "/keys?q=" + strings.Repeat("x", 513), "", 400, "bad_request", []string{"q"}},
+			{"GET", "/keys?q=" + strings.Repeat("x", 546), "", 400, "bad_request", []string{"q"}},
 			{"POST", "/categories", `{"name":" "}`, 422, "invalid", []string{"name"}},
 			{"POST", "/keys", `{"name":"` + strings.Repeat("x", 20_000) + `"}`, 413, "too_large", nil},
 		} {

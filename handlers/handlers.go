@@ -173,7 +173,8 @@ func queryText(c echo.Context, name string) string {
 	return models.LogText(c.QueryParam(name), maxQueryText)
 }
 
-const maxQueryText = 512
+// maxQueryText is the length of the longest endpoint: its method, a space, its path.
+const maxQueryText = models.MaxLoggedMethod + 1 + models.MaxLoggedPath
 
 // formProblem takes the messages out of an error that a form can show: those of fields, and a message for the whole
 // form where the rest is in order. Other errors come back as they are.

@@ -34,12 +34,15 @@ func TestTheLogIsFilteredByWhatARequestWas(t *testing.T) {
 		validate(secret, "POST", "/orders", "203.0.113.7", 201)
 		validate(secret, "GET", "/orders/5", "2001:db8::5", 404)
 		validate(test, "GET", "/orders", "203.0.113.8", 302)
+		long := "/" + strings.Repeat("x", models.MaxLoggedPath-1)
+		validate(secret, strings.Repeat("M", models.MaxLoggedMethod), long, "192.0.2.200", 204)
 		validate(test, "GET", "/a b?c=d", "203.0.113.8", 500)
 
 		for query, want := range map[string]string{
-			"type=test":                   "500 302",
-			"type=production":             "404 201 200",
-			"status=2xx":                  "201 200",
+			"type=test": "500 302",
+			"endpoint=" + strings.Repeat("M", models.MaxLoggedMethod) + " " + long: "204",
+			"type=production":             "204 404 201 200",
+			"status=2xx":                  "204 201 200",
 			"status=5xx":                  "500",
 			"status=1xx":                  "",
 			"endpoint=/orders":            "302 201 200",

@@ -194,7 +194,7 @@ func List(p ListProps) templ.Component {
 					return templ_7745c5c3_Err
 				}
 				templ_7745c5c3_Err = ui.FilterInput(ui.FieldProps{
-					Name: "endpoint", Label: "Endpoint", Type: "search", Value: p.Endpoint, Monospace: true, MaxLength: 512,
+					Name: "endpoint", Label: "Endpoint", Type: "search", Value: p.Endpoint, Monospace: true, MaxLength: 545,
 					Placeholder: "GET /orders", Autocomplete: "off",
 				}).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
