@@ -92,7 +92,8 @@ func (b *bench) comparePages(ctx context.Context, what string, baseline, subject
 	return nil
 }
 
-// logPage compares the first page of one key's requests: of keys that are rare in the long log, and of busy ones.
+// logPage compares the first page of one key's requests: of keys that are rare in the long log, and of busy ones. Then that of
+// what few rows have, or none.
 func logPage(ctx context.Context, b *bench) error {
 	short := b.longLog()
 	short.name, short.rows = "short-log", b.fewRows
@@ -113,6 +114,16 @@ func logPage(ctx context.Context, b *bench) error {
 			return "/logs?key=" + keyName(kind.first+i%kind.count)
 		})
 		if err != nil {
+			return err
+		}
+	}
+	for _, filter := range []struct{ name, query string }{
+		{"an address that no row has", "ip=192.0.2.1"}, {"an endpoint that no row has", "endpoint=GET+/never"}, {"an outcome that no row has", "code=quota_total"},
+		{fmt.Sprintf("a status class of one row in %s", count(rareStatus)), "status=5xx"}, {"one address of 5,000", "ip=" + addressOf(1)},
+		{"a busy key and an address that no row has", "ip=192.0.2.1&key=" + keyName(rareKeys)},
+	} {
+		what := fmt.Sprintf("log page of %s, %s rows ÷ %s rows", filter.name, count(b.manyRows), count(b.fewRows))
+		if err := b.comparePages(ctx, what, few, many, goal{}, func(int) string { return "/logs?" + filter.query }); err != nil {
 			return err
 		}
 	}

@@ -302,11 +302,15 @@ func (d *dataset) writeRows(ctx context.Context) error {
 	rows := make([]models.RequestLog, 0, batch)
 	for i := range d.rows {
 		clock.Store(start.Add(time.Duration(float64(d.span) * float64(i) / float64(d.rows))).UnixNano())
-		rows = append(rows, models.RequestLog{
+		row := models.RequestLog{
 			ID: ids.Next(), ProjectID: d.projectID, KeyID: d.firstKey + int64(keyOf(i)), Version: 1, Type: models.TypeProduction, Category: models.BuiltInCategories[0],
-			Method: "GET", Path: paths[i%len(paths)], Status: models.Valid.Status(), DurationUs: int64(40 + i%100), IP: "127.0.0.1",
+			Method: "GET", Path: paths[i%len(paths)], Status: models.Valid.Status(), DurationUs: int64(40 + i%100), IP: addressOf(i),
 			Credits: 1, Code: models.Valid,
-		})
+		}
+		if i%rareStatus == rareStatus/2 {
+			row.Status = 503
+		}
+		rows = append(rows, row)
 		if len(rows) == batch || i == d.rows-1 {
 			if err := store.WriteRequestLogs(ctx, rows); err != nil {
 				return err
@@ -318,6 +322,15 @@ func (d *dataset) writeRows(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// rareStatus is how many rows there are for each with a status of 503.
+const rareStatus = 400_000
+
+// addressOf is one of 5,000 addresses.
+func addressOf(row int) string {
+	n := row * 7919 % 5000
+	return fmt.Sprintf("198.51.%d.%d", n/250, n%250)
 }
 
 var paths = []string{"/v2/orders", "/v2/products", "/v2/stock", "/forecast/berlin", "/invoices"}
