@@ -41,15 +41,15 @@ func (q *sqliteRequests) listOfKey(ctx context.Context, query rowQuery) ([]Reque
 		}
 		if len(values) > 0 {
 			group, err := groupOf(ctx, x.tx, query.projectID, entries[0].id, values)
+			passed := !group.maybe
+			for err == nil && !group.maybe && query.from < query.to { // quicker than to ask for entries in each
+				at := query.pass(group)
+				group, err = groupOf(ctx, x.tx, query.projectID, at, values)
+			}
 			if err != nil {
 				return nil, err
 			}
-			if !group.maybe { // on to the next one
-				if query.oldestFirst {
-					query.from = group.end
-				} else {
-					query.to = group.first
-				}
+			if passed {
 				continue
 			}
 			if n := slices.IndexFunc(entries, func(e keyEntry) bool { return e.id < group.first || e.id >= group.end }); n > 0 {
@@ -78,6 +78,16 @@ func (q *sqliteRequests) listOfKey(ctx context.Context, query rowQuery) ([]Reque
 		}
 	}
 	return list[:min(len(list), query.limit)], nil
+}
+
+// pass narrows the query to what is beyond the group, and gives the id that comes next.
+func (q *rowQuery) pass(g chunkGroup) RequestID {
+	if q.oldestFirst {
+		q.from = g.end
+		return q.from
+	}
+	q.to = g.first
+	return q.to - 1
 }
 
 // oldestRow is where the stretch of a query for a key begins at most: the index may name older requests whose rows are gone.
