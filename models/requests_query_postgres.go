@@ -2,7 +2,10 @@ package models
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
+
+	"gorm.io/gorm"
 )
 
 // windowGrowth is how much longer than a stretch the next one is.
@@ -13,9 +16,21 @@ const windowGrowth = 8
 // for all, one that is neither would be looked for in the whole log.
 func (q *postgresRequests) list(ctx context.Context, query rowQuery) (list []LogEntry, err error) {
 	if len(query.values()) == 0 {
-		return q.rows(ctx, query)
+		return listRows(q.db.WithContext(ctx), query)
 	}
-	rest, window, err := q.firstStretch(ctx, query)
+	err = q.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
+		// A plan for any values, which Postgres makes after some of the same form, knows neither how long the stretch is nor how rare.
+		if err := tx.Exec("SET LOCAL plan_cache_mode = force_custom_plan").Error; err != nil {
+			return err
+		}
+		list, err = listStretches(tx, query)
+		return err
+	}, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
+	return list, err
+}
+
+func listStretches(tx *gorm.DB, query rowQuery) (list []LogEntry, err error) {
+	rest, window, err := firstStretch(tx, query)
 	for err == nil && rest.from < rest.to && len(list) < query.limit {
 		part := rest
 		part.limit -= len(list)
@@ -31,26 +46,27 @@ func (q *postgresRequests) list(ctx context.Context, query rowQuery) (list []Log
 		}
 		window *= windowGrowth
 		var found []LogEntry
-		found, err = q.rows(ctx, part)
+		found, err = listRows(tx, part)
 		list = append(list, found...)
 	}
 	return list, err
 }
 
 // firstStretch narrows the query to where rows are, and tells how long the stretch with the first of them is.
-func (q *postgresRequests) firstStretch(ctx context.Context, query rowQuery) (narrowed rowQuery, window RequestID, err error) {
-	condition, args := "project_id = $1 AND id >= $2 AND id < $3", []any{query.projectID, int64(query.from), int64(query.to)}
+func firstStretch(tx *gorm.DB, query rowQuery) (narrowed rowQuery, window RequestID, err error) {
+	condition := "project_id = @project AND id >= @from AND id < @to"
 	if query.keyID != 0 {
-		condition, args = condition+" AND key_id = $4", append(args, query.keyID)
+		condition += " AND key_id = @key"
 	}
 	order, reversed := "DESC", "ASC"
 	if query.oldestFirst {
 		order, reversed = reversed, order
 	}
 	var first, last, end RequestID // of the first rows, and the last row of all
-	err = q.pool.QueryRowContext(ctx, fmt.Sprintf("SELECT COALESCE(MIN(id), 0), COALESCE(MAX(id), 0), "+
+	err = tx.Raw(fmt.Sprintf("SELECT COALESCE(MIN(id), 0), COALESCE(MAX(id), 0), "+
 		"COALESCE((SELECT id FROM request_logs WHERE %[1]s ORDER BY id %[3]s LIMIT 1), 0) FROM "+
-		"(SELECT id FROM request_logs WHERE %[1]s ORDER BY id %[2]s LIMIT %[4]d) AS first", condition, order, reversed, limits.window), args...).Scan(&first, &last, &end)
+		"(SELECT id FROM request_logs WHERE %[1]s ORDER BY id %[2]s LIMIT %[4]d) AS first", condition, order, reversed, limits.window),
+		map[string]any{"project": query.projectID, "from": query.from, "to": query.to, "key": query.keyID}).Row().Scan(&first, &last, &end)
 	narrowed = query
 	narrowed.from, narrowed.to = min(first, end), max(last, end)+1
 	if end == 0 {
@@ -59,9 +75,9 @@ func (q *postgresRequests) firstStretch(ctx context.Context, query rowQuery) (na
 	return narrowed, last - first + 1, err
 }
 
-// rows lists rows in one statement.
-func (q *postgresRequests) rows(ctx context.Context, query rowQuery) (list []LogEntry, err error) {
-	sql := q.db.WithContext(ctx).Table("request_logs").Select("request_logs.*, COALESCE(keys.name, '') AS key_name").
+// listRows lists rows in one statement.
+func listRows(db *gorm.DB, query rowQuery) (list []LogEntry, err error) {
+	rows := db.Table("request_logs").Select("request_logs.*, COALESCE(keys.name, '') AS key_name").
 		Joins("LEFT JOIN keys ON keys.id = request_logs.key_id").
 		Where("request_logs.project_id = ? AND request_logs.id >= ? AND request_logs.id < ?", query.projectID, query.from, query.to)
 	for _, c := range []struct {
@@ -80,12 +96,12 @@ func (q *postgresRequests) rows(ctx context.Context, query rowQuery) (list []Log
 		{query.ip != "", "ip = ?", query.ip},
 	} {
 		if c.asked {
-			sql = sql.Where("request_logs."+c.condition, c.value)
+			rows = rows.Where("request_logs."+c.condition, c.value)
 		}
 	}
 	order := "request_logs.id DESC"
 	if query.oldestFirst {
 		order = "request_logs.id"
 	}
-	return list, sql.Order(order).Limit(query.limit).Find(&list).Error
+	return list, rows.Order(order).Limit(query.limit).Find(&list).Error
 }
