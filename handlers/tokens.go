@@ -16,7 +16,7 @@ import (
 // scopeHints say in the form what each scope lets a token do.
 var scopeHints = map[models.Scope]string{
 	models.ScopeValidate:  "Pass the address, method, path and credits of the request behind a validate call.",
-	models.ScopeReport:    "Complete logged requests with the app's own status, time and credits. The call is not built yet.",
+	models.ScopeReport:    "Complete logged requests with the app's own status, time and credits.",
 	models.ScopeKeysRead:  "List and read keys, never their secrets.",
 	models.ScopeKeysWrite: "Create, change, rotate, revoke and delete keys.",
 	models.ScopeLogsRead:  "Read request logs.",
