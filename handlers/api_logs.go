@@ -59,8 +59,10 @@ func (h *Handlers) apiLogs(c echo.Context) error {
 		From: q.moment("from"), To: q.moment("to"), Limit: q.limit(),
 	}
 	filter.StatusClass, _ = parseStatusClass(q.choice("status", statusClasses...))
-	filter.Method, filter.Path = parseEndpoint(q.text("endpoint"))
 	var ok bool
+	if filter.Method, filter.Path, ok = parseEndpoint(q.text("endpoint")); !ok {
+		q.problems["endpoint"] = "Give a path, with or without a method before it."
+	}
 	if filter.IP, ok = parseIP(q.text("ip")); !ok {
 		q.problems["ip"] = "Give an IP address."
 	}

@@ -86,8 +86,13 @@ func (q logQuery) values() url.Values {
 func (h *Handlers) logFilter(c echo.Context, q logQuery) (f models.LogFilter, problems map[string]string, err error) {
 	problems = map[string]string{}
 	f = models.LogFilter{Type: models.KeyType(q.keyType), Category: q.category, Code: models.Code(q.code), Limit: logsPerPage}
-	f.Method, f.Path = parseEndpoint(q.endpoint)
 	var ok bool
+	if f.Method, f.Path, ok = parseEndpoint(q.endpoint); !ok {
+		problems["endpoint"] = "Enter a path, such as /orders, with or without a method before it."
+	}
+	if q.keyType != "" && !slices.Contains(models.KeyTypes, f.Type) {
+		problems["type"] = "Choose production or test."
+	}
 	if f.IP, ok = parseIP(q.ip); !ok {
 		problems["ip"] = "Enter one IP address."
 	}
@@ -137,15 +142,18 @@ func parseStatusClass(text string) (class int, ok bool) {
 	return class, true
 }
 
-// parseEndpoint reads "GET /orders", or a path alone. A query is no part of it, as in the log.
-func parseEndpoint(text string) (method, path string) {
+// parseEndpoint reads "GET /orders", or a path alone. A query is no part of it, as in the log. Of a text without a path, all is the
+// path, which no row has.
+func parseEndpoint(text string) (method, path string, ok bool) {
 	path = strings.TrimSpace(text)
 	first, rest, _ := strings.Cut(path, " ")
 	if rest = strings.TrimSpace(rest); rest != "" && first == strings.ToUpper(first) && !strings.HasPrefix(first, "/") {
 		method, path = first, rest
 	}
-	path, _, _ = strings.Cut(path, "?")
-	return method, path
+	if path, _, _ = strings.Cut(path, "?"); path == "" && text != "" {
+		return "", text, false
+	}
+	return method, path, true
 }
 
 // parseIP reads an address as the log writes it; any other text, which no row has, as it is.

@@ -95,7 +95,8 @@ func TestTheLogIsFilteredByWhatARequestWas(t *testing.T) {
 			}
 		}
 
-		for query, problem := range map[string]string{"ip=here": "Enter one IP address.", "status=6xx": "Choose one of"} {
+		for query, problem := range map[string]string{"ip=here": "Enter one IP address.", "status=6xx": "Choose one of", "endpoint=?a=1": "Enter a path", "endpoint=GET ?a": "Enter a path", "type=both": "Choose production or test."} {
+			query = strings.ReplaceAll(query, " ", "+")
 			page := b.Get("/projects/shop/logs?" + query)
 			if !strings.Contains(page.Text(), problem) || page.Find("#rows tbody tr").Length() > 0 || page.Find(`a[href*="logs.csv"]`).Length() > 0 {
 				t.Errorf("the page with %s is %s", query, page.Text())
@@ -104,8 +105,8 @@ func TestTheLogIsFilteredByWhatARequestWas(t *testing.T) {
 				t.Errorf("an export with %s gives %d", query, page.Status)
 			}
 		}
-		reply := api.ask("GET", "/logs?ip=here&status=6xx&type=both", "")
-		if fields, _ := reply.Body["fields"].(map[string]any); reply.Status != 400 || len(fields) != 3 {
+		reply := api.ask("GET", "/logs?ip=here&status=6xx&type=both&endpoint=?", "")
+		if fields, _ := reply.Body["fields"].(map[string]any); reply.Status != 400 || len(fields) != 4 {
 			t.Errorf("the API gives %d %v", reply.Status, reply.Body)
 		}
 	})

@@ -66,8 +66,9 @@ func (q *rowQuery) values() []rowValue {
 	return values
 }
 
-// place is what tells the piece of the value: it is the remainder of this by their number.
-func (v rowValue) place() int64 { return int64(v >> 33) }
+// place is what tells the piece of the value: the remainder of this by their number. The bits of the hash that are in it decide
+// little of what is set in the piece, or values of a piece would resemble each other there.
+func (v rowValue) place() int64 { return int64(v >> 44) }
 
 // addTo sets the bits of the value in its piece, and tells whether one was not set before.
 func (v rowValue) addTo(piece []byte) (changed bool) {

@@ -11,6 +11,7 @@ import (
 type openChunks struct {
 	from         RequestID // they begin here or later
 	last         RequestID // the newest row of the project; it may be gone
+	grouped      RequestID // where its newest group ends
 	chunks, rows int       // late ones and those that are gone may be counted as well
 }
 
@@ -46,7 +47,11 @@ func readOpenChunks(tx *writeTx, projectID int64) (*openChunks, error) {
 		}
 		o.chunks, o.rows = o.chunks+1, o.rows+count
 	}
-	return &o, rows.Err()
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	o.grouped, err = groupedEnd(tx, projectID)
+	return &o, err
 }
 
 // hasRow tells whether a row is stored.
@@ -65,11 +70,11 @@ func (q *sqliteRequests) writeChunks(tx *writeTx, rows []RequestLog) error {
 		for n < len(rows) && rows[n].ProjectID == rows[0].ProjectID {
 			n++
 		}
-		if err := addToGroups(tx, rows[:n]); err != nil {
-			return err
-		}
 		o, err := q.openOf(tx, rows[0].ProjectID)
 		if err != nil {
+			return err
+		}
+		if err := addToGroups(tx, rows[:n], o.grouped); err != nil {
 			return err
 		}
 		if o.chunks >= limits.openChunks || o.rows+n >= limits.chunk {

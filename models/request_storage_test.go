@@ -138,7 +138,7 @@ func (w *storageWorld) write(most int) {
 	w.random.Shuffle(min(5, len(batch)), func(i, j int) { batch[i], batch[j] = batch[j], batch[i] })
 	stored := slices.Clone(batch)
 	for i := range stored {
-		if w.store.Dialect() == "sqlite" && (w.untyped || w.random.IntN(30) == 0) {
+		if w.untyped || w.random.IntN(30) == 0 {
 			stored[i].Type = ""
 		}
 	}

@@ -42,7 +42,8 @@ func completeChunk(tx *writeTx, projectID int64, reports []RequestReport) (n int
 	if err != nil {
 		return 0, nil, err
 	}
-	var changed, recounted []RequestLog
+	var reclassed, recounted []RequestLog
+	changed := false
 	for ; n < len(reports) && reports[n].ID <= chunk.last; n++ {
 		r := &reports[n]
 		place, found := slices.BinarySearchFunc(rows, r.ID, compareID)
@@ -50,9 +51,10 @@ func completeChunk(tx *writeTx, projectID int64, reports []RequestReport) (n int
 			missing = append(missing, r.ID)
 			continue
 		}
+		class := rows[place].Status / 100
 		change, credits := r.apply(&rows[place])
-		if change {
-			changed = append(changed, rows[place])
+		if changed = changed || change; rows[place].Status/100 != class {
+			reclassed = append(reclassed, rows[place])
 		}
 		if credits != 0 {
 			row := rows[place]
@@ -60,13 +62,17 @@ func completeChunk(tx *writeTx, projectID int64, reports []RequestReport) (n int
 			recounted = append(recounted, row)
 		}
 	}
-	if len(changed) == 0 {
+	if !changed {
 		return n, missing, nil
 	}
 	if err := replaceChunk(tx, chunk.id, rows); err != nil {
 		return 0, nil, err
 	}
-	if err := addToGroups(tx, changed); err != nil {
+	grouped, err := groupedEnd(tx, projectID)
+	if err == nil {
+		err = addToGroups(tx, reclassed, grouped)
+	}
+	if err != nil {
 		return 0, nil, err
 	}
 	return n, missing, addUsageMinutes(tx, creditsOf(recounted))

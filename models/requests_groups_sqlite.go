@@ -110,12 +110,8 @@ func addAnyType(values map[rowValue]struct{}) {
 }
 
 // addToGroups adds the values of rows of one project, which are in the order of ids, to the filters of the groups that they fall
-// into: rows that come late, or that were changed.
-func addToGroups(tx *writeTx, rows []RequestLog) error {
-	end, err := groupedEnd(tx, rows[0].ProjectID)
-	if err != nil {
-		return err
-	}
+// into: rows that come late, or that were changed. The newest group ends at end.
+func addToGroups(tx *writeTx, rows []RequestLog, end RequestID) error {
 	rows, _ = cutRows(rows, end)
 	for i := range rows {
 		r := &rows[i]

@@ -19,10 +19,14 @@ func (q *sqliteRequests) listOfKey(ctx context.Context, query rowQuery) ([]Reque
 		return nil, err
 	}
 	if query.keyType != "" {
-		if is, err := x.keyHasType(query.keyID, query.keyType); !is || err != nil {
+		switch t, err := x.typeOfKey(query.keyID); {
+		case err != nil:
 			return nil, err
+		case t != "" && t != query.keyType:
+			return nil, nil
+		case t != "":
+			query.keyType = ""
 		}
-		query.keyType = ""
 	}
 	values := query.values()
 	find, err := x.tx.PrepareContext(ctx, "SELECT first_id, last_id, data FROM request_chunks WHERE project_id = ? AND first_id <= ? ORDER BY first_id DESC LIMIT 1")
@@ -111,9 +115,9 @@ func (x *indexReader) keyIn(projectID, keyID int64) (bool, error) {
 	return owner == projectID, err
 }
 
-// keyHasType tells whether a key is there and has the type.
-func (x *indexReader) keyHasType(keyID int64, t KeyType) (has bool, err error) {
-	return has, x.tx.QueryRowContext(x.ctx, "SELECT EXISTS (SELECT 1 FROM keys WHERE id = ? AND type = ?)", keyID, t).Scan(&has)
+// typeOfKey is empty for a key that is gone.
+func (x *indexReader) typeOfKey(keyID int64) (t KeyType, err error) {
+	return t, x.tx.QueryRowContext(x.ctx, "SELECT COALESCE((SELECT type FROM keys WHERE id = ?), '')", keyID).Scan(&t)
 }
 
 // rowsOfChunk reads the rows of the first entry and of those after it that are in the same chunk, and tells for how many

@@ -11,11 +11,11 @@ import (
 
 // listOfProject goes through the chunks of a project from the newest or the oldest on, past groups that have no row asked for.
 func (q *sqliteRequests) listOfProject(ctx context.Context, query rowQuery) ([]RequestLog, error) {
-	tx, err := q.reading.BeginTx(ctx, nil)
+	tx, finish, err := beginWhole(ctx, q.reading) // rows of several statements are read at the same time
 	if err != nil {
 		return nil, err
 	}
-	defer tx.Rollback()
+	defer finish()
 	r := projectReader{ctx: ctx, tx: tx, query: query}
 	values := query.values()
 	if len(values) == 0 {
@@ -23,7 +23,8 @@ func (q *sqliteRequests) listOfProject(ctx context.Context, query rowQuery) ([]R
 		return r.list, err
 	}
 	var first, end RequestID // of all groups; what is outside of them is in none
-	err = tx.QueryRowContext(ctx, "SELECT COALESCE(MIN(first_id), 0), COALESCE(MAX(end_id), 0) FROM request_groups WHERE project_id = ?", query.projectID).Scan(&first, &end)
+	err = tx.QueryRowContext(ctx, "SELECT COALESCE((SELECT first_id FROM request_groups WHERE project_id = ?1 ORDER BY first_id LIMIT 1), 0), "+
+		"COALESCE((SELECT end_id FROM request_groups WHERE project_id = ?1 ORDER BY first_id DESC LIMIT 1), 0)", query.projectID).Scan(&first, &end)
 	if err != nil {
 		return nil, err
 	}
@@ -221,8 +222,8 @@ func scanGroup(rows *sql.Rows, values []rowValue) (g chunkGroup, err error) {
 // groupOf is the group that a request falls into, or the stretch up to the next ones where it is in none.
 func groupOf(ctx context.Context, tx *sql.Tx, projectID int64, id RequestID, values []rowValue) (chunkGroup, error) {
 	text, args := selectGroups(values)
-	rows, err := tx.QueryContext(ctx, text+" WHERE g.project_id = ? AND g.first_id <= ? AND g.end_id > ? ORDER BY g.first_id DESC LIMIT 1",
-		append(args, projectID, int64(id), int64(id))...)
+	rows, err := tx.QueryContext(ctx, text+" WHERE g.project_id = ? AND g.first_id = (SELECT MAX(first_id) FROM request_groups WHERE project_id = ? AND first_id <= ?) AND g.end_id > ?",
+		append(args, projectID, projectID, int64(id), int64(id))...)
 	if err != nil {
 		return chunkGroup{}, err
 	}
@@ -234,6 +235,6 @@ func groupOf(ctx context.Context, tx *sql.Tx, projectID int64, id RequestID, val
 		return chunkGroup{}, err
 	}
 	g := chunkGroup{maybe: true}
-	return g, tx.QueryRowContext(ctx, "SELECT COALESCE((SELECT MAX(end_id) FROM request_groups WHERE project_id = ?1 AND end_id <= ?2), 0), "+
+	return g, tx.QueryRowContext(ctx, "SELECT COALESCE((SELECT end_id FROM request_groups WHERE project_id = ?1 AND first_id <= ?2 ORDER BY first_id DESC LIMIT 1), 0), "+
 		"COALESCE((SELECT MIN(first_id) FROM request_groups WHERE project_id = ?1 AND first_id > ?2), ?3)", projectID, int64(id), int64(endOfIDs)).Scan(&g.first, &g.end)
 }

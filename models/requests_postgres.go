@@ -66,7 +66,10 @@ func insertRows(ctx context.Context, tx *sql.Tx, batch []RequestLog) (stored int
 	rows := slices.Clone(batch)
 	slices.SortFunc(rows, func(a, b RequestLog) int { return cmp.Compare(a.ID, b.ID) })
 	result, err := tx.ExecContext(ctx, "INSERT INTO request_logs (id, project_id, key_id, version, category, method, path, status, duration_us, ip, credits, code, session_hash, type, ttfb_us) "+
-		"SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::integer[], $5::text[], $6::text[], $7::text[], $8::integer[], $9::bigint[], $10::text[], $11::bigint[], $12::text[], $13::bytea[], $14::text[], $15::bigint[]) "+
+		"SELECT id, project_id, key_id, version, category, method, path, status, duration_us, ip, credits, code, session_hash, "+
+		"COALESCE(NULLIF(type, ''), (SELECT keys.type FROM keys WHERE keys.id = key_id), 'production'), ttfb_us "+ // an older program's spool has no types
+		"FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::integer[], $5::text[], $6::text[], $7::text[], $8::integer[], $9::bigint[], $10::text[], $11::bigint[], $12::text[], $13::bytea[], $14::text[], $15::bigint[]) "+
+		"AS u (id, project_id, key_id, version, category, method, path, status, duration_us, ip, credits, code, session_hash, type, ttfb_us) "+
 		"ON CONFLICT DO NOTHING",
 		columnOf(rows, func(r *RequestLog) int64 { return int64(r.ID) }), columnOf(rows, func(r *RequestLog) int64 { return r.ProjectID }),
 		columnOf(rows, func(r *RequestLog) int64 { return r.KeyID }), columnOf(rows, func(r *RequestLog) int32 { return int32(r.Version) }),

@@ -44,7 +44,7 @@ func listStretches(tx *gorm.DB, query rowQuery) (list []LogEntry, err error) {
 			part.from = rest.to - window
 			rest.to = part.from
 		}
-		window *= windowGrowth
+		window = min(window, (rest.to-rest.from)/windowGrowth+1) * windowGrowth
 		var found []LogEntry
 		found, err = listRows(tx, part)
 		list = append(list, found...)

@@ -93,6 +93,7 @@ func (q *sqliteRequests) tidyChunks(ctx context.Context, kept *retention) (more 
 		}
 		var removed int
 		var grouped bool
+		q.writing.Lock() // a writer knows where groups end
 		err := q.writer.tx(ctx, func(tx *writeTx) error {
 			from, err := kept.of(*project, func() (there bool, err error) {
 				return there, tx.row("SELECT EXISTS (SELECT 1 FROM projects WHERE id = ?)", []any{*project}, &there)
@@ -105,10 +106,12 @@ func (q *sqliteRequests) tidyChunks(ctx context.Context, kept *retention) (more 
 			}
 			return err
 		})
+		delete(q.open, *project)
+		q.writing.Unlock()
 		if err != nil {
 			return false, err
 		}
-		if removed < limits.chunksPerStep && !grouped {
+		if removed == 0 && !grouped { // else it has its next step
 			kept.project = *project
 		}
 		if removed > 0 || grouped {

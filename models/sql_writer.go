@@ -16,8 +16,7 @@ type sqlWriter struct {
 
 func newSQLWriter(db *sql.DB) *sqlWriter { return &sqlWriter{db: db, prepared: map[string]*sql.Stmt{}} }
 
-// writeTx is one transaction. It is short: ctx counts while it waits for the connection and at its end. Where ctx ends in
-// between, database/sql would roll back beside a statement that is being prepared, lose it, and so never close its connection.
+// writeTx is one transaction. It is short: ctx counts while it waits for the connection and at its end.
 type writeTx struct {
 	*sql.Tx
 	writer     *sqlWriter
@@ -28,23 +27,36 @@ func (w *sqlWriter) tx(ctx context.Context, fn func(*writeTx) error) error {
 	if err := w.prepare(ctx); err != nil {
 		return err
 	}
-	conn, err := w.db.Conn(ctx)
+	tx, end, err := beginWhole(ctx, w.db)
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
-	tx, err := conn.BeginTx(context.WithoutCancel(ctx), nil)
-	if err != nil {
-		return err
-	}
+	defer end()
 	if err = fn(&writeTx{tx, w, map[string]*sql.Stmt{}}); err == nil {
 		err = ctx.Err()
 	}
 	if err != nil {
-		tx.Rollback()
 		return err
 	}
 	return tx.Commit()
+}
+
+// beginWhole begins a transaction of SQLite that lasts until end, whatever becomes of ctx, which counts while a connection is waited
+// for. Where ctx ends one that is at work, database/sql can lose a statement that is being prepared, or wait for ever for one that
+// is asked while the rows of another one are read.
+func beginWhole(ctx context.Context, db *sql.DB) (tx *sql.Tx, end func(), err error) {
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	if tx, err = conn.BeginTx(context.WithoutCancel(ctx), nil); err != nil {
+		conn.Close()
+		return nil, nil, err
+	}
+	return tx, func() {
+		tx.Rollback() // does nothing after a commit
+		conn.Close()
+	}, nil
 }
 
 // prepare prepares what earlier transactions used. In a transaction it cannot be done: it holds the only connection.

@@ -194,7 +194,7 @@ func List(p ListProps) templ.Component {
 					return templ_7745c5c3_Err
 				}
 				templ_7745c5c3_Err = ui.FilterInput(ui.FieldProps{
-					Name: "endpoint", Label: "Endpoint", Type: "search", Value: p.Endpoint, Monospace: true, MaxLength: 545,
+					Name: "endpoint", Label: "Endpoint", Type: "search", Value: p.Endpoint, Error: p.Problems["endpoint"], Monospace: true, MaxLength: 545,
 					Placeholder: "GET /orders", Autocomplete: "off",
 				}).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
@@ -286,7 +286,7 @@ func List(p ListProps) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			for _, field := range []string{"key", "ip", "status", "from", "to"} {
+			for _, field := range []string{"key", "endpoint", "ip", "type", "status", "from", "to"} {
 				if p.Problems[field] != "" {
 					templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 16, "<div class=\"mb-4\">")
 					if templ_7745c5c3_Err != nil {
