@@ -1,9 +1,7 @@
 package models_test
 
 import (
-	"context"
 	"path/filepath"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -116,40 +114,5 @@ func TestABusyProjectKeepsItsGroupsWhileOldRowsGo(t *testing.T) {
 		"first_id >= (SELECT MAX(end_id) FROM request_groups WHERE project_id = ?1))", project.ID).Scan(&groups, &chunks)
 	if err != nil || groups < 5 || chunks > 15 {
 		t.Errorf("there are %d groups, and %d chunks in none (%v)", groups, chunks, err)
-	}
-}
-
-// endingContext ends when it is asked for its end for the last time.
-type endingContext struct {
-	context.Context
-	cancel context.CancelFunc
-	asked  atomic.Int64
-}
-
-func (c *endingContext) Done() <-chan struct{} {
-	if c.asked.Add(-1) == 0 {
-		c.cancel()
-	}
-	return c.Context.Done()
-}
-
-// Whoever leaves, at whatever moment, holds up nobody: rows of one statement are open while another one is asked.
-func TestAListWhoseContextEndsReturns(t *testing.T) {
-	w := groupedWorld(t, 16)
-	for n := range int64(60) {
-		ctx, cancel := context.WithCancel(t.Context())
-		ending := &endingContext{Context: ctx, cancel: cancel}
-		ending.asked.Store(n)
-		returned := make(chan struct{})
-		go func() {
-			defer close(returned)
-			_, _ = w.store.RequestLogs(ending, w.projects[0].ID, models.LogFilter{StatusClass: 5, Type: models.TypeTest, Limit: 50})
-		}()
-		select {
-		case <-returned:
-		case <-time.After(20 * time.Second):
-			t.Fatalf("the list does not return where its context ends at the moment %d", n)
-		}
-		cancel()
 	}
 }
