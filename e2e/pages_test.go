@@ -167,12 +167,10 @@ func (v *world) pages() []shown {
 
 	add(v.owner, "no requests", at(v.waiting+"/logs"))
 	add(v.owner, "logs", at(v.project+"/logs"))
-	add(v.owner, "logs filtered", at(v.project+"/logs?"+url.Values{"key": {"old_importer"}, "range": {"1h"}, "code": {"key_inactive"}}.Encode()))
 	add(v.owner, "logs of a stretch of time", at(v.project+"/logs?key=old_importer&range=custom&from=2026-01-02T03:04&to=&time_zone=Europe%2FBerlin"))
-	add(v.owner, "logs by all that a request was", at(v.project+"/logs?"+url.Values{
+	add(v.owner, "logs filtered", at(v.project+"/logs?"+url.Values{
 		"type": {"production"}, "status": {"5xx"}, "endpoint": {"POST " + v.words.path}, "ip": {v.words.ip}, "category": {v.words.category},
 	}.Encode()))
-	add(v.owner, "logs with filters that cannot be", at(v.project+"/logs?ip=here&status=6xx"))
 	add(v.owner, "no request matches", at(v.project+"/logs?key=no_such_key"))
 	add(v.owner, "admitted request", at(v.admitted))
 	add(v.owner, "rejected request", at(v.rejected))
