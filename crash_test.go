@@ -12,6 +12,7 @@ import (
 
 	"github.com/claviger/claviger/internal/testkit"
 	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/models/requestlog"
 )
 
 // mayBeLost is how long before its end a killed process may have given answers that are not in the log, with batch.
@@ -211,7 +212,7 @@ func (i instance) recorded(projectID int64) (rows map[string]bool, counted int) 
 				i.t.Errorf("the request %s has two rows", entry.ID)
 			}
 			rows[entry.ID.String()] = true
-			if entry.Code == models.Valid {
+			if entry.Code == requestlog.CodeValid {
 				admitted[entry.KeyID]++
 			}
 			filter.Before = entry.ID

@@ -16,7 +16,7 @@ var mayImport = map[string][]string{
 	"web":              {"views", "static", "models"},
 	"views":            {"static", "views"},
 	"gate":             {"models"},
-	"models":           {},
+	"models":           {"models"},
 	"static":           {},
 	"internal/config":  {"models"},
 	"internal/demo":    {"models"},

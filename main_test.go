@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/models/requestlog"
 )
 
 // patience bounds every wait. It is long, because it only ends tests that fail.
@@ -119,7 +120,7 @@ func freeAddr(t *testing.T) string {
 }
 
 // eachRequest gives all rows of the log, read as a new process would.
-func (i instance) eachRequest(yield func(*models.RequestLog)) {
+func (i instance) eachRequest(yield func(*requestlog.Row)) {
 	i.t.Helper()
 	store, err := models.Open(i.t.Context(), models.Options{URL: i.database})
 	if err != nil {
@@ -138,7 +139,7 @@ func (i instance) eachRequest(yield func(*models.RequestLog)) {
 				i.t.Fatal(err)
 			}
 			for n := range page.Entries {
-				yield(&page.Entries[n].RequestLog)
+				yield(&page.Entries[n].Row)
 				filter.Before = page.Entries[n].ID
 			}
 			more = page.HasOlder

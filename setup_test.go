@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"github.com/claviger/claviger/internal/testkit"
-	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/models/requestlog"
 )
 
 // setupReply is what setup prints.
@@ -79,13 +79,13 @@ func TestSetupBesideARunningServerGivesWhatWorksAtOnce(t *testing.T) {
 // requestLog gives address, method and path of a request's row, as soon as it is written.
 func (i instance) requestLog(requestID string) string {
 	i.t.Helper()
-	id, ok := models.ParseRequestID(requestID)
+	id, ok := requestlog.ParseID(requestID)
 	if !ok {
 		i.t.Fatalf("%q is no request id", requestID)
 	}
-	var row *models.RequestLog
+	var row *requestlog.Row
 	eventually(i.t, "the row of "+requestID, func() bool {
-		i.eachRequest(func(r *models.RequestLog) {
+		i.eachRequest(func(r *requestlog.Row) {
 			if r.ID == id {
 				row = r
 			}

@@ -12,7 +12,7 @@ import (
 	"testing"
 
 	"github.com/claviger/claviger/internal/testkit"
-	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/models/requestlog"
 )
 
 func TestSIGTERMUnderLoadLosesNoRowOfAnAnsweredRequest(t *testing.T) {
@@ -99,7 +99,7 @@ func (a *answers) callUntilRefused(t *testing.T, url, key string) {
 func (i instance) rowsByRequest() map[string]int {
 	i.t.Helper()
 	counts := map[string]int{}
-	i.eachRequest(func(r *models.RequestLog) { counts[r.ID.String()]++ })
+	i.eachRequest(func(r *requestlog.Row) { counts[r.ID.String()]++ })
 	return counts
 }
 

@@ -18,6 +18,7 @@ import (
 
 	"github.com/claviger/claviger/internal/config"
 	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/models/requestlog"
 )
 
 const (
@@ -173,7 +174,7 @@ func (d *dataset) check(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	rows, before := int64(0), models.RequestID(0)
+	rows, before := int64(0), requestlog.ID(0)
 	for more := true; more; {
 		list, err := store.RequestLogs(ctx, d.projectID, models.LogFilter{From: d.filled, Before: before, Limit: page})
 		if err != nil {

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/models/requestlog"
 )
 
 // fill makes the account, the project with every limit, the keys and the rows. One key is made by the models; the others
@@ -299,13 +300,13 @@ func (d *dataset) writeRows(ctx context.Context) error {
 	begin := time.Now()
 	start := begin.Add(-d.span)
 	keyOf := d.rowKeys()
-	rows := make([]models.RequestLog, 0, batch)
+	rows := make([]requestlog.Row, 0, batch)
 	for i := range d.rows {
 		clock.Store(start.Add(time.Duration(float64(d.span) * float64(i) / float64(d.rows))).UnixNano())
-		row := models.RequestLog{
-			ID: ids.Next(), ProjectID: d.projectID, KeyID: d.firstKey + int64(keyOf(i)), Version: 1, Type: models.TypeProduction, Category: models.BuiltInCategories[0],
-			Method: "GET", Path: paths[i%len(paths)], Status: models.Valid.Status(), DurationUs: int64(40 + i%100), IP: addressOf(i),
-			Credits: 1, Code: models.Valid,
+		row := requestlog.Row{
+			ID: ids.Next(), ProjectID: d.projectID, KeyID: d.firstKey + int64(keyOf(i)), Version: 1, Type: string(models.TypeProduction), Category: models.BuiltInCategories[0],
+			Method: "GET", Path: paths[i%len(paths)], Status: requestlog.CodeValid.Status(), DurationUs: int64(40 + i%100), IP: addressOf(i),
+			Credits: 1, Code: requestlog.CodeValid,
 		}
 		if i%rareStatus == rareStatus/2 {
 			row.Status = 503

@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"github.com/claviger/claviger/internal/testkit"
-	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/models/requestlog"
 )
 
 // A key is made with every field after a first try with mistakes, rotated with a grace, ended early, and revoked.
@@ -56,22 +56,22 @@ func TestAKeyIsRotatedWithAGraceAndRevoked(t *testing.T) {
 				t.Errorf("%s: %s, want %s", when, got, code)
 			}
 		}
-		verdict("the old secret within its grace", first, string(models.Valid))
-		verdict("the new secret", second, string(models.Valid))
+		verdict("the old secret within its grace", first, string(requestlog.CodeValid))
+		verdict("the new secret", second, string(requestlog.CodeValid))
 
 		tab.Press("End now")
 		tab.See("End version 1 of mobile_app?")
 		tab.Press("End version")
 		tab.See("Version 1 of mobile_app has ended")
-		verdict("the old secret after its end", first, string(models.KeyRevoked))
-		verdict("the new secret then", second, string(models.Valid))
+		verdict("the old secret after its end", first, string(requestlog.CodeKeyRevoked))
+		verdict("the new secret then", second, string(requestlog.CodeValid))
 
 		tab.Press("Revoke")
 		tab.At(path + "/revoke")
 		tab.Fill("The key's name", "mobile_app")
 		tab.Press("Revoke key")
 		tab.See("mobile_app is revoked for good")
-		verdict("the new secret after revoking", second, string(models.KeyRevoked))
+		verdict("the new secret after revoking", second, string(requestlog.CodeKeyRevoked))
 		if reply := tab.App.Validate("shop", second); reply.Status != http.StatusUnauthorized {
 			t.Errorf("%d", reply.Status)
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/claviger/claviger/internal/testkit"
 	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/models/requestlog"
 )
 
 // world is a service with something on every page, and the people who look at it.
@@ -91,7 +92,7 @@ func newWorld(t *testing.T, w words) *world {
 		}
 	}
 
-	var reports []models.RequestReport
+	var reports []requestlog.Report
 	for minute := range 59 {
 		for request := range (minute*7)%5 + 1 {
 			caller, path := secret, w.path
@@ -125,9 +126,9 @@ func newWorld(t *testing.T, w words) *world {
 }
 
 // reportOf is what the app says of the request with that number.
-func reportOf(id string, number int) models.RequestReport {
-	r := models.RequestReport{Status: []int{200, 200, 201, 200, 404, 200, 500}[number%7], TTFBUs: sql.NullInt64{Int64: int64(9000 + number*1234), Valid: number%5 != 3}}
-	r.ID, _ = models.ParseRequestID(id)
+func reportOf(id string, number int) requestlog.Report {
+	r := requestlog.Report{Status: []int{200, 200, 201, 200, 404, 200, 500}[number%7], TTFBUs: sql.NullInt64{Int64: int64(9000 + number*1234), Valid: number%5 != 3}}
+	r.ID, _ = requestlog.ParseID(id)
 	return r
 }
 

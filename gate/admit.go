@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/models/requestlog"
 )
 
 // QuotaState is how a quota of a key stands after a check.
@@ -35,7 +36,7 @@ func (g *Gate) pass(ctx context.Context, r *Request, consumer string, v *Verdict
 		if v.Known && !r.DryRun && g.durability == DurabilitySync && g.recorder.Refusing() {
 			return nil, ErrNotRecorded // before it uses up anything
 		}
-		if v.Code != models.Valid {
+		if v.Code != requestlog.CodeValid {
 			return nil, nil
 		}
 		m := g.meters.lockNamed(named, v.Key.KeyID)
@@ -89,7 +90,7 @@ func (g *Gate) admit(r *Request, consumer string, v *Verdict, m *meter) {
 		counted[i] = &locked[i].window
 	}
 	v.Code = g.judge(r, m, &counted, v, now)
-	counts := v.Code == models.Valid && !r.DryRun
+	counts := v.Code == requestlog.CodeValid && !r.DryRun
 	if counts {
 		for _, w := range counted {
 			if w != nil {
@@ -111,16 +112,16 @@ func (g *Gate) admit(r *Request, consumer string, v *Verdict, m *meter) {
 
 // judge finds what rejects the request, and when it would pass. Of several limits or quotas it is the one that frees last;
 // limits go before quotas, so that a request that is too fast is told so.
-func (g *Gate) judge(r *Request, m *meter, counted *[axisCount]*window, v *Verdict, now time.Time) models.Code {
-	code := models.Valid
+func (g *Gate) judge(r *Request, m *meter, counted *[axisCount]*window, v *Verdict, now time.Time) requestlog.Code {
+	code := requestlog.CodeValid
 	for i, p := range r.Project.policies {
 		if w := counted[i]; w != nil && w.sum >= p.limit {
-			if frees := g.windows.moment(p.axis, w.frees(p.limit)); code == models.Valid || frees.After(v.Retry) {
-				code, v.Retry, v.Limit = models.RateLimited, frees, axes[p.axis].length
+			if frees := g.windows.moment(p.axis, w.frees(p.limit)); code == requestlog.CodeValid || frees.After(v.Retry) {
+				code, v.Retry, v.Limit = requestlog.CodeRateLimited, frees, axes[p.axis].length
 			}
 		}
 	}
-	if code != models.Valid {
+	if code != requestlog.CodeValid {
 		return code
 	}
 	for q := range models.Quota(models.QuotaCount) {
@@ -129,7 +130,7 @@ func (g *Gate) judge(r *Request, m *meter, counted *[axisCount]*window, v *Verdi
 			continue
 		}
 		frees := g.meters.frees(m, q, limit)
-		if code == models.Valid || frees.IsZero() || !v.Retry.IsZero() && frees.After(v.Retry) {
+		if code == requestlog.CodeValid || frees.IsZero() || !v.Retry.IsZero() && frees.After(v.Retry) {
 			code, v.Retry = q.Code(), frees
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/models/requestlog"
 )
 
 // stock is a store with whatever is asked for, which counts what is asked.
@@ -24,8 +25,8 @@ func (s *stock) GateProject(_ context.Context, ref string) (*models.GateProject,
 	return &models.GateProject{ID: 1, Slug: ref}, nil
 }
 
-func (s *stock) KeyUsage(context.Context, int64) (models.KeyUsage, error) {
-	return models.KeyUsage{}, nil
+func (s *stock) KeyUsage(context.Context, int64) (requestlog.KeyUsage, error) {
+	return requestlog.KeyUsage{}, nil
 }
 
 func (s *stock) FindKey(context.Context, models.Digest) (*models.GateKey, error) {
@@ -38,8 +39,8 @@ func (s *stock) FindServiceToken(context.Context, models.Digest) (*models.Servic
 	return &models.ServiceToken{ID: 3, ProjectID: 1, Scopes: string(models.ScopeValidate)}, nil
 }
 
-func (s *stock) WriteRequestLogs(context.Context, []models.RequestLog) error { return nil }
-func (s *stock) CompleteRequests(context.Context, int64, []models.RequestReport) ([]models.RequestID, error) {
+func (s *stock) WriteRequestLogs(context.Context, []requestlog.Row) error { return nil }
+func (s *stock) CompleteRequests(context.Context, int64, []requestlog.Report) ([]requestlog.ID, error) {
 	return nil, nil
 }
 func (s *stock) TouchServiceToken(context.Context, int64, time.Time) error { return nil }

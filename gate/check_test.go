@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/models/requestlog"
 )
 
 // world is a database with one project and as many keys as are asked for.
@@ -22,8 +23,8 @@ type world struct {
 	project models.GateProject
 	keys    map[models.Digest]*models.GateKey
 	mu      sync.Mutex
-	used    map[int64]models.KeyUsage
-	rows    []models.RequestLog
+	used    map[int64]requestlog.KeyUsage
+	rows    []requestlog.Row
 	loads   atomic.Int64
 	hold    chan struct{} // nil, or reading what a key has used waits until it is closed
 	full    atomic.Bool   // rows are not taken
@@ -43,13 +44,13 @@ func (w *world) CountUnknownKeys(context.Context, int64, []models.UnknownKeyCoun
 	return nil
 }
 func (w *world) Subscribe(func(models.Change)) {}
-func (w *world) KeyUsage(ctx context.Context, keyID int64) (models.KeyUsage, error) {
+func (w *world) KeyUsage(ctx context.Context, keyID int64) (requestlog.KeyUsage, error) {
 	w.loads.Add(1)
 	if w.hold != nil {
 		select {
 		case <-w.hold:
 		case <-ctx.Done():
-			return models.KeyUsage{}, ctx.Err()
+			return requestlog.KeyUsage{}, ctx.Err()
 		}
 	}
 	w.mu.Lock()
@@ -58,11 +59,11 @@ func (w *world) KeyUsage(ctx context.Context, keyID int64) (models.KeyUsage, err
 }
 
 // CompleteRequests finds rows and changes nothing.
-func (w *world) CompleteRequests(_ context.Context, _ int64, reports []models.RequestReport) (missing []models.RequestID, err error) {
+func (w *world) CompleteRequests(_ context.Context, _ int64, reports []requestlog.Report) (missing []requestlog.ID, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, r := range reports {
-		if !slices.ContainsFunc(w.rows, func(row models.RequestLog) bool { return row.ID == r.ID }) {
+		if !slices.ContainsFunc(w.rows, func(row requestlog.Row) bool { return row.ID == r.ID }) {
 			missing = append(missing, r.ID)
 		}
 	}
@@ -70,7 +71,7 @@ func (w *world) CompleteRequests(_ context.Context, _ int64, reports []models.Re
 }
 
 // WriteRequestLogs counts as the database does.
-func (w *world) WriteRequestLogs(_ context.Context, rows []models.RequestLog) error {
+func (w *world) WriteRequestLogs(_ context.Context, rows []requestlog.Row) error {
 	if w.full.Load() {
 		return errors.New("the disk is full")
 	}
@@ -78,10 +79,10 @@ func (w *world) WriteRequestLogs(_ context.Context, rows []models.RequestLog) er
 	defer w.mu.Unlock()
 	w.rows = append(w.rows, rows...)
 	for _, r := range rows {
-		if r.Code == models.Valid {
+		if r.Code == requestlog.CodeValid {
 			u := w.used[r.KeyID]
 			u.Total++
-			u.Points = append(u.Points, models.UsagePoint{Minute: r.ID.Time().Unix() / 60, Requests: 1})
+			u.Points = append(u.Points, requestlog.UsagePoint{Minute: r.ID.Time().Unix() / 60, Requests: 1})
 			w.used[r.KeyID] = u
 		}
 	}
@@ -109,7 +110,7 @@ func newGate(t testing.TB, keys int, caps models.Caps, limits models.PlanFigures
 	}
 	w := &world{
 		project: models.GateProject{ID: 1, Slug: "shop", Limits: limits, QuotaStatus: 401},
-		keys:    map[models.Digest]*models.GateKey{}, used: map[int64]models.KeyUsage{},
+		keys:    map[models.Digest]*models.GateKey{}, used: map[int64]requestlog.KeyUsage{},
 	}
 	secrets := make([]string, keys)
 	for i := range secrets {
@@ -150,11 +151,11 @@ func TestExactlyAsManyAsTheQuotaAreAdmitted(t *testing.T) {
 			for range 64 {
 				group.Go(func() {
 					for range 200 {
-						v, err := g.Check(t.Context(), &Request{ID: models.RequestID(time.Now().UnixMilli()<<21 + id.Add(1)), Project: p, Key: secrets[0]})
+						v, err := g.Check(t.Context(), &Request{ID: requestlog.ID(time.Now().UnixMilli()<<21 + id.Add(1)), Project: p, Key: secrets[0]})
 						if err != nil {
 							t.Error(err)
 						}
-						if v.Code == models.Valid {
+						if v.Code == requestlog.CodeValid {
 							admitted.Add(1)
 						}
 					}
@@ -186,12 +187,12 @@ func TestMetersThatLeaveMemoryForgetNothing(t *testing.T) {
 			for round := range 8 {
 				for i := range secrets {
 					key := (i*7 + worker*250 + round) % len(secrets)
-					v, err := g.Check(t.Context(), &Request{ID: models.RequestID(time.Now().UnixMilli()<<21 + id.Add(1)), Project: p, Key: secrets[key]})
+					v, err := g.Check(t.Context(), &Request{ID: requestlog.ID(time.Now().UnixMilli()<<21 + id.Add(1)), Project: p, Key: secrets[key]})
 					if err != nil {
 						t.Error(err)
 						return
 					}
-					if v.Code == models.Valid {
+					if v.Code == requestlog.CodeValid {
 						admitted[key].Add(1)
 					}
 				}
@@ -221,7 +222,7 @@ func TestARejectedRequestConsumesNothing(t *testing.T) {
 	}
 	for i := range 10 {
 		v := check()
-		if want := i < 3; (v.Code == models.Valid) != want {
+		if want := i < 3; (v.Code == requestlog.CodeValid) != want {
 			t.Fatalf("request %d: %s", i, v.Code)
 		}
 		left := max(0, 3-int64(i)-1)
@@ -235,15 +236,15 @@ func TestARejectedRequestConsumesNothing(t *testing.T) {
 		}
 	}
 	v := check()
-	if v.Code != models.QuotaCodeDaily || v.Status != 401 {
+	if v.Code != requestlog.CodeQuotaDaily || v.Status != 401 {
 		t.Fatalf("%s %d", v.Code, v.Status)
 	}
 	clock.at = v.Retry.Add(-time.Millisecond)
-	if got := check(); got.Code != models.QuotaCodeDaily {
+	if got := check(); got.Code != requestlog.CodeQuotaDaily {
 		t.Errorf("a moment before it is announced: %s", got.Code)
 	}
 	clock.at = v.Retry
-	if got := check(); got.Code != models.Valid {
+	if got := check(); got.Code != requestlog.CodeValid {
 		t.Errorf("at the announced moment: %s", got.Code)
 	}
 }
@@ -285,30 +286,30 @@ func TestEachLimitCountsByItsOwnAxis(t *testing.T) {
 			clock.at = clock.at.Add(c.window / 2)
 			check(nil)
 			v := check(nil)
-			if v.Code != models.RateLimited || v.Status != 429 || v.Limit != c.window {
+			if v.Code != requestlog.CodeRateLimited || v.Status != 429 || v.Limit != c.window {
 				t.Fatalf("%s %d %s", v.Code, v.Status, v.Limit)
 			}
-			if got := check(c.same); got.Code != models.RateLimited {
+			if got := check(c.same); got.Code != requestlog.CodeRateLimited {
 				t.Errorf("what counts together gives %s", got.Code)
 			}
 			if c.other != nil {
-				if got := check(c.other); got.Code != models.Valid {
+				if got := check(c.other); got.Code != requestlog.CodeValid {
 					t.Errorf("what counts apart gives %s", got.Code)
 				}
 			}
-			if got := check(func(r *Request, s []string) { r.Key = s[2] }); got.Code != models.Valid {
+			if got := check(func(r *Request, s []string) { r.Key = s[2] }); got.Code != requestlog.CodeValid {
 				t.Errorf("a test key shares a counter with production keys: %s", got.Code)
 			}
 			// The second request is half a window younger than the first: at the announced moment one passes, and no more.
 			clock.at = v.Retry.Add(-time.Millisecond)
-			if got := check(nil); got.Code != models.RateLimited {
+			if got := check(nil); got.Code != requestlog.CodeRateLimited {
 				t.Errorf("a moment before it is announced: %s", got.Code)
 			}
 			clock.at = v.Retry
-			if got := check(nil); got.Code != models.Valid {
+			if got := check(nil); got.Code != requestlog.CodeValid {
 				t.Errorf("at the announced moment: %s", got.Code)
 			}
-			if got := check(nil); got.Code != models.RateLimited {
+			if got := check(nil); got.Code != requestlog.CodeRateLimited {
 				t.Errorf("a double burst passes: %s", got.Code)
 			}
 		})
@@ -320,7 +321,7 @@ func TestADryRunCountsAndRecordsNothing(t *testing.T) {
 	p := project(t, g)
 	for range 3 {
 		v, err := g.Check(t.Context(), &Request{Project: p, Key: secrets[0], DryRun: true})
-		if err != nil || v.Code != models.Valid || v.Quotas[models.QuotaTotal].Remaining != 1 {
+		if err != nil || v.Code != requestlog.CodeValid || v.Quotas[models.QuotaTotal].Remaining != 1 {
 			t.Fatal(v, err)
 		}
 	}
@@ -362,12 +363,12 @@ func benchmarkCheck(b *testing.B, keys int) {
 		ProjectPerSecond: &many, ProjectPerMinute: &many, KeyPerMinute: &many, IPPerMinute: &many, SessionPerMinute: &many,
 	}, Options{})
 	g.recorder.Close(b.Context())
-	g.recorder = NewRecorder(RecorderOptions{Write: func(context.Context, []models.RequestLog) error { return nil }})
+	g.recorder = NewRecorder(RecorderOptions{Write: func(context.Context, []requestlog.Row) error { return nil }})
 	r := Request{Project: project(b, g), Peer: Origin{IP: "192.0.2.1", Method: "GET", Path: "/v1/projects/shop/validate"}}
 	rand.Shuffle(len(secrets), func(i, j int) { secrets[i], secrets[j] = secrets[j], secrets[i] })
 	check := func(secret string) {
 		r.Key, r.Started = secret, time.Now()
-		if v, err := g.Check(b.Context(), &r); err != nil || v.Code != models.Valid {
+		if v, err := g.Check(b.Context(), &r); err != nil || v.Code != requestlog.CodeValid {
 			b.Fatal(v, err)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/models/requestlog"
 )
 
 // withoutProject is where the addresses are blocked that show bad keys without saying of which project. Such blocks hold in this
@@ -11,8 +12,8 @@ import (
 const withoutProject = 0
 
 // Key finds a key, in any state, by its secret, for a caller that acts as that key. Bad keys count against the caller's address
-// ip, which is empty where it is not known. Without a project, a key of any project is found. Errors: [models.IPBlocked], with
-// how long, [models.KeyMissing] and [models.KeyInvalid], as [models.Code.Err] makes them.
+// ip, which is empty where it is not known. Without a project, a key of any project is found. Errors: [requestlog.CodeIPBlocked], with
+// how long, [requestlog.CodeKeyMissing] and [requestlog.CodeKeyInvalid], as [requestlog.Code.Err] makes them.
 func (g *Gate) Key(ctx context.Context, project *Project, plain, ip string) (models.GateKey, error) {
 	projectID := int64(withoutProject)
 	if project != nil {
@@ -22,7 +23,7 @@ func (g *Gate) Key(ctx context.Context, project *Project, plain, ip string) (mod
 		return models.GateKey{}, err
 	}
 	if plain == "" {
-		return models.GateKey{}, models.KeyMissing.Err()
+		return models.GateKey{}, models.Denied(requestlog.CodeKeyMissing)
 	}
 	key, found, err := g.key(ctx, project, plain)
 	if err != nil {
@@ -33,7 +34,7 @@ func (g *Gate) Key(ctx context.Context, project *Project, plain, ip string) (mod
 		if project != nil {
 			g.unknown.note(projectID, ip, g.now())
 		}
-		return models.GateKey{}, models.KeyInvalid.Err()
+		return models.GateKey{}, models.Denied(requestlog.CodeKeyInvalid)
 	}
 	if project == nil {
 		if err := g.blockedErr(key.ProjectID, ip); err != nil {
@@ -48,7 +49,7 @@ func (g *Gate) blockedErr(projectID int64, ip string) error {
 	if wait <= 0 {
 		return nil
 	}
-	err := models.IPBlocked.Err()
+	err := models.Denied(requestlog.CodeIPBlocked)
 	err.Retry = wait
 	return err
 }
@@ -83,10 +84,10 @@ func (g *Gate) keyDigest(plain string) (digest models.Digest, isKey bool) {
 	return g.pepper.Digest(secret), true
 }
 
-// Token checks a service token: [models.Valid] where it is a living one of the project and has the scope, else
-// [models.TokenInvalid] or [models.TokenScope]. The token comes with both but an invalid one. Its use is noted where it is valid;
+// Token checks a service token: [requestlog.CodeValid] where it is a living one of the project and has the scope, else
+// [requestlog.CodeTokenInvalid] or [requestlog.CodeTokenScope]. The token comes with both but an invalid one. Its use is noted where it is valid;
 // one that is none is a bad key of the caller's address ip, which is empty where it is not known.
-func (g *Gate) Token(ctx context.Context, project *Project, plain, ip string, scope models.Scope) (*models.ServiceToken, models.Code, error) {
+func (g *Gate) Token(ctx context.Context, project *Project, plain, ip string, scope models.Scope) (*models.ServiceToken, requestlog.Code, error) {
 	var token *gateToken
 	if secret, wellFormed := models.ParseSecret(plain); wellFormed && secret.Kind == models.SecretService {
 		var err error
@@ -97,12 +98,12 @@ func (g *Gate) Token(ctx context.Context, project *Project, plain, ip string, sc
 	switch {
 	case token == nil || token.ProjectID != project.ID:
 		g.blocks.noteBad(project.ID, ip, plain)
-		return nil, models.TokenInvalid, nil
+		return nil, requestlog.CodeTokenInvalid, nil
 	case token.RevokedAt != nil:
-		return nil, models.TokenInvalid, nil
+		return nil, requestlog.CodeTokenInvalid, nil
 	case !token.Has(scope):
-		return &token.ServiceToken, models.TokenScope, nil
+		return &token.ServiceToken, requestlog.CodeTokenScope, nil
 	}
 	g.uses.note(token, g.now())
-	return &token.ServiceToken, models.Valid, nil
+	return &token.ServiceToken, requestlog.CodeValid, nil
 }

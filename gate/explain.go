@@ -1,6 +1,6 @@
 package gate
 
-import "github.com/claviger/claviger/models"
+import "github.com/claviger/claviger/models/requestlog"
 
 // CheckOutcome is one check of a verdict, for people who ask why.
 type CheckOutcome struct {
@@ -12,22 +12,22 @@ type CheckOutcome struct {
 // checks are those of product.md, section 3, in their order, each with the codes that it answers with.
 var checks = []struct {
 	name    string
-	failing map[models.Code]string
+	failing map[requestlog.Code]string
 }{
-	{"ip", map[models.Code]string{models.IPBlocked: "Wait until the block ends, or lift it on the project's page of blocks."}},
-	{"key_present", map[models.Code]string{models.KeyMissing: "Send the key in X-API-Key, in Authorization: Bearer, or as key in a JSON body."}},
-	{"key_known", map[models.Code]string{models.KeyInvalid: "Send the whole secret of a key of this project, without a typo."}},
-	{"key_not_revoked", map[models.Code]string{models.KeyRevoked: "Use the secret of the key's newest version, or another key: revoking is final."}},
-	{"key_active", map[models.Code]string{models.KeyInactive: "Activate the key."}},
-	{"key_not_expired", map[models.Code]string{models.KeyExpired: "Give the key a later end, or none."}},
-	{"platform", map[models.Code]string{models.PlatformNotAllowed: "Send a platform that the key allows, or change its platforms."}},
-	{"bundle", map[models.Code]string{models.BundleNotAllowed: "Send the bundle ID that the key allows, or change it."}},
-	{"plan_limits", map[models.Code]string{models.RateLimited: "Wait for Retry-After, or raise the limit of the project's plan."}},
-	{"quotas", map[models.Code]string{
-		models.QuotaCodeTotal:   "Raise the key's total quota: it frees nothing by itself.",
-		models.QuotaCodeDaily:   "Wait for resets_at, or raise the key's daily quota.",
-		models.QuotaCodeWeekly:  "Wait for resets_at, or raise the key's weekly quota.",
-		models.QuotaCodeMonthly: "Wait for resets_at, or raise the key's monthly quota.",
+	{"ip", map[requestlog.Code]string{requestlog.CodeIPBlocked: "Wait until the block ends, or lift it on the project's page of blocks."}},
+	{"key_present", map[requestlog.Code]string{requestlog.CodeKeyMissing: "Send the key in X-API-Key, in Authorization: Bearer, or as key in a JSON body."}},
+	{"key_known", map[requestlog.Code]string{requestlog.CodeKeyInvalid: "Send the whole secret of a key of this project, without a typo."}},
+	{"key_not_revoked", map[requestlog.Code]string{requestlog.CodeKeyRevoked: "Use the secret of the key's newest version, or another key: revoking is final."}},
+	{"key_active", map[requestlog.Code]string{requestlog.CodeKeyInactive: "Activate the key."}},
+	{"key_not_expired", map[requestlog.Code]string{requestlog.CodeKeyExpired: "Give the key a later end, or none."}},
+	{"platform", map[requestlog.Code]string{requestlog.CodePlatformNotAllowed: "Send a platform that the key allows, or change its platforms."}},
+	{"bundle", map[requestlog.Code]string{requestlog.CodeBundleNotAllowed: "Send the bundle ID that the key allows, or change it."}},
+	{"plan_limits", map[requestlog.Code]string{requestlog.CodeRateLimited: "Wait for Retry-After, or raise the limit of the project's plan."}},
+	{"quotas", map[requestlog.Code]string{
+		requestlog.CodeQuotaTotal:   "Raise the key's total quota: it frees nothing by itself.",
+		requestlog.CodeQuotaDaily:   "Wait for resets_at, or raise the key's daily quota.",
+		requestlog.CodeQuotaWeekly:  "Wait for resets_at, or raise the key's weekly quota.",
+		requestlog.CodeQuotaMonthly: "Wait for resets_at, or raise the key's monthly quota.",
 	}},
 }
 
@@ -47,7 +47,7 @@ func Explain(v *Verdict) []CheckOutcome {
 		}
 		list = append(list, outcome)
 	}
-	if !answered && v.Code != models.Valid {
+	if !answered && v.Code != requestlog.CodeValid {
 		return nil
 	}
 	return list

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/models/requestlog"
 )
 
 // Options of a [Gate]. Zero values are the defaults given.
@@ -55,19 +56,19 @@ type Gate struct {
 	blocks   *blocks
 	unknown  *unknownKeys
 
-	verdicts map[models.Code]*atomic.Uint64
+	verdicts map[requestlog.Code]*atomic.Uint64
 
-	completeRequests func(context.Context, int64, []models.RequestReport) ([]models.RequestID, error)
+	completeRequests func(context.Context, int64, []requestlog.Report) ([]requestlog.ID, error)
 }
 
 // Store is what the gate asks of the database.
 type Store interface {
 	GateProject(ctx context.Context, ref string) (*models.GateProject, error)
-	KeyUsage(ctx context.Context, keyID int64) (models.KeyUsage, error)
+	KeyUsage(ctx context.Context, keyID int64) (requestlog.KeyUsage, error)
 	FindKey(ctx context.Context, digest models.Digest) (*models.GateKey, error)
 	FindServiceToken(ctx context.Context, digest models.Digest) (*models.ServiceToken, error)
-	WriteRequestLogs(ctx context.Context, rows []models.RequestLog) error
-	CompleteRequests(ctx context.Context, projectID int64, reports []models.RequestReport) (missing []models.RequestID, err error)
+	WriteRequestLogs(ctx context.Context, rows []requestlog.Row) error
+	CompleteRequests(ctx context.Context, projectID int64, reports []requestlog.Report) (missing []requestlog.ID, err error)
 	TouchServiceToken(ctx context.Context, tokenID int64, at time.Time) error
 	CountUnknownKeys(ctx context.Context, batch int64, counts []models.UnknownKeyCount) error
 	blockStore
@@ -105,11 +106,11 @@ func New(store Store, pepper models.Pepper, o Options) *Gate {
 			}),
 		windows:  newWindows(maxWindows, o.Now()),
 		tokens:   newCache(10_000, trust, digestText, loadToken(store.FindServiceToken)),
-		verdicts: map[models.Code]*atomic.Uint64{},
+		verdicts: map[requestlog.Code]*atomic.Uint64{},
 
 		completeRequests: store.CompleteRequests,
 	}
-	for _, code := range models.Codes() {
+	for _, code := range requestlog.Codes() {
 		g.verdicts[code] = new(atomic.Uint64)
 	}
 	g.meters = newMeters(o.MaxKeys, store.KeyUsage, g.recorder.Stored, g.recorder.WaitStored,
@@ -145,14 +146,14 @@ func (g *Gate) Project(ctx context.Context, ref string) (*Project, error) {
 const maxProjectRef = 64
 
 // UnknownProject is the verdict on a request for a project that is not there.
-func (g *Gate) UnknownProject(id models.RequestID) Verdict {
-	g.verdicts[models.ProjectUnknown].Add(1)
-	return Verdict{Code: models.ProjectUnknown, Status: models.ProjectUnknown.Status(), RequestID: id}
+func (g *Gate) UnknownProject(id requestlog.ID) Verdict {
+	g.verdicts[requestlog.CodeProjectUnknown].Add(1)
+	return Verdict{Code: requestlog.CodeProjectUnknown, Status: requestlog.CodeProjectUnknown.Status(), RequestID: id}
 }
 
-// NoVerdict counts a request that was not judged: as [models.BadRequest], [models.TooLarge] or [models.Unavailable]. Other codes
+// NoVerdict counts a request that was not judged: as [requestlog.CodeBadRequest], [requestlog.CodeTooLarge] or [requestlog.CodeUnavailable]. Other codes
 // are not counted.
-func (g *Gate) NoVerdict(code models.Code) {
+func (g *Gate) NoVerdict(code requestlog.Code) {
 	if n, known := g.verdicts[code]; known {
 		n.Add(1)
 	}
@@ -168,9 +169,9 @@ type Origin struct {
 
 // Request is one validate call.
 type Request struct {
-	ID      models.RequestID
-	IDs     *models.RequestIDs // for another id, where the verdict comes in a later minute than ID says; may be nil
-	Started time.Time          // when the request came in: its row says how long it took; the moment of the verdict if zero
+	ID      requestlog.ID
+	IDs     *requestlog.IDs // for another id, where the verdict comes in a later minute than ID says; may be nil
+	Started time.Time       // when the request came in: its row says how long it took; the moment of the verdict if zero
 	Project *Project
 
 	Key   string // as the caller gave it; may be empty or anything
@@ -188,9 +189,9 @@ type Request struct {
 
 // Verdict is the outcome of a check.
 type Verdict struct {
-	Code      models.Code
+	Code      requestlog.Code
 	Status    int // of the reply
-	RequestID models.RequestID
+	RequestID requestlog.ID
 	At        time.Time      // the moment that checks 1 to 10 went by; zero where the request did not come to them
 	Known     bool           // Key is a key of the project; for a blocked address, as far as memory knows
 	Key       models.GateKey // the version that was used
@@ -205,7 +206,7 @@ type Verdict struct {
 }
 
 // NamesKey tells whether the caller may be told whose key it is. A blocked address must not learn which keys there are.
-func (v *Verdict) NamesKey() bool { return v.Known && v.Code != models.IPBlocked }
+func (v *Verdict) NamesKey() bool { return v.Known && v.Code != requestlog.CodeIPBlocked }
 
 // Check answers one request and records it where its key is known. An error means that there is no verdict, because
 // the database could not be asked, or with [DurabilitySync] that the request could not be recorded; then RequestID alone is set.
@@ -230,7 +231,7 @@ func (g *Gate) Check(ctx context.Context, r *Request) (Verdict, error) {
 // the request's row, where it has one.
 func (g *Gate) check(ctx context.Context, r *Request, v *Verdict) (ticket Ticket, err error) {
 	trusted, err := g.checkCaller(ctx, r, v)
-	if err != nil || v.Code != models.Valid {
+	if err != nil || v.Code != requestlog.CodeValid {
 		v.Status = v.Code.Status()
 		return ticket, err
 	}
@@ -249,7 +250,7 @@ func (g *Gate) check(ctx context.Context, r *Request, v *Verdict) (ticket Ticket
 	}
 	v.Status = v.Code.Status()
 	switch {
-	case v.Code == models.Valid:
+	case v.Code == requestlog.CodeValid:
 		if v.Credits = 1; trusted && r.Credits != nil {
 			v.Credits = *r.Credits
 		}
@@ -274,10 +275,10 @@ func (g *Gate) check(ctx context.Context, r *Request, v *Verdict) (ticket Ticket
 
 // checkCaller tells whether what the caller claims is believed. v.Code stays valid unless its service token is no good.
 func (g *Gate) checkCaller(ctx context.Context, r *Request, v *Verdict) (trusted bool, err error) {
-	v.Code = models.Valid
+	v.Code = requestlog.CodeValid
 	if r.Token == "" {
 		if r.NeedToken {
-			v.Code = models.TokenMissing
+			v.Code = requestlog.CodeTokenMissing
 		}
 		return r.FromProxy, nil
 	}
@@ -289,13 +290,13 @@ func (g *Gate) checkCaller(ctx context.Context, r *Request, v *Verdict) (trusted
 // It gives the meter that the directory named with the key.
 func (g *Gate) checkKey(ctx context.Context, r *Request, consumer string, v *Verdict) (*meter, error) {
 	if wait := g.blocks.blocked(r.Project.ID, consumer); wait > 0 {
-		v.Code, v.At = models.IPBlocked, g.now()
+		v.Code, v.At = requestlog.CodeIPBlocked, g.now()
 		v.Retry = v.At.Add(wait)
 		v.Key, v.Known = g.keyInMemory(ctx, r.Project, r.Key)
 		return nil, nil
 	}
 	if r.Key == "" {
-		v.Code = models.KeyMissing
+		v.Code = requestlog.CodeKeyMissing
 		return nil, nil
 	}
 	key, found, err := g.key(ctx, r.Project, r.Key)
@@ -304,7 +305,7 @@ func (g *Gate) checkKey(ctx context.Context, r *Request, consumer string, v *Ver
 	}
 	v.At = g.now() // once the look-up is done, which may have waited for the database
 	if !found {
-		v.Key, v.Known, v.Code = models.GateKey{}, false, models.KeyInvalid
+		v.Key, v.Known, v.Code = models.GateKey{}, false, requestlog.CodeKeyInvalid
 		if !r.DryRun {
 			g.blocks.noteBad(r.Project.ID, consumer, r.Key)
 		}
@@ -326,9 +327,9 @@ func (g *Gate) record(r *Request, v *Verdict, origin Origin) Ticket {
 	if !r.Started.IsZero() {
 		took = max(0, v.At.Sub(r.Started))
 	}
-	return g.recorder.Add(models.RequestLog{
-		ID: v.RequestID, ProjectID: v.Key.ProjectID, KeyID: v.Key.KeyID, Version: v.Key.Version, Type: v.Key.Type, Category: v.Key.Category,
-		Method: models.LogText(origin.Method, models.MaxLoggedMethod), Path: models.LogText(origin.Path, models.MaxLoggedPath), IP: origin.IP,
+	return g.recorder.Add(requestlog.Row{
+		ID: v.RequestID, ProjectID: v.Key.ProjectID, KeyID: v.Key.KeyID, Version: v.Key.Version, Type: string(v.Key.Type), Category: v.Key.Category,
+		Method: models.LogText(origin.Method, requestlog.MaxMethod), Path: models.LogText(origin.Path, requestlog.MaxPath), IP: origin.IP,
 		Status: v.Status, DurationUs: took.Microseconds(),
 		Credits: v.Credits, Code: v.Code, SessionHash: g.pepper.HashSession(r.Session),
 	})

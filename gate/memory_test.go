@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/models/requestlog"
 )
 
 // BenchmarkMemoryOfAMillionKeys tells how many bytes of heap a key costs that the gate knows: its entry in the directory and a
@@ -24,10 +25,10 @@ func BenchmarkMemoryOfAMillionKeys(b *testing.B) {
 		runtime.GC()
 		runtime.ReadMemStats(&before)
 		next := 0
-		m := metersOf(2*keys, func(context.Context, int64) (models.KeyUsage, error) {
-			used := models.KeyUsage{Total: 20}
+		m := metersOf(2*keys, func(context.Context, int64) (requestlog.KeyUsage, error) {
+			used := requestlog.KeyUsage{Total: 20}
 			for i := range 20 {
-				used.Points = append(used.Points, models.UsagePoint{Minute: now.Unix()/60 - 1400 + int64(i)*70, Requests: 1})
+				used.Points = append(used.Points, requestlog.UsagePoint{Minute: now.Unix()/60 - 1400 + int64(i)*70, Requests: 1})
 			}
 			return used, nil
 		})

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/models/requestlog"
 )
 
 // meter counts what one key was admitted, whichever of its versions was used. It has no pointer: there may be millions.
@@ -77,7 +78,7 @@ func (m *meters) advance(locked *meter, now uint32) {
 }
 
 // fill makes the locked meter loaded.
-func (m *meters) fill(locked *meter, used models.KeyUsage, now uint32) {
+func (m *meters) fill(locked *meter, used requestlog.KeyUsage, now uint32) {
 	s := unpacked.Get().(*series)
 	defer unpacked.Put(s)
 	s.take(used)

@@ -6,14 +6,13 @@ import (
 	"sync"
 	"time"
 
+	"github.com/claviger/claviger/models/requestlog"
 	"golang.org/x/sync/singleflight"
-
-	"github.com/claviger/claviger/models"
 )
 
 // meters keeps the meters of the keys in use. A meter that is not here is read from the database.
 type meters struct {
-	load    func(ctx context.Context, keyID int64) (models.KeyUsage, error)
+	load    func(ctx context.Context, keyID int64) (requestlog.KeyUsage, error)
 	stored  func() uint64                                  // the recorder's newest ticket that is stored, with all before it
 	wait    func(ctx context.Context, ticket uint64) error // until rows are stored up to the ticket, and all that an earlier process left
 	slot    func() uint32                                  // the present one of the limit per key and minute
@@ -30,7 +29,7 @@ type metersShard struct {
 }
 
 func newMeters(
-	limit int, load func(context.Context, int64) (models.KeyUsage, error), stored func() uint64, wait func(context.Context, uint64) error,
+	limit int, load func(context.Context, int64) (requestlog.KeyUsage, error), stored func() uint64, wait func(context.Context, uint64) error,
 	slot func() uint32,
 ) *meters {
 	m := &meters{load: load, stored: stored, wait: wait, slot: slot, limit: max(1, limit/shards)}
@@ -187,7 +186,7 @@ func (m *meters) lockLoaded(ctx context.Context, keyID int64, now func() time.Ti
 
 // read asks the database what the key was admitted before, with the rows up to the ticket and those that an earlier process left:
 // once, however many ask at the same moment.
-func (m *meters) read(ctx context.Context, keyID int64, ticket uint64) (models.KeyUsage, error) {
+func (m *meters) read(ctx context.Context, keyID int64, ticket uint64) (requestlog.KeyUsage, error) {
 	name := strconv.FormatInt(keyID, 36) + "@" + strconv.FormatUint(ticket, 36)
 	flight := m.flights.DoChan(name, func() (any, error) {
 		// One caller reads for all: its own cancellation must not fail the others.
@@ -201,11 +200,11 @@ func (m *meters) read(ctx context.Context, keyID int64, ticket uint64) (models.K
 	select {
 	case result := <-flight:
 		if result.Err != nil {
-			return models.KeyUsage{}, result.Err
+			return requestlog.KeyUsage{}, result.Err
 		}
-		return result.Val.(models.KeyUsage), nil
+		return result.Val.(requestlog.KeyUsage), nil
 	case <-ctx.Done():
-		return models.KeyUsage{}, ctx.Err()
+		return requestlog.KeyUsage{}, ctx.Err()
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/models/requestlog"
 )
 
 // While the database is away, asking for the usage of a key must not keep requests with it from their answers.
@@ -22,7 +23,7 @@ func TestAKeyWithoutQuotasIsAnsweredWhileItsUsageIsRead(t *testing.T) {
 		}
 	})
 	eventually(t, "the database to be asked", func() bool { return w.loads.Load() == 1 })
-	if v, err := g.Check(t.Context(), &Request{Project: p, Key: secrets[0]}); err != nil || v.Code != models.Valid {
+	if v, err := g.Check(t.Context(), &Request{Project: p, Key: secrets[0]}); err != nil || v.Code != requestlog.CodeValid {
 		t.Errorf("%s, %v", v.Code, err)
 	}
 	close(w.hold)
@@ -35,7 +36,7 @@ func TestWhoWaitForAMeterReadItOnceAndNobodyWaitsLongerThanItsRequest(t *testing
 	w.hold = make(chan struct{})
 	var checking sync.WaitGroup
 	var mu sync.Mutex
-	codes := map[models.Code]int{}
+	codes := map[requestlog.Code]int{}
 	for range 10 {
 		checking.Go(func() {
 			v, err := g.Check(t.Context(), &Request{Project: p, Key: secrets[0]})
@@ -55,7 +56,7 @@ func TestWhoWaitForAMeterReadItOnceAndNobodyWaitsLongerThanItsRequest(t *testing
 	}
 	close(w.hold)
 	checking.Wait()
-	if codes[models.Valid] != 5 || codes[models.QuotaCodeTotal] != 5 {
+	if codes[requestlog.CodeValid] != 5 || codes[requestlog.CodeQuotaTotal] != 5 {
 		t.Errorf("%v, want 5 and 5", codes)
 	}
 	if n := w.loads.Load(); n > 2 { // who comes between the end of a look-up and what it gave being taken over looks again
@@ -77,7 +78,7 @@ func TestWhoReadsAMeterForAllAndGoesAwayFailsNobody(t *testing.T) {
 	eventually(t, "the database to be asked", func() bool { return w.loads.Load() == 1 })
 	for range 50 {
 		others.Go(func() {
-			if v, err := g.Check(t.Context(), &Request{Project: p, Key: secrets[0]}); err != nil || v.Code != models.Valid {
+			if v, err := g.Check(t.Context(), &Request{Project: p, Key: secrets[0]}); err != nil || v.Code != requestlog.CodeValid {
 				t.Errorf("%s, %v", v.Code, err)
 			}
 		})
@@ -93,13 +94,13 @@ func TestAMeterKnowsTheRowsThatCameWhileItWasRead(t *testing.T) {
 	g, w, secrets := newGate(t, 1, models.Caps{}, models.PlanFigures{}, Options{})
 	p := project(t, g)
 	check := func() {
-		if _, err := g.Check(t.Context(), &Request{Project: p, Key: secrets[0], ID: models.FirstRequestIDAt(time.Now())}); err != nil {
+		if _, err := g.Check(t.Context(), &Request{Project: p, Key: secrets[0], ID: requestlog.FirstIDAt(time.Now())}); err != nil {
 			t.Error(err)
 		}
 	}
 	check()
 	read := make(chan struct{})
-	g.meters.load = func(ctx context.Context, keyID int64) (models.KeyUsage, error) {
+	g.meters.load = func(ctx context.Context, keyID int64) (requestlog.KeyUsage, error) {
 		used, err := w.KeyUsage(ctx, keyID)
 		<-read
 		return used, err
@@ -131,7 +132,7 @@ func TestAMeterThatIsMadeAnewKnowsTheRowsThatCameWhileItWasRead(t *testing.T) {
 	var stored uint64
 	var m *meters
 	loads := 0
-	m = metersOf(shards, func(context.Context, int64) (models.KeyUsage, error) {
+	m = metersOf(shards, func(context.Context, int64) (requestlog.KeyUsage, error) {
 		if loads++; loads == 1 {
 			locked := m.lock(1)
 			stored = 5
@@ -139,7 +140,7 @@ func TestAMeterThatIsMadeAnewKnowsTheRowsThatCameWhileItWasRead(t *testing.T) {
 			locked.mu.Unlock()
 			m.lock(1 + shards).mu.Unlock()
 		}
-		return models.KeyUsage{Total: int64(loads - 1)}, nil
+		return requestlog.KeyUsage{Total: int64(loads - 1)}, nil
 	})
 	m.stored = func() uint64 { return stored }
 	locked, err := m.lockLoaded(t.Context(), 1, time.Now)
@@ -154,7 +155,7 @@ func TestAMeterWithRowsThatWaitStaysInMemoryWhereOneIsDropped(t *testing.T) {
 	p := project(t, g)
 	check := func(key int, remaining int64) {
 		t.Helper()
-		v, err := g.Check(t.Context(), &Request{Project: p, Key: secrets[key], ID: models.FirstRequestIDAt(time.Now())})
+		v, err := g.Check(t.Context(), &Request{Project: p, Key: secrets[key], ID: requestlog.FirstIDAt(time.Now())})
 		if err != nil || v.Quotas[models.QuotaTotal].Remaining != remaining {
 			t.Errorf("%s leaves %+v, %v", v.Code, v.Quotas, err)
 		}
@@ -178,9 +179,9 @@ func TestAMeterWithRowsThatWaitStaysInMemoryWhereOneIsDropped(t *testing.T) {
 func TestWhatAKilledProcessLeftInTheSpoolCounts(t *testing.T) {
 	folder, away := t.TempDir(), &sink{away: true}
 	r := newRecorder(t, away, inSync, spoolIn(folder))
-	now := models.FirstRequestIDAt(time.Now())
-	for i := range models.RequestID(7) {
-		if err := r.Wait(t.Context(), r.Add(models.RequestLog{ID: now + i, KeyID: 1, Code: models.Valid})); err != nil {
+	now := requestlog.FirstIDAt(time.Now())
+	for i := range requestlog.ID(7) {
+		if err := r.Wait(t.Context(), r.Add(requestlog.Row{ID: now + i, KeyID: 1, Code: requestlog.CodeValid})); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -198,14 +199,14 @@ func TestWhatAKilledProcessLeftInTheSpoolCounts(t *testing.T) {
 	}
 	w.full.Store(false)
 	v, err := g.Check(t.Context(), &Request{Project: p, Key: secrets[0]})
-	if err != nil || v.Code != models.Valid || v.Quotas[models.QuotaTotal].Remaining != 2 {
+	if err != nil || v.Code != requestlog.CodeValid || v.Quotas[models.QuotaTotal].Remaining != 2 {
 		t.Errorf("%s leaves %+v, %v", v.Code, v.Quotas, err)
 	}
 }
 
 // Reading a meter may take seconds. What is changed meanwhile holds for the requests that wait.
 func TestWhatChangesWhileAMeterIsReadHolds(t *testing.T) {
-	for _, want := range []models.Code{models.KeyExpired, models.KeyRevoked, models.KeyInvalid, models.QuotaCodeTotal} {
+	for _, want := range []requestlog.Code{requestlog.CodeKeyExpired, requestlog.CodeKeyRevoked, requestlog.CodeKeyInvalid, requestlog.CodeQuotaTotal} {
 		clock := &lockedMoment{at: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
 		g, w, secrets := newGate(t, 1, models.Caps{models.QuotaTotal: 5}, models.PlanFigures{}, Options{Now: clock.now})
 		p := project(t, g)
@@ -213,25 +214,25 @@ func TestWhatChangesWhileAMeterIsReadHolds(t *testing.T) {
 		for _, key = range w.keys {
 			key.ExpiresAt = clock.at.Add(time.Second)
 		}
-		w.used[key.KeyID] = models.KeyUsage{Total: 2}
+		w.used[key.KeyID] = requestlog.KeyUsage{Total: 2}
 		w.hold = make(chan struct{})
 		go func() {
 			eventually(t, "the database to be asked", func() bool { return w.loads.Load() == 1 })
 			switch want {
-			case models.KeyExpired:
+			case requestlog.CodeKeyExpired:
 				clock.advance(2 * time.Second)
-			case models.KeyRevoked:
+			case requestlog.CodeKeyRevoked:
 				key.State = models.StateRevoked
-			case models.KeyInvalid:
+			case requestlog.CodeKeyInvalid:
 				clear(w.keys)
-			case models.QuotaCodeTotal:
+			case requestlog.CodeQuotaTotal:
 				key.Caps[models.QuotaTotal] = 2 // as many as are used up
 			}
 			g.Forget(models.Change{Kind: "key", ID: key.KeyID})
 			close(w.hold)
 		}()
 		v, err := g.Check(t.Context(), &Request{Project: p, Key: secrets[0]})
-		if err != nil || v.Code != want || v.Status != 401 || v.Known != (want != models.KeyInvalid) {
+		if err != nil || v.Code != want || v.Status != 401 || v.Known != (want != requestlog.CodeKeyInvalid) {
 			t.Errorf("%s %d, %v, want %s", v.Code, v.Status, err, want)
 		}
 	}
@@ -287,7 +288,7 @@ func TestInSyncModeWhatCannotBeRecordedUsesUpNothing(t *testing.T) {
 	g, w, secrets := newGate(t, 2, models.Caps{models.QuotaTotal: 10}, models.PlanFigures{}, Options{Durability: DurabilitySync})
 	p := project(t, g)
 	check := func(key int) (Verdict, error) {
-		return g.Check(t.Context(), &Request{Project: p, Key: secrets[key], ID: models.FirstRequestIDAt(time.Now())})
+		return g.Check(t.Context(), &Request{Project: p, Key: secrets[key], ID: requestlog.FirstIDAt(time.Now())})
 	}
 	if v, err := check(0); err != nil || v.Quotas[models.QuotaTotal].Remaining != 9 {
 		t.Fatal(v, err)
@@ -301,7 +302,7 @@ func TestInSyncModeWhatCannotBeRecordedUsesUpNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if v, err := g.Check(t.Context(), &Request{Project: p, Key: secrets[0], DryRun: true}); err != nil || v.Code != models.Valid {
+	if v, err := g.Check(t.Context(), &Request{Project: p, Key: secrets[0], DryRun: true}); err != nil || v.Code != requestlog.CodeValid {
 		t.Errorf("a dry run, which is not recorded, gets %s, %v", v.Code, err)
 	}
 	w.full.Store(false)
@@ -360,11 +361,11 @@ func TestARequestThatIsOvertakenIsOfTheLaterMoment(t *testing.T) {
 	go func() { overtaken <- check() }()
 	<-clock.took
 	clock.advance(110 * time.Millisecond) // 12:01:00.010
-	if v := check(); v.Code != models.Valid {
+	if v := check(); v.Code != requestlog.CodeValid {
 		t.Fatal(v.Code)
 	}
 	close(hold)
-	if v := <-overtaken; v.Code != models.Valid || v.At.Before(start.Add(24*time.Hour)) {
+	if v := <-overtaken; v.Code != requestlog.CodeValid || v.At.Before(start.Add(24*time.Hour)) {
 		t.Errorf("%s as of %s, when the two of %s still count", v.Code, v.At, start)
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/models/requestlog"
 )
 
 // Durability is when a request counts as recorded.
@@ -38,7 +38,7 @@ var ErrNotRecorded = errors.New("the request could not be recorded")
 // RecorderOptions is what a [Recorder] works with. Zero values are the defaults given.
 type RecorderOptions struct {
 	// Write stores a batch. It must be repeatable with exactly the same batch: see [models.Store.WriteRequestLogs].
-	Write      func(context.Context, []models.RequestLog) error
+	Write      func(context.Context, []requestlog.Row) error
 	Durability Durability // DurabilityBatch
 	// Folder is where the spool is: rows wait there while the database does not take them. Empty: in memory alone.
 	Folder string
@@ -52,27 +52,27 @@ type Recorder struct {
 	RecorderOptions
 
 	mu       sync.Mutex
-	queue    []*batch              // in memory, oldest first
-	open     *batch                // the one of them that takes rows; nil where the next row begins one
-	inQueue  int                   // rows
-	enough   int                   // this many rows are written without gathering more
-	idle     [][]models.RequestLog // empty slices to use again
-	progress chan struct{}         // closed and renewed when settled grows
+	queue    []*batch           // in memory, oldest first
+	open     *batch             // the one of them that takes rows; nil where the next row begins one
+	inQueue  int                // rows
+	enough   int                // this many rows are written without gathering more
+	idle     [][]requestlog.Row // empty slices to use again
+	progress chan struct{}      // closed and renewed when settled grows
 	counts   counts
 	refusing atomic.Bool // what counts say of it, for who does not wait for mu
 
-	wake    chan struct{}            // a batch was begun or is full
-	flights chan []models.RequestLog // to write now
-	landed  chan error               // how that went
-	hurry   chan struct{}            // closed at Close
-	done    chan struct{}            // closed when the loop has ended
+	wake    chan struct{}         // a batch was begun or is full
+	flights chan []requestlog.Row // to write now
+	landed  chan error            // how that went
+	hurry   chan struct{}         // closed at Close
+	done    chan struct{}         // closed when the loop has ended
 
 	loop loop
 }
 
 // batch is rows that are written together.
 type batch struct {
-	rows    []models.RequestLog
+	rows    []requestlog.Row
 	opened  time.Time
 	outcome *outcome
 }
@@ -111,7 +111,7 @@ func NewRecorder(o RecorderOptions) *Recorder {
 	}
 	r := &Recorder{
 		RecorderOptions: o, enough: maxBatch, progress: make(chan struct{}), wake: make(chan struct{}, 1),
-		flights: make(chan []models.RequestLog), landed: make(chan error, 1), hurry: make(chan struct{}), done: make(chan struct{}),
+		flights: make(chan []requestlog.Row), landed: make(chan error, 1), hurry: make(chan struct{}), done: make(chan struct{}),
 	}
 	if o.Durability == DurabilitySync {
 		r.enough = 1
@@ -125,7 +125,7 @@ func NewRecorder(o RecorderOptions) *Recorder {
 }
 
 // Add takes a row. It never waits: where too many rows wait in memory already, the row is dropped and counted.
-func (r *Recorder) Add(row models.RequestLog) Ticket {
+func (r *Recorder) Add(row requestlog.Row) Ticket {
 	r.mu.Lock()
 	if r.inQueue >= maxPending {
 		r.counts.dropped++
@@ -235,7 +235,7 @@ func (r *Recorder) Close(ctx context.Context) error {
 }
 
 // keep gives a slice back for a later batch.
-func (r *Recorder) keep(rows []models.RequestLog) {
+func (r *Recorder) keep(rows []requestlog.Row) {
 	clear(rows)
 	r.mu.Lock()
 	if len(r.idle) < maxIdle {

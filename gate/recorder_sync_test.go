@@ -12,13 +12,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/models/requestlog"
 )
 
 func TestInSyncModeAnAnswerWaitsUntilItsRowIsWritten(t *testing.T) {
 	sink := &sink{entered: make(chan struct{}, 10), hold: make(chan struct{})}
 	r := newRecorder(t, sink, inSync)
-	ticket := r.Add(models.RequestLog{ID: 1})
+	ticket := r.Add(requestlog.Row{ID: 1})
 	<-sink.entered
 	short, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
@@ -37,9 +37,9 @@ func TestInSyncModeThoseWhoWaitShareAWrite(t *testing.T) {
 	r := newRecorder(t, sink, inSync)
 	var answered atomic.Int32
 	var group sync.WaitGroup
-	ask := func(id models.RequestID) {
+	ask := func(id requestlog.ID) {
 		group.Go(func() {
-			if err := r.Wait(t.Context(), r.Add(models.RequestLog{ID: id})); err != nil {
+			if err := r.Wait(t.Context(), r.Add(requestlog.Row{ID: id})); err != nil {
 				t.Error(err)
 			}
 			answered.Add(1)
@@ -47,7 +47,7 @@ func TestInSyncModeThoseWhoWaitShareAWrite(t *testing.T) {
 	}
 	ask(1)
 	<-sink.entered
-	for id := range models.RequestID(63) {
+	for id := range requestlog.ID(63) {
 		ask(id + 2)
 	}
 	eventually(t, "all to wait", func() bool { return r.Stats().Waiting == 64 })
@@ -68,7 +68,7 @@ func TestInSyncModeThoseWhoComeAgainShareAWriteAgain(t *testing.T) {
 	var last Ticket
 	come := func(rows int) {
 		for range rows {
-			last = r.Add(models.RequestLog{ID: 1})
+			last = r.Add(requestlog.Row{ID: 1})
 			runtime.Gosched() // the recorder could write it now
 		}
 	}
@@ -94,7 +94,7 @@ func TestInSyncModeWhoIsAloneDoesNotWaitForOthers(t *testing.T) {
 	r := newRecorder(t, &sink{}, inSync)
 	started := time.Now()
 	for range rounds {
-		if err := r.Wait(t.Context(), r.Add(models.RequestLog{ID: 1})); err != nil {
+		if err := r.Wait(t.Context(), r.Add(requestlog.Row{ID: 1})); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -108,8 +108,8 @@ func TestInSyncModeARowInTheSpoolIsKept(t *testing.T) {
 	sink, folder := &sink{}, t.TempDir()
 	sink.setAway(true)
 	r := newRecorder(t, sink, inSync, spoolIn(folder))
-	for id := range models.RequestID(20) {
-		if err := r.Wait(t.Context(), r.Add(models.RequestLog{ID: id + 1})); err != nil {
+	for id := range requestlog.ID(20) {
+		if err := r.Wait(t.Context(), r.Add(requestlog.Row{ID: id + 1})); err != nil {
 			t.Fatal(err)
 		}
 		if s := r.Stats(); s.SpooledRows != int(id)+1 {
@@ -142,9 +142,9 @@ func TestInSyncModeWhoCannotBeRecordedIsTold(t *testing.T) {
 			sink := &sink{}
 			sink.setAway(true)
 			r := newRecorder(t, sink, inSync, change(t))
-			for id := range models.RequestID(3) {
+			for id := range requestlog.ID(3) {
 				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-				if err := r.Wait(ctx, r.Add(models.RequestLog{ID: id + 1})); !errors.Is(err, ErrNotRecorded) {
+				if err := r.Wait(ctx, r.Add(requestlog.Row{ID: id + 1})); !errors.Is(err, ErrNotRecorded) {
 					t.Errorf("waiting for row %d gave %v", id+1, err)
 				}
 				cancel()
@@ -152,7 +152,7 @@ func TestInSyncModeWhoCannotBeRecordedIsTold(t *testing.T) {
 			eventually(t, "the state to say so", func() bool { return r.State().Refusing })
 			sink.setAway(false)
 			eventually(t, "the state to be over", func() bool { return !r.State().Behind })
-			if err := r.Wait(t.Context(), r.Add(models.RequestLog{ID: 4})); err != nil {
+			if err := r.Wait(t.Context(), r.Add(requestlog.Row{ID: 4})); err != nil {
 				t.Errorf("after the failure waiting gave %v", err)
 			}
 			if s := r.State(); s.Behind || !slices.Equal(sink.ids(), numbered(4)) {
@@ -167,7 +167,7 @@ func TestInSyncModeWhoCannotBeRecordedIsTold(t *testing.T) {
 func TestInSyncModeASlowDatabaseRefusesNobody(t *testing.T) {
 	sink := &sink{entered: make(chan struct{}, 1), hold: make(chan struct{})}
 	r := newRecorder(t, sink, inSync)
-	ticket := r.Add(models.RequestLog{ID: 1})
+	ticket := r.Add(requestlog.Row{ID: 1})
 	eventually(t, "the spool to be tried", func() bool {
 		r.mu.Lock()
 		defer r.mu.Unlock()
@@ -191,14 +191,14 @@ func TestInSyncModeASpoolThatCanBeOpenedAgainEndsRefusing(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := newRecorder(t, sink, inSync, spoolIn(path))
-	if err := r.Wait(t.Context(), r.Add(models.RequestLog{ID: 1})); !errors.Is(err, ErrNotRecorded) || !r.Refusing() {
+	if err := r.Wait(t.Context(), r.Add(requestlog.Row{ID: 1})); !errors.Is(err, ErrNotRecorded) || !r.Refusing() {
 		t.Fatalf("waiting gave %v", err)
 	}
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "rows to be taken", func() bool { return !r.Refusing() })
-	if err := r.Wait(t.Context(), r.Add(models.RequestLog{ID: 2})); err != nil {
+	if err := r.Wait(t.Context(), r.Add(requestlog.Row{ID: 2})); err != nil {
 		t.Error(err)
 	}
 	sink.setAway(false)
@@ -211,7 +211,7 @@ func TestInSyncModeASpoolThatCanBeOpenedAgainEndsRefusing(t *testing.T) {
 func TestAFailureThatTheNextAttemptMendsIsNoState(t *testing.T) {
 	sink := &sink{refuse: 1, entered: make(chan struct{}), hold: make(chan struct{})}
 	r := newRecorder(t, sink)
-	r.Add(models.RequestLog{ID: 1})
+	r.Add(requestlog.Row{ID: 1})
 	for range 2 {
 		<-sink.entered
 		if s := r.State(); s.Behind {
@@ -223,8 +223,8 @@ func TestAFailureThatTheNextAttemptMendsIsNoState(t *testing.T) {
 }
 
 func BenchmarkRecorderAdd(b *testing.B) {
-	r := NewRecorder(RecorderOptions{Write: func(context.Context, []models.RequestLog) error { return nil }})
-	row := models.RequestLog{ID: 1, ProjectID: 1, KeyID: 1, Category: "production", Method: "GET", Path: "/v1/things", IP: "192.0.2.1"}
+	r := NewRecorder(RecorderOptions{Write: func(context.Context, []requestlog.Row) error { return nil }})
+	row := requestlog.Row{ID: 1, ProjectID: 1, KeyID: 1, Category: "production", Method: "GET", Path: "/v1/things", IP: "192.0.2.1"}
 	b.ReportAllocs()
 	for b.Loop() {
 		r.Add(row)

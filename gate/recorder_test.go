@@ -8,13 +8,13 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/models/requestlog"
 )
 
 // sink takes rows as the database would, once each, and can refuse.
 type sink struct {
 	mu      sync.Mutex
-	rows    []models.RequestID
+	rows    []requestlog.ID
 	batches []int // how many rows each had
 	refuse  int   // so many attempts fail
 	away    bool  // all do
@@ -22,7 +22,7 @@ type sink struct {
 	hold    chan struct{}
 }
 
-func (s *sink) write(_ context.Context, rows []models.RequestLog) error {
+func (s *sink) write(_ context.Context, rows []requestlog.Row) error {
 	if s.hold != nil {
 		s.entered <- struct{}{}
 		<-s.hold
@@ -46,7 +46,7 @@ func (s *sink) setAway(away bool) {
 	s.away = away
 }
 
-func (s *sink) ids() []models.RequestID {
+func (s *sink) ids() []requestlog.ID {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.rows)
@@ -62,10 +62,10 @@ func newRecorder(t *testing.T, s *sink, change ...func(*RecorderOptions)) *Recor
 	return NewRecorder(o)
 }
 
-func numbered(n int) []models.RequestID {
-	ids := make([]models.RequestID, n)
+func numbered(n int) []requestlog.ID {
+	ids := make([]requestlog.ID, n)
 	for i := range ids {
-		ids[i] = models.RequestID(i + 1)
+		ids[i] = requestlog.ID(i + 1)
 	}
 	return ids
 }
@@ -75,7 +75,7 @@ func TestEveryRowIsWrittenOnceAndInOrder(t *testing.T) {
 	r := newRecorder(t, sink)
 	const rows = 3*maxBatch + 17
 	for _, id := range numbered(rows) {
-		if ticket := r.Add(models.RequestLog{ID: id}); ticket.Number != uint64(id) || r.Stored() >= ticket.Number && len(sink.ids()) < int(id) {
+		if ticket := r.Add(requestlog.Row{ID: id}); ticket.Number != uint64(id) || r.Stored() >= ticket.Number && len(sink.ids()) < int(id) {
 			t.Fatalf("row %d has the ticket %d, stored is %d", id, ticket.Number, r.Stored())
 		}
 	}
@@ -90,8 +90,8 @@ func TestEveryRowIsWrittenOnceAndInOrder(t *testing.T) {
 func TestABatchThatFailsIsKeptAndWrittenLater(t *testing.T) {
 	sink := &sink{refuse: 3}
 	r := newRecorder(t, sink)
-	r.Add(models.RequestLog{ID: 1})
-	r.Add(models.RequestLog{ID: 2})
+	r.Add(requestlog.Row{ID: 1})
+	r.Add(requestlog.Row{ID: 2})
 	if err := r.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -107,10 +107,10 @@ func TestABatchThatFailsIsKeptAndWrittenLater(t *testing.T) {
 func TestAddNeverWaitsAndMemoryIsBounded(t *testing.T) {
 	sink := &sink{entered: make(chan struct{}, 1000), hold: make(chan struct{})}
 	r := newRecorder(t, sink)
-	r.Add(models.RequestLog{ID: 1})
+	r.Add(requestlog.Row{ID: 1})
 	<-sink.entered // the writer is stuck from now on
 	for i := range maxPending + 10 {
-		r.Add(models.RequestLog{ID: models.RequestID(i + 2)})
+		r.Add(requestlog.Row{ID: requestlog.ID(i + 2)})
 	}
 	if stats := r.Stats(); stats.Dropped != 11 || stats.Waiting != maxPending {
 		t.Errorf("%+v", stats)
@@ -127,7 +127,7 @@ func TestAddNeverWaitsAndMemoryIsBounded(t *testing.T) {
 func TestFlushWaitsForRowsThatAreBeingWritten(t *testing.T) {
 	sink := &sink{entered: make(chan struct{}, 10), hold: make(chan struct{})}
 	r := newRecorder(t, sink)
-	r.Add(models.RequestLog{ID: 1})
+	r.Add(requestlog.Row{ID: 1})
 	<-sink.entered
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -148,7 +148,7 @@ func TestManyGoroutinesLoseNothing(t *testing.T) {
 	for g := range 8 {
 		group.Go(func() {
 			for i := range 1000 {
-				r.Add(models.RequestLog{ID: models.RequestID(g*1000 + i + 1)})
+				r.Add(requestlog.Row{ID: requestlog.ID(g*1000 + i + 1)})
 			}
 		})
 	}

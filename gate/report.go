@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/models/requestlog"
 )
 
 const (
@@ -20,7 +20,7 @@ const (
 // Report completes the rows of a project's requests with what the app says of them, and gives the ids that have no row there. A
 // row is written a moment after the verdict: those that wait in this process, and what another one has judged a moment ago, are
 // waited for. Errors: those of the database, also where rows wait for more than two seconds. A report can be repeated.
-func (g *Gate) Report(ctx context.Context, project *Project, reports []models.RequestReport) (missing []models.RequestID, err error) {
+func (g *Gate) Report(ctx context.Context, project *Project, reports []requestlog.Report) (missing []requestlog.ID, err error) {
 	recent := g.now().Add(-recentRow)
 	waiting := recent
 	if oldest := g.recorder.Oldest(); !oldest.IsZero() && oldest.Before(recent) {
@@ -47,11 +47,11 @@ func (g *Gate) Report(ctx context.Context, project *Project, reports []models.Re
 	return g.completeRequests(ctx, project.ID, only(reports, missing))
 }
 
-func anySince(ids []models.RequestID, at time.Time) bool {
-	return slices.ContainsFunc(ids, func(id models.RequestID) bool { return !id.Time().Before(at) })
+func anySince(ids []requestlog.ID, at time.Time) bool {
+	return slices.ContainsFunc(ids, func(id requestlog.ID) bool { return !id.Time().Before(at) })
 }
 
 // only gives the reports of those requests.
-func only(reports []models.RequestReport, ids []models.RequestID) []models.RequestReport {
-	return slices.DeleteFunc(slices.Clone(reports), func(r models.RequestReport) bool { return !slices.Contains(ids, r.ID) })
+func only(reports []requestlog.Report, ids []requestlog.ID) []requestlog.Report {
+	return slices.DeleteFunc(slices.Clone(reports), func(r requestlog.Report) bool { return !slices.Contains(ids, r.ID) })
 }

@@ -9,17 +9,18 @@ import (
 	"time"
 
 	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/models/requestlog"
 )
 
 // reportStore has rows of some requests; others come with a later question.
 type reportStore struct {
 	*stock
-	asked [][]models.RequestReport
-	rows  func(question int, id models.RequestID) bool
+	asked [][]requestlog.Report
+	rows  func(question int, id requestlog.ID) bool
 	err   error
 }
 
-func (s *reportStore) CompleteRequests(_ context.Context, _ int64, reports []models.RequestReport) (missing []models.RequestID, err error) {
+func (s *reportStore) CompleteRequests(_ context.Context, _ int64, reports []requestlog.Report) (missing []requestlog.ID, err error) {
 	s.asked = append(s.asked, reports)
 	for _, r := range reports {
 		if !s.rows(len(s.asked), r.ID) {
@@ -32,28 +33,28 @@ func (s *reportStore) CompleteRequests(_ context.Context, _ int64, reports []mod
 // A row that another process is about to write is waited for, and no other one.
 func TestAReportWaitsForRowsThatMayStillCome(t *testing.T) {
 	now := time.Now()
-	id := func(age time.Duration) models.RequestID { return models.FirstRequestIDAt(now.Add(-age)) }
+	id := func(age time.Duration) requestlog.ID { return requestlog.FirstIDAt(now.Add(-age)) }
 	there, coming, old := id(10*time.Second), id(100*time.Millisecond), id(10*time.Second)+1
 	for name, test := range map[string]struct {
 		shared bool
-		ids    []models.RequestID
+		ids    []requestlog.ID
 		asked  []int // reports in each question
-		want   []models.RequestID
+		want   []requestlog.ID
 	}{
-		"all there":                    {true, []models.RequestID{there}, []int{1}, nil},
-		"an old one is not there":      {true, []models.RequestID{there, old}, []int{2}, []models.RequestID{old}},
-		"one of another process":       {true, []models.RequestID{there, old, coming}, []int{3, 2, 2}, []models.RequestID{old}},
-		"there are no other processes": {false, []models.RequestID{there, coming}, []int{2, 1}, []models.RequestID{coming}},
+		"all there":                    {true, []requestlog.ID{there}, []int{1}, nil},
+		"an old one is not there":      {true, []requestlog.ID{there, old}, []int{2}, []requestlog.ID{old}},
+		"one of another process":       {true, []requestlog.ID{there, old, coming}, []int{3, 2, 2}, []requestlog.ID{old}},
+		"there are no other processes": {false, []requestlog.ID{there, coming}, []int{2, 1}, []requestlog.ID{coming}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := &reportStore{stock: &stock{}, rows: func(question int, id models.RequestID) bool {
+			s := &reportStore{stock: &stock{}, rows: func(question int, id requestlog.ID) bool {
 				return id == there || id == coming && question == 3
 			}}
 			g := New(s, models.Pepper{}, Options{Now: func() time.Time { return now }, Shared: test.shared})
 			t.Cleanup(func() { g.Close(context.Background()) })
-			var reports []models.RequestReport
+			var reports []requestlog.Report
 			for _, id := range test.ids {
-				reports = append(reports, models.RequestReport{ID: id, Credits: sql.NullInt64{Int64: 1, Valid: true}})
+				reports = append(reports, requestlog.Report{ID: id, Credits: sql.NullInt64{Int64: 1, Valid: true}})
 			}
 			missing, err := g.Report(t.Context(), &Project{}, reports)
 			if err != nil || !slices.Equal(missing, test.want) {
@@ -75,11 +76,11 @@ func TestAReportOfRowsThatCannotBeWrittenFails(t *testing.T) {
 	g, w, secrets := newGate(t, 1, models.Caps{}, models.PlanFigures{}, Options{})
 	p := project(t, g)
 	w.full.Store(true)
-	id := models.FirstRequestIDAt(time.Now().Add(-5 * time.Second)) // older than what another process may be about to write
+	id := requestlog.FirstIDAt(time.Now().Add(-5 * time.Second)) // older than what another process may be about to write
 	if _, err := g.Check(t.Context(), &Request{ID: id, Project: p, Key: secrets[0]}); err != nil {
 		t.Fatal(err)
 	}
-	reports := []models.RequestReport{{ID: id, Status: 200}}
+	reports := []requestlog.Report{{ID: id, Status: 200}}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if _, err := g.Report(ctx, p, reports); !errors.Is(err, context.DeadlineExceeded) {

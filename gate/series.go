@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/models/requestlog"
 )
 
 // point counts the admitted requests of one slot.
@@ -42,7 +43,7 @@ func leaves(minute uint32, w int) uint32 {
 }
 
 // take makes the series the one of a key that has used so much.
-func (s *series) take(used models.KeyUsage) {
+func (s *series) take(used requestlog.KeyUsage) {
 	s.points = s.points[:0]
 	for _, p := range used.Points {
 		s.points = append(s.points, point{uint32(p.Minute), uint32(p.Requests)})

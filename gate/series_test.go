@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/models/requestlog"
 )
 
 // reference is a list of moments: what the meters must agree with.
@@ -22,14 +23,14 @@ func (r *reference) within(window time.Duration, now time.Time) (n int64) {
 }
 
 // usage is what a database with minute counts would give.
-func (r *reference) usage() models.KeyUsage {
-	u := models.KeyUsage{Total: int64(len(r.admitted))}
+func (r *reference) usage() requestlog.KeyUsage {
+	u := requestlog.KeyUsage{Total: int64(len(r.admitted))}
 	for _, at := range r.admitted {
 		minute := at.Unix() / 60
 		if last := len(u.Points) - 1; last >= 0 && u.Points[last].Minute == minute {
 			u.Points[last].Requests++
 		} else {
-			u.Points = append(u.Points, models.UsagePoint{Minute: minute, Requests: 1})
+			u.Points = append(u.Points, requestlog.UsagePoint{Minute: minute, Requests: 1})
 		}
 	}
 	return u
@@ -41,8 +42,8 @@ type counter struct {
 	all *meters
 }
 
-func newCounter(used models.KeyUsage, now time.Time) counter {
-	all := metersOf(10, func(context.Context, int64) (models.KeyUsage, error) { return used, nil })
+func newCounter(used requestlog.KeyUsage, now time.Time) counter {
+	all := metersOf(10, func(context.Context, int64) (requestlog.KeyUsage, error) { return used, nil })
 	locked, err := all.lockLoaded(context.Background(), 1, func() time.Time { return now })
 	if err != nil {
 		panic(err)
@@ -51,7 +52,7 @@ func newCounter(used models.KeyUsage, now time.Time) counter {
 }
 
 // metersOf are meters without rows that wait.
-func metersOf(limit int, load func(context.Context, int64) (models.KeyUsage, error)) *meters {
+func metersOf(limit int, load func(context.Context, int64) (requestlog.KeyUsage, error)) *meters {
 	zero := func() uint64 { return 0 }
 	wait := func(context.Context, uint64) error { return nil }
 	return newMeters(limit, load, zero, wait, func() uint32 { return 0 })
@@ -80,7 +81,7 @@ func TestQuotasAreNeverExceededAndFreedInTime(t *testing.T) {
 		caps := models.Caps{models.QuotaDaily: 1 + random.Int64N(40), models.QuotaWeekly: 1 + random.Int64N(120), models.QuotaMonthly: 1 + random.Int64N(300)}
 		now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(random.Int64N(int64(24 * time.Hour))))
 		var ref reference
-		s := newCounter(models.KeyUsage{}, now)
+		s := newCounter(requestlog.KeyUsage{}, now)
 		for range 3000 {
 			// Bursts, quiet hours, and now and then days.
 			now = now.Add([]time.Duration{
@@ -131,7 +132,7 @@ func checkFrees(t *testing.T, s counter, q models.Quota, limit int64) {
 
 func TestAClockThatIsSetBackFreesNothingTwice(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	s := newCounter(models.KeyUsage{}, now)
+	s := newCounter(requestlog.KeyUsage{}, now)
 	s.add()
 	s.advance(now.Add(-8 * time.Hour))
 	s.add()
@@ -148,7 +149,7 @@ func TestAClockThatIsSetBackFreesNothingTwice(t *testing.T) {
 // Rows say so where the clock was ahead when they were written.
 func TestWhatSaysThatItComesLaterMakesNothingLeaveTooEarly(t *testing.T) {
 	now := time.Date(2026, 1, 10, 12, 0, 0, 0, time.UTC)
-	s := newCounter(models.KeyUsage{Total: 6, Points: []models.UsagePoint{
+	s := newCounter(requestlog.KeyUsage{Total: 6, Points: []requestlog.UsagePoint{
 		{Minute: now.Add(-22*time.Hour).Unix() / 60, Requests: 5}, {Minute: now.Add(3*time.Hour).Unix() / 60, Requests: 1},
 	}}, now)
 	for after, want := range map[time.Duration]int64{0: 6, 2*time.Hour - time.Minute: 6, 3 * time.Hour: 1, 24*time.Hour + time.Minute: 0} {
@@ -162,7 +163,7 @@ func TestWhatSaysThatItComesLaterMakesNothingLeaveTooEarly(t *testing.T) {
 
 func TestABusyKeysPointsStayFew(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	s := newCounter(models.KeyUsage{}, now)
+	s := newCounter(requestlog.KeyUsage{}, now)
 	const days = 32
 	for range days * 720 {
 		now = now.Add(2 * time.Minute)
@@ -189,7 +190,7 @@ func FuzzSeries(f *testing.F) {
 	f.Fuzz(func(t *testing.T, steps []byte) {
 		now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 		var ref reference
-		s := newCounter(models.KeyUsage{}, now)
+		s := newCounter(requestlog.KeyUsage{}, now)
 		for i, step := range steps[:min(len(steps), 400)] {
 			now = now.Add(time.Duration(step) * time.Duration(1+i%7*i%300) * 17 * time.Second)
 			s.advance(now)

@@ -9,16 +9,15 @@ import (
 	"os"
 	"slices"
 
+	"github.com/claviger/claviger/models/requestlog"
 	"github.com/gofrs/flock"
-
-	"github.com/claviger/claviger/models"
 )
 
 // The spool is a file of batches that the database has not taken yet.
 //
 //	8 bytes    spoolMark
 //	8 bytes    where the oldest batch that waits begins; what is before it has been written
-//	then each batch: its frame, the rows as models.AppendRequestLogs
+//	then each batch: its frame, the rows as requestlog.AppendRows
 const (
 	spoolMark   = "clvspl2\n"
 	spoolHeader = 16
@@ -54,7 +53,7 @@ func (s *spool) append(batches []*batch, sync bool) (err error) {
 		}
 	}()
 	for _, b := range batches {
-		s.buffer = models.AppendRequestLogs(append(s.buffer[:0], make([]byte, frameHeader)...), b.rows)
+		s.buffer = requestlog.AppendRows(append(s.buffer[:0], make([]byte, frameHeader)...), b.rows)
 		rows := s.buffer[frameHeader:]
 		appendFrame(s.buffer[:0], frame{length: len(rows), rows: len(b.rows), sum: crc32.Checksum(rows, castagnoli)})
 		if end+int64(len(s.buffer)) > maxSpool {
@@ -93,7 +92,7 @@ func (s *spool) empty() bool { return s.start == s.end }
 
 // first reads the oldest batch. [errSpoolDamaged] where it is not what was written; f says how many rows there should be, none where
 // that is not known.
-func (s *spool) first() (rows []models.RequestLog, f frame, err error) {
+func (s *spool) first() (rows []requestlog.Row, f frame, err error) {
 	f, next, err := nextFrame(s.file, s.start, s.end)
 	if s.firstSize = next - s.start; err != nil {
 		return nil, f, err
@@ -102,7 +101,7 @@ func (s *spool) first() (rows []models.RequestLog, f frame, err error) {
 	if err != nil {
 		return nil, f, err
 	}
-	if rows, err = models.DecodeRequestLogs(encoded); err != nil || len(rows) != f.rows {
+	if rows, err = requestlog.DecodeRows(encoded); err != nil || len(rows) != f.rows {
 		return nil, f, errors.Join(errSpoolDamaged, err)
 	}
 	return rows, f, nil

@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/models/requestlog"
 )
 
 func spoolIn(folder string) func(*RecorderOptions) {
@@ -45,7 +45,7 @@ func crashed(t *testing.T, batches int) (folder string) {
 	for n := range batches {
 		b := &batch{}
 		for i := range 10 {
-			b.rows = append(b.rows, models.RequestLog{ID: models.RequestID(10*n + i + 1), Code: models.Valid, Path: "/v1"})
+			b.rows = append(b.rows, requestlog.Row{ID: requestlog.ID(10*n + i + 1), Code: requestlog.CodeValid, Path: "/v1"})
 		}
 		if err := s.append([]*batch{b}, true); err != nil {
 			t.Fatal(err)
@@ -92,7 +92,7 @@ func TestWhatAKilledProcessLeftIsWrittenFirstAndInOrder(t *testing.T) {
 	if s := r.Stats(); s.SpooledRows != 30 || s.Waiting != 30 || s.SpoolBytes == 0 {
 		t.Errorf("at the start: %+v", s)
 	}
-	r.Add(models.RequestLog{ID: 31})
+	r.Add(requestlog.Row{ID: 31})
 	if err := r.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +132,7 @@ func TestATornEndOfTheSpoolIsCutOffAndTheRestIsWritten(t *testing.T) {
 		folder := withSpool(t, content)
 		sink := &sink{}
 		r := newRecorder(t, sink, spoolIn(folder))
-		r.Add(models.RequestLog{ID: 21})
+		r.Add(requestlog.Row{ID: 21})
 		closeRecorder(t, r)
 		if s := r.Stats(); !slices.Equal(sink.ids(), numbered(21)) || s.Dropped != 0 {
 			t.Errorf("%s: written %v, dropped %d", name, sink.ids(), s.Dropped)
@@ -150,7 +150,7 @@ func TestAFileThatIsNoSpoolIsLeftAlone(t *testing.T) {
 	}
 	sink := &sink{}
 	r := newRecorder(t, sink, spoolIn(folder))
-	r.Add(models.RequestLog{ID: 1})
+	r.Add(requestlog.Row{ID: 1})
 	closeRecorder(t, r)
 	if content, _ := os.ReadFile(path); string(content) != text || !slices.Equal(sink.ids(), numbered(1)) {
 		t.Errorf("the file is %q, written was %v", content, sink.ids())
@@ -186,7 +186,7 @@ func TestWhileTheDatabaseIsAwayRowsWaitInTheSpoolAndNotInMemory(t *testing.T) {
 		if id%10_000 == 0 {
 			eventually(t, "rows to leave memory", func() bool { s := r.Stats(); return s.Waiting-s.SpooledRows < 20_000 })
 		}
-		r.Add(models.RequestLog{ID: id})
+		r.Add(requestlog.Row{ID: id})
 	}
 	eventually(t, "all rows to be spooled", func() bool { return r.Stats().SpooledRows == rows })
 	if s := r.State(); !s.Behind || s.Reason != "the database does not answer" || s.Waiting != rows || s.SpoolBytes == 0 || s.Dropped != 0 {
@@ -209,9 +209,9 @@ func TestWhileTheDatabaseIsAwayRowsWaitInTheSpoolAndNotInMemory(t *testing.T) {
 func TestASlowDatabaseDoesNotKeepRowsInMemory(t *testing.T) {
 	sink, folder := &sink{entered: make(chan struct{}, 1000), hold: make(chan struct{})}, t.TempDir()
 	r := newRecorder(t, sink, spoolIn(folder))
-	r.Add(models.RequestLog{ID: 1})
+	r.Add(requestlog.Row{ID: 1})
 	<-sink.entered // and it is stuck
-	r.Add(models.RequestLog{ID: 2})
+	r.Add(requestlog.Row{ID: 2})
 	eventually(t, "both rows to be spooled", func() bool { return r.Stats().SpooledRows == 2 })
 	if s := r.State(); s.Behind {
 		t.Errorf("slow is not failed: %+v", s)
@@ -236,7 +236,7 @@ func TestCloseLeavesInTheSpoolWhatTheDatabaseDoesNotTake(t *testing.T) {
 	away.setAway(true)
 	r := newRecorder(t, away, spoolIn(folder))
 	for _, id := range numbered(100) {
-		r.Add(models.RequestLog{ID: id})
+		r.Add(requestlog.Row{ID: id})
 	}
 	closeRecorder(t, r)
 	back := &sink{}
@@ -251,9 +251,9 @@ func TestCloseDoesNotWaitForADatabaseThatHangs(t *testing.T) {
 	sink, folder := &sink{entered: make(chan struct{}, 10), hold: make(chan struct{})}, t.TempDir()
 	defer close(sink.hold)
 	r := newRecorder(t, sink, spoolIn(folder))
-	r.Add(models.RequestLog{ID: 1})
+	r.Add(requestlog.Row{ID: 1})
 	<-sink.entered
-	r.Add(models.RequestLog{ID: 2})
+	r.Add(requestlog.Row{ID: 2})
 	closeRecorder(t, r)
 	if _, rows, err := openSpool(folder, slog.New(slog.DiscardHandler)); err != nil || rows != 2 {
 		t.Errorf("%d rows are left for the next start (%v)", rows, err)
@@ -266,14 +266,14 @@ func TestProcessesInOneFolderHaveSpoolsOfTheirOwn(t *testing.T) {
 	for i, sink := range sinks {
 		sink.setAway(true)
 		r := newRecorder(t, sink, spoolIn(folder))
-		r.Add(models.RequestLog{ID: models.RequestID(i + 1)})
+		r.Add(requestlog.Row{ID: requestlog.ID(i + 1)})
 		defer closeRecorder(t, r)
 		eventually(t, "the row to be spooled", func() bool { return r.Stats().SpooledRows == 1 })
 	}
 	for i, sink := range sinks {
 		sink.setAway(false)
 		eventually(t, "the row to be written", func() bool { return len(sink.ids()) > 0 })
-		if got := sink.ids(); !slices.Equal(got, []models.RequestID{models.RequestID(i + 1)}) {
+		if got := sink.ids(); !slices.Equal(got, []requestlog.ID{requestlog.ID(i + 1)}) {
 			t.Errorf("process %d wrote %v", i+1, got)
 		}
 	}
@@ -285,7 +285,7 @@ func TestAProcessTakesOverTheSpoolsOfThoseThatAreGone(t *testing.T) {
 	for i := range 3 {
 		s, _, err := openSpool(folder, none)
 		if err == nil {
-			err = s.append([]*batch{{rows: []models.RequestLog{{ID: models.RequestID(i + 1)}}}}, true)
+			err = s.append([]*batch{{rows: []requestlog.Row{{ID: requestlog.ID(i + 1)}}}}, true)
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -297,7 +297,7 @@ func TestAProcessTakesOverTheSpoolsOfThoseThatAreGone(t *testing.T) {
 	sink := &sink{}
 	r := newRecorder(t, sink, spoolIn(folder))
 	closeRecorder(t, r)
-	if got := sink.ids(); fmt.Sprint(got) != fmt.Sprint([]models.RequestID{1, 3}) {
+	if got := sink.ids(); fmt.Sprint(got) != fmt.Sprint([]requestlog.ID{1, 3}) {
 		t.Errorf("written: %v", got)
 	}
 	if rows, _, err := spools[1].first(); err != nil || rows[0].ID != 2 {
@@ -370,7 +370,7 @@ func TestADamagedSpoolLosesWhatIsDamaged(t *testing.T) {
 		written int // so many batches
 		damaged int // this one, at the byte
 		at      int64
-		want    []models.RequestID
+		want    []requestlog.ID
 	}{
 		"the length of one that was written":   {2, 0, length, numbered(40)[20:]},
 		"the length of the last that was":      {2, 1, length, numbered(40)[20:]},
@@ -439,7 +439,7 @@ func TestRandomDamageLosesWhatItHits(t *testing.T) {
 			t.Errorf("round %d: %+v", round, s)
 		}
 		for i := first; i < batches; i++ {
-			if !hit[i] && begins[i+1] <= int64(len(content)) && !slices.Contains(sink.ids(), models.RequestID(10*i+1)) {
+			if !hit[i] && begins[i+1] <= int64(len(content)) && !slices.Contains(sink.ids(), requestlog.ID(10*i+1)) {
 				t.Errorf("round %d: batch %d of those from %d on was not written; hit were %v", round, i, first, hit)
 			}
 		}
@@ -484,7 +484,7 @@ func TestASpoolOfAnOlderProgramIsUsedWhereNothingWaitsInIt(t *testing.T) {
 		folder := withSpool(t, content)
 		sink := &sink{away: true}
 		r := newRecorder(t, sink, spoolIn(folder))
-		r.Add(models.RequestLog{ID: 1})
+		r.Add(requestlog.Row{ID: 1})
 		eventually(t, "an attempt", func() bool { return r.Stats().Retries > 1 })
 		if s := r.Stats(); s.SpooledRows != want {
 			t.Errorf("with %q in the old one %d rows are in the spool, want %d", rows, s.SpooledRows, want)
@@ -500,10 +500,10 @@ func TestASpoolOfAnOlderProgramIsUsedWhereNothingWaitsInIt(t *testing.T) {
 // A crash before the end is cut off must not bring back batches that were written.
 func TestWhatStandsBehindBatchesThatWereMovedToTheFrontDoesNotCount(t *testing.T) {
 	s := openFrames(t, nil)
-	rows := make([]models.RequestLog, 100)
-	for n := range models.RequestID(10) {
+	rows := make([]requestlog.Row, 100)
+	for n := range requestlog.ID(10) {
 		for i := range rows {
-			rows[i] = models.RequestLog{ID: 100*n + models.RequestID(i), Path: "/v1"}
+			rows[i] = requestlog.Row{ID: 100*n + requestlog.ID(i), Path: "/v1"}
 		}
 		if err := s.append([]*batch{{rows: rows}}, false); err != nil {
 			t.Fatal(err)
@@ -564,18 +564,18 @@ func openFrames(t *testing.T, content []byte) *spool {
 // While a database that was away takes what waits, more keeps coming: the file must not grow without end.
 func TestASpoolThatIsNeverEmptyGivesRoomBack(t *testing.T) {
 	s := openFrames(t, nil)
-	rows := make([]models.RequestLog, 2000)
-	next := models.RequestID(1)
+	rows := make([]requestlog.Row, 2000)
+	next := requestlog.ID(1)
 	add := func() {
 		for i := range rows {
-			rows[i] = models.RequestLog{ID: next, Path: fmt.Sprintf("/%0*d", models.MaxLoggedPath-1, next)}
+			rows[i] = requestlog.Row{ID: next, Path: fmt.Sprintf("/%0*d", requestlog.MaxPath-1, next)}
 			next++
 		}
 		if err := s.append([]*batch{{rows: rows}}, false); err != nil {
 			t.Fatal(err)
 		}
 	}
-	take := func(want models.RequestID) {
+	take := func(want requestlog.ID) {
 		got, _, err := s.first()
 		if err != nil || got[0].ID != want || len(got) != len(rows) {
 			t.Fatalf("%d rows from %v on, want %d (%v)", len(got), got[0].ID, want, err)
@@ -586,11 +586,11 @@ func TestASpoolThatIsNeverEmptyGivesRoomBack(t *testing.T) {
 	}
 	add()
 	add()
-	largest, taken := int64(0), models.RequestID(1)
+	largest, taken := int64(0), requestlog.ID(1)
 	for range 100 {
 		add()
 		take(taken)
-		taken += models.RequestID(len(rows))
+		taken += requestlog.ID(len(rows))
 		info, err := s.file.Stat()
 		if err != nil {
 			t.Fatal(err)
@@ -614,7 +614,7 @@ func TestASpoolThatIsNeverEmptyGivesRoomBack(t *testing.T) {
 	}
 	for !s.empty() {
 		take(taken)
-		taken += models.RequestID(len(rows))
+		taken += requestlog.ID(len(rows))
 	}
 	if taken != next {
 		t.Errorf("%d rows of %d came back", taken-1, next-1)

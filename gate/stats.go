@@ -1,10 +1,10 @@
 package gate
 
-import "github.com/claviger/claviger/models"
+import "github.com/claviger/claviger/models/requestlog"
 
 // Stats are counts since the start.
 type Stats struct {
-	Verdicts                       map[models.Code]uint64
+	Verdicts                       map[requestlog.Code]uint64
 	DirectoryHits, DirectoryMisses uint64
 	Hears                          bool // changes of other processes are told, or there are none
 	Recorder                       RecorderStats
@@ -15,7 +15,7 @@ type Stats struct {
 // Stats of the gate at this moment.
 func (g *Gate) Stats() Stats {
 	stats := Stats{
-		Verdicts: make(map[models.Code]uint64, len(g.verdicts)), Recorder: g.recorder.Stats(),
+		Verdicts: make(map[requestlog.Code]uint64, len(g.verdicts)), Recorder: g.recorder.Stats(),
 		DirectoryHits: g.keys.hits.Load(), DirectoryMisses: g.keys.misses.Load(), Hears: g.trust.hears(),
 		BlockedAddresses: g.blocks.count(), KnownVersions: g.keys.size(), Meters: g.meters.size(),
 	}

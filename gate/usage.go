@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/models/requestlog"
 )
 
 // Usage is what a key may know of itself.
@@ -20,8 +21,8 @@ func (g *Gate) Usage(ctx context.Context, plain, ip string) (Usage, error) {
 	if err != nil {
 		return Usage{}, err
 	}
-	if code := key.StateRefusal(g.now()); code != models.Valid {
-		return Usage{}, code.Err()
+	if code := key.StateRefusal(g.now()); code != requestlog.CodeValid {
+		return Usage{}, models.Denied(code)
 	}
 	u := Usage{Key: key}
 	if !key.Caps.Any() {

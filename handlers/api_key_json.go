@@ -109,7 +109,7 @@ type keyBody struct {
 }
 
 // readKeyInput gives a key's settings as they are with what the body says in their place. key is the one that has them, nil
-// for a new one. Errors: [models.CodeBadRequest], and [models.CodeInvalid] with everything that is wrong.
+// for a new one. Errors: [requestlog.CodeBadRequest], and [models.CodeInvalid] with everything that is wrong.
 func readKeyInput(body []byte, key *models.Key, as models.KeyInput, now time.Time) (models.KeyInput, error) {
 	said := newKeyBody(as)
 	if err := web.ParseJSON(body, said); err != nil {

@@ -9,26 +9,27 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/models/requestlog"
 )
 
 // logObject is one request in JSON.
 type logObject struct {
-	ID         string      `json:"id"`
-	At         time.Time   `json:"at"`
-	KeyID      int64       `json:"key_id"`
-	KeyName    *string     `json:"key_name"` // as it is called now; null where it is deleted
-	Version    int         `json:"version"`
-	Type       string      `json:"type"`     // of the key
-	Category   string      `json:"category"` // at the time
-	Method     string      `json:"method"`
-	Path       string      `json:"path"`
-	Status     int         `json:"status"`
-	Code       models.Code `json:"code"`
-	DurationMS float64     `json:"duration_ms"` // of validate
-	TTFBMS     *float64    `json:"ttfb_ms"`     // of the app; null where it did not report it
-	IP         string      `json:"ip"`
-	Credits    int64       `json:"credits"`
-	Session    *string     `json:"session"` // hashed; null where none was told
+	ID         string          `json:"id"`
+	At         time.Time       `json:"at"`
+	KeyID      int64           `json:"key_id"`
+	KeyName    *string         `json:"key_name"` // as it is called now; null where it is deleted
+	Version    int             `json:"version"`
+	Type       string          `json:"type"`     // of the key
+	Category   string          `json:"category"` // at the time
+	Method     string          `json:"method"`
+	Path       string          `json:"path"`
+	Status     int             `json:"status"`
+	Code       requestlog.Code `json:"code"`
+	DurationMS float64         `json:"duration_ms"` // of validate
+	TTFBMS     *float64        `json:"ttfb_ms"`     // of the app; null where it did not report it
+	IP         string          `json:"ip"`
+	Credits    int64           `json:"credits"`
+	Session    *string         `json:"session"` // hashed; null where none was told
 }
 
 func newLogObject(e *models.LogEntry) logObject {
@@ -46,8 +47,8 @@ func newLogObject(e *models.LogEntry) logObject {
 func (h *Handlers) apiLogs(c echo.Context) error {
 	ctx, project := c.Request().Context(), caller(c).project
 	q := newAPIQuery(c)
-	codes := make([]string, len(models.LoggedCodes))
-	for i, code := range models.LoggedCodes {
+	codes := make([]string, len(requestlog.LoggedCodes))
+	for i, code := range requestlog.LoggedCodes {
 		codes[i] = string(code)
 	}
 	types := make([]string, len(models.KeyTypes))
@@ -55,7 +56,7 @@ func (h *Handlers) apiLogs(c echo.Context) error {
 		types[i] = string(t)
 	}
 	filter := models.LogFilter{
-		KeyID: q.whole("key_id", 0, math.MaxInt64), Type: models.KeyType(q.choice("type", types...)), Category: q.text("category"), Code: models.Code(q.choice("code", codes...)),
+		KeyID: q.whole("key_id", 0, math.MaxInt64), Type: models.KeyType(q.choice("type", types...)), Category: q.text("category"), Code: requestlog.Code(q.choice("code", codes...)),
 		From: q.moment("from"), To: q.moment("to"), Limit: q.limit(),
 	}
 	filter.StatusClass, _ = parseStatusClass(q.choice("status", statusClasses...))
@@ -79,7 +80,7 @@ func (h *Handlers) apiLogs(c echo.Context) error {
 		filter.KeyID = id
 	}
 	q.cursor(func(text string) (ok bool) {
-		filter.Before, ok = models.ParseRequestID(text)
+		filter.Before, ok = requestlog.ParseID(text)
 		return ok
 	})
 	if err := q.err(); err != nil {
@@ -100,7 +101,7 @@ func (h *Handlers) apiLogs(c echo.Context) error {
 }
 
 func (h *Handlers) apiLog(c echo.Context) error {
-	id, ok := models.ParseRequestID(c.Param("request"))
+	id, ok := requestlog.ParseID(c.Param("request"))
 	if !ok {
 		return models.NotFound("request")
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/models/requestlog"
 )
 
 const (
@@ -106,5 +107,5 @@ func (q *apiQuery) err() error {
 	if len(q.problems) == 0 {
 		return nil
 	}
-	return &models.Error{Code: models.CodeBadRequest, Message: "A parameter of the address is not as it should be", Fields: q.problems}
+	return &models.Error{Code: requestlog.CodeBadRequest, Message: "A parameter of the address is not as it should be", Fields: q.problems}
 }

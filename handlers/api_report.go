@@ -9,6 +9,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/models/requestlog"
 	"github.com/claviger/claviger/web"
 )
 
@@ -48,7 +49,7 @@ func (h *Handlers) apiReport(c echo.Context) error {
 	}
 	reports, fields := in.reports()
 	if len(fields) > 0 {
-		return &models.Error{Code: models.CodeBadRequest, Message: "The body has a value that is not allowed", Fields: fields}
+		return &models.Error{Code: requestlog.CodeBadRequest, Message: "The body has a value that is not allowed", Fields: fields}
 	}
 	missing, err := h.Gate.Report(c.Request().Context(), caller(c).project, reports)
 	if err != nil {
@@ -62,19 +63,19 @@ func (h *Handlers) apiReport(c echo.Context) error {
 }
 
 // reports reads the items; fields tells which members cannot be.
-func (b *reportBody) reports() (reports []models.RequestReport, fields map[string]string) {
+func (b *reportBody) reports() (reports []requestlog.Report, fields map[string]string) {
 	fields = map[string]string{}
 	if n := len(b.Requests); n < 1 || n > maxReports {
 		fields["requests"] = "must have 1 to " + strconv.Itoa(maxReports) + " items"
 		return nil, fields
 	}
-	seen := map[models.RequestID]bool{}
+	seen := map[requestlog.ID]bool{}
 	for i := range b.Requests {
 		item := &b.Requests[i]
 		wrong := func(member, problem string) { fields["requests["+strconv.Itoa(i)+"]."+member] = problem }
-		r := models.RequestReport{}
+		r := requestlog.Report{}
 		var ok bool
-		if r.ID, ok = models.ParseRequestID(item.RequestID); !ok {
+		if r.ID, ok = requestlog.ParseID(item.RequestID); !ok {
 			wrong("request_id", "must be the request_id of a verdict")
 		} else if seen[r.ID] {
 			wrong("request_id", "is in the list twice")

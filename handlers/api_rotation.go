@@ -9,6 +9,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/models/requestlog"
 	"github.com/claviger/claviger/web"
 )
 
@@ -149,8 +150,8 @@ func (h *Handlers) rotateSelf(c echo.Context) error {
 		return err
 	}
 	// A key with platforms cannot rotate itself, so there is nothing that the request would have to say of its app.
-	if code := key.StateRefusal(h.Now()); code != models.Valid {
-		return code.Err()
+	if code := key.StateRefusal(h.Now()); code != requestlog.CodeValid {
+		return models.Denied(code)
 	}
 	var said struct {
 		Grace string `json:"grace"`

@@ -12,6 +12,7 @@ import (
 
 	"github.com/claviger/claviger/gate"
 	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/models/requestlog"
 	"github.com/claviger/claviger/web"
 )
 
@@ -134,7 +135,7 @@ func (h *Handlers) requireScope(scope models.Scope) echo.MiddlewareFunc {
 			plain := web.Bearer(c.Request().Header)
 			if plain == "" {
 				header.Set(echo.HeaderWWWAuthenticate, "Bearer")
-				return &models.Error{Code: models.CodeTokenMissing, Message: "Send a service token in Authorization: Bearer"}
+				return &models.Error{Code: requestlog.CodeTokenMissing, Message: "Send a service token in Authorization: Bearer"}
 			}
 			project, err := h.apiProject(c)
 			if err != nil {
@@ -144,16 +145,16 @@ func (h *Handlers) requireScope(scope models.Scope) echo.MiddlewareFunc {
 			switch {
 			case err != nil:
 				return err
-			case code == models.TokenInvalid:
+			case code == requestlog.CodeTokenInvalid:
 				header.Set(echo.HeaderWWWAuthenticate, `Bearer error="invalid_token"`)
-				return code.Err()
+				return models.Denied(code)
 			}
 			if err := h.apiRates.Take(header, "token "+strconv.FormatInt(token.ID, 10)); err != nil {
 				return err
 			}
-			if code == models.TokenScope {
+			if code == requestlog.CodeTokenScope {
 				return &models.Error{
-					Code: string(code), Message: "The service token lacks the scope " + string(scope), Fields: map[string]string{"scope": string(scope)},
+					Code: code, Message: "The service token lacks the scope " + string(scope), Fields: map[string]string{"scope": string(scope)},
 				}
 			}
 			c.Set(apiCallerKey, apiCaller{project, token})
@@ -166,7 +167,7 @@ func (h *Handlers) requireScope(scope models.Scope) echo.MiddlewareFunc {
 func (h *Handlers) apiProject(c echo.Context) (*gate.Project, error) {
 	project, err := h.Gate.Project(c.Request().Context(), c.Param("project"))
 	if err == nil && project == nil {
-		err = models.ProjectUnknown.Err()
+		err = models.Denied(requestlog.CodeProjectUnknown)
 	}
 	return project, err
 }
@@ -198,7 +199,7 @@ func apiActorOnce(c echo.Context, body []byte) (models.Actor, error) {
 	}
 	printable := func(r rune) bool { return r > ' ' && r <= '~' }
 	if key := keys[0]; len(keys) > 1 || key == "" || len(key) > maxIdempotencyKey || strings.ContainsFunc(key, func(r rune) bool { return !printable(r) }) {
-		return models.Actor{}, &models.Error{Code: models.CodeBadRequest, Message: "The Idempotency-Key cannot be used", Fields: map[string]string{
+		return models.Actor{}, &models.Error{Code: requestlog.CodeBadRequest, Message: "The Idempotency-Key cannot be used", Fields: map[string]string{
 			"Idempotency-Key": "must be one header of 1 to 255 printable ASCII characters without spaces",
 		}}
 	}

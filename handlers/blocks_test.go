@@ -13,6 +13,7 @@ import (
 	"github.com/claviger/claviger/gate"
 	"github.com/claviger/claviger/internal/testkit"
 	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/models/requestlog"
 )
 
 // caller asks about keys in the project shop, in one way.
@@ -78,10 +79,10 @@ func TestTwentyBadKeysBlockTheAddress(t *testing.T) {
 		}
 		app.Flush()
 		page, err := app.Store.RequestLogs(t.Context(), result.Project.ID, models.LogFilter{Limit: 10})
-		if err != nil || len(page.Entries) != 2 || page.Entries[0].Code != models.IPBlocked || page.Entries[0].Status != 403 || page.Entries[0].KeyID != page.Entries[1].KeyID {
+		if err != nil || len(page.Entries) != 2 || page.Entries[0].Code != requestlog.CodeIPBlocked || page.Entries[0].Status != 403 || page.Entries[0].KeyID != page.Entries[1].KeyID {
 			t.Errorf("of the known key the log has %v (%v), want that it was valid and then blocked", page.Entries, err)
 		}
-		if n := app.Gate.Stats().Verdicts[models.IPBlocked]; n != 3 {
+		if n := app.Gate.Stats().Verdicts[requestlog.CodeIPBlocked]; n != 3 {
 			t.Errorf("%d are counted", n)
 		}
 		app.Clock.Advance(14*time.Minute + 30*time.Second)
@@ -122,7 +123,7 @@ func TestABlockedRequestWithAKeyThatChangedIsInTheLog(t *testing.T) {
 			}
 		}
 		app.Flush()
-		page, err := app.Store.RequestLogs(t.Context(), result.Project.ID, models.LogFilter{KeyID: key.ID, Code: models.IPBlocked, Limit: 10})
+		page, err := app.Store.RequestLogs(t.Context(), result.Project.ID, models.LogFilter{KeyID: key.ID, Code: requestlog.CodeIPBlocked, Limit: 10})
 		if err != nil || len(page.Entries) != 5 {
 			t.Errorf("%d rows of 5, %v", len(page.Entries), err)
 		}
@@ -350,7 +351,7 @@ func TestTwentyAtOnceBlockOnce(t *testing.T) {
 }
 
 // process is another one on the same database, which is told of changes as it would be over the wire.
-func process(t *testing.T, app *testkit.App) (*gate.Gate, func(key string) models.Code) {
+func process(t *testing.T, app *testkit.App) (*gate.Gate, func(key string) requestlog.Code) {
 	t.Helper()
 	g := gate.New(app.Store, testkit.Pepper(t), gate.Options{Now: app.Clock.Now, Log: slog.New(slog.DiscardHandler)})
 	t.Cleanup(func() { g.Close(t.Context()) })
@@ -358,7 +359,7 @@ func process(t *testing.T, app *testkit.App) (*gate.Gate, func(key string) model
 	if err != nil {
 		t.Fatal(err)
 	}
-	return g, func(key string) models.Code {
+	return g, func(key string) requestlog.Code {
 		v, err := g.Check(t.Context(), &gate.Request{ID: app.Handlers.IDs.Next(), Started: app.Clock.Now(), Project: project, Key: key, Peer: gate.Origin{IP: "127.0.0.1"}})
 		if err != nil {
 			t.Fatal(err)
@@ -372,7 +373,7 @@ func TestABlockSurvivesARestartAndIsKnownToOtherProcesses(t *testing.T) {
 		result := setup(t, app, "shop")
 		key := result.Key.Plain()
 		running, ask := process(t, app)
-		if code := ask(key); code != models.Valid {
+		if code := ask(key); code != requestlog.CodeValid {
 			t.Fatal(code)
 		}
 		caller{app: app}.bad(20)
@@ -380,11 +381,11 @@ func TestABlockSurvivesARestartAndIsKnownToOtherProcesses(t *testing.T) {
 		if err := running.Flush(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if code := ask(key); code != models.IPBlocked {
+		if code := ask(key); code != requestlog.CodeIPBlocked {
 			t.Errorf("in the other process: %s", code)
 		}
 		_, askLater := process(t, app)
-		if code := askLater(key); code != models.IPBlocked {
+		if code := askLater(key); code != requestlog.CodeIPBlocked {
 			t.Errorf("after a restart: %s", code)
 		}
 		page, err := app.Store.AddressBlocks(t.Context(), result.Project.ID, models.AddressBlockFilter{Limit: 10})
@@ -394,13 +395,13 @@ func TestABlockSurvivesARestartAndIsKnownToOtherProcesses(t *testing.T) {
 		if _, err := app.Store.LiftAddressBlock(t.Context(), result.Project.ID, page.Blocks[0].ID, tester); err != nil {
 			t.Fatal(err)
 		}
-		for name, code := range map[string]models.Code{"one": ask(key), "the other": askLater(key), "the first": models.Code(app.Validate("shop", key).Code())} {
-			if code != models.Valid {
+		for name, code := range map[string]requestlog.Code{"one": ask(key), "the other": askLater(key), "the first": requestlog.Code(app.Validate("shop", key).Code())} {
+			if code != requestlog.CodeValid {
 				t.Errorf("after the lift %s says %s", name, code)
 			}
 		}
 		_, askLast := process(t, app)
-		if code := askLast(key); code != models.Valid {
+		if code := askLast(key); code != requestlog.CodeValid {
 			t.Errorf("the lift did not survive a restart: %s", code)
 		}
 		caller{app: app}.bad(20)

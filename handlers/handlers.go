@@ -16,6 +16,7 @@ import (
 
 	"github.com/claviger/claviger/gate"
 	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/models/requestlog"
 	"github.com/claviger/claviger/views/layout"
 	"github.com/claviger/claviger/views/ui"
 	"github.com/claviger/claviger/web"
@@ -25,7 +26,7 @@ import (
 type Options struct {
 	Store          *models.Store
 	Gate           *gate.Gate
-	IDs            *models.RequestIDs
+	IDs            *requestlog.IDs
 	Sessions       *web.Sessions
 	Log            *slog.Logger
 	Now            func() time.Time
@@ -174,7 +175,7 @@ func queryText(c echo.Context, name string) string {
 }
 
 // maxQueryText is the length of the longest endpoint: its method, a space, its path.
-const maxQueryText = models.MaxLoggedMethod + 1 + models.MaxLoggedPath
+const maxQueryText = requestlog.MaxMethod + 1 + requestlog.MaxPath
 
 // formProblem takes the messages out of an error that a form can show: those of fields, and a message for the whole
 // form where the rest is in order. Other errors come back as they are.

@@ -9,6 +9,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/models/requestlog"
 	"github.com/claviger/claviger/views/logs"
 	"github.com/claviger/claviger/web"
 )
@@ -62,7 +63,7 @@ func (h *Handlers) logs(c echo.Context) error {
 	for _, name := range names {
 		p.Categories = append(p.Categories, logs.Choice{Value: name, Label: name})
 	}
-	for _, code := range models.LoggedCodes {
+	for _, code := range requestlog.LoggedCodes {
 		p.Codes = append(p.Codes, logs.Choice{Value: string(code), Label: codeLabel(code)})
 	}
 	for _, class := range statusClasses {
@@ -114,7 +115,7 @@ func (h *Handlers) logList(c echo.Context, q logQuery, page models.LogPage) logs
 
 func (h *Handlers) log(c echo.Context) error {
 	m := web.Membership(c)
-	id, ok := models.ParseRequestID(c.Param("request"))
+	id, ok := requestlog.ParseID(c.Param("request"))
 	if !ok {
 		return models.NotFound("request")
 	}
@@ -143,15 +144,15 @@ func logEntries(entries []models.LogEntry) []logs.Entry {
 func logEntry(e *models.LogEntry) logs.Entry {
 	return logs.Entry{
 		ID: e.ID.String(), At: e.ID.Time(), KeyID: e.KeyID, KeyName: e.KeyName, Version: e.Version, Type: string(e.Type), Category: e.Category,
-		Method: e.Method, Path: e.Path, Status: e.Status, Code: string(e.Code), Admitted: e.Code == models.Valid,
+		Method: e.Method, Path: e.Path, Status: e.Status, Code: string(e.Code), Admitted: e.Code == requestlog.CodeValid,
 		Duration: time.Duration(e.DurationUs) * time.Microsecond, IP: e.IP, Credits: e.Credits,
 		Reported: e.TTFBUs.Valid, TTFB: time.Duration(e.TTFBUs.Int64) * time.Microsecond,
 	}
 }
 
 // codeLabel names an outcome for people.
-func codeLabel(code models.Code) string {
-	if code == models.Valid {
+func codeLabel(code requestlog.Code) string {
+	if code == requestlog.CodeValid {
 		return "Valid"
 	}
 	return code.Message()

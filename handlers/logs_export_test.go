@@ -9,6 +9,7 @@ import (
 
 	"github.com/claviger/claviger/internal/testkit"
 	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/models/requestlog"
 )
 
 func TestTheLogIsExportedAsItIsFiltered(t *testing.T) {
@@ -120,11 +121,11 @@ func TestALongLogIsExportedInBatches(t *testing.T) {
 		}
 		const count = 2500
 		want := map[string]bool{}
-		var rows []models.RequestLog
+		var rows []requestlog.Row
 		for range count {
 			id := ids.Next()
 			want[id.String()] = true
-			rows = append(rows, models.RequestLog{ID: id, ProjectID: project.ID, KeyID: key.ID, Version: 1, Status: 200, Code: models.Valid})
+			rows = append(rows, requestlog.Row{ID: id, ProjectID: project.ID, KeyID: key.ID, Version: 1, Status: 200, Code: requestlog.CodeValid})
 		}
 		if err := app.Store.WriteRequestLogs(t.Context(), rows); err != nil {
 			t.Fatal(err)

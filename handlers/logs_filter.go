@@ -11,6 +11,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/models/requestlog"
 	"github.com/claviger/claviger/web"
 )
 
@@ -85,7 +86,7 @@ func (q logQuery) values() url.Values {
 // filter is what the query means; problems are for what it cannot mean.
 func (h *Handlers) logFilter(c echo.Context, q logQuery) (f models.LogFilter, problems map[string]string, err error) {
 	problems = map[string]string{}
-	f = models.LogFilter{Type: models.KeyType(q.keyType), Category: q.category, Code: models.Code(q.code), Limit: logsPerPage}
+	f = models.LogFilter{Type: models.KeyType(q.keyType), Category: q.category, Code: requestlog.Code(q.code), Limit: logsPerPage}
 	var ok bool
 	if f.Method, f.Path, ok = parseEndpoint(q.endpoint); !ok {
 		problems["endpoint"] = "Enter a path, such as /orders, with or without a method before it."
@@ -126,8 +127,8 @@ func (h *Handlers) logFilter(c echo.Context, q logQuery) (f models.LogFilter, pr
 			*bound.to = at
 		}
 	}
-	f.Before, _ = models.ParseRequestID(q.before)
-	f.After, _ = models.ParseRequestID(q.after)
+	f.Before, _ = requestlog.ParseID(q.before)
+	f.After, _ = requestlog.ParseID(q.after)
 	return f, problems, nil
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/claviger/claviger/internal/testkit"
 	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/models/requestlog"
 )
 
 // The page, the export and the API filter alike, by all that the URL says.
@@ -34,13 +35,13 @@ func TestTheLogIsFilteredByWhatARequestWas(t *testing.T) {
 		validate(secret, "POST", "/orders", "203.0.113.7", 201)
 		validate(secret, "GET", "/orders/5", "2001:db8::5", 404)
 		validate(test, "GET", "/orders", "203.0.113.8", 302)
-		long := "/" + strings.Repeat("x", models.MaxLoggedPath-1)
-		validate(secret, strings.Repeat("M", models.MaxLoggedMethod), long, "192.0.2.200", 204)
+		long := "/" + strings.Repeat("x", requestlog.MaxPath-1)
+		validate(secret, strings.Repeat("M", requestlog.MaxMethod), long, "192.0.2.200", 204)
 		validate(test, "GET", "/a b?c=d", "203.0.113.8", 500)
 
 		for query, want := range map[string]string{
 			"type=test": "500 302",
-			"endpoint=" + strings.Repeat("M", models.MaxLoggedMethod) + " " + long: "204",
+			"endpoint=" + strings.Repeat("M", requestlog.MaxMethod) + " " + long: "204",
 			"type=production":             "204 404 201 200",
 			"status=2xx":                  "204 201 200",
 			"status=5xx":                  "500",

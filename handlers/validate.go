@@ -12,6 +12,7 @@ import (
 
 	"github.com/claviger/claviger/gate"
 	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/models/requestlog"
 	"github.com/claviger/claviger/web"
 )
 
@@ -55,7 +56,7 @@ func (h *Handlers) validate(c echo.Context) error {
 		return h.noVerdict(c, id, unread)
 	}
 	if fields := body.problems(); len(fields) > 0 {
-		return h.noVerdict(c, id, &models.Error{Code: models.CodeBadRequest, Message: "The body has a value that is not allowed", Fields: fields})
+		return h.noVerdict(c, id, &models.Error{Code: requestlog.CodeBadRequest, Message: "The body has a value that is not allowed", Fields: fields})
 	}
 	key, token := credentials(r.Header, body.Key)
 	fromProxy := web.FromProxy(r.RemoteAddr, h.TrustedProxies)
@@ -82,17 +83,17 @@ func (h *Handlers) validate(c echo.Context) error {
 }
 
 // noVerdict answers a request that could not be understood, or not be judged.
-func (h *Handlers) noVerdict(c echo.Context, id models.RequestID, err error) error {
+func (h *Handlers) noVerdict(c echo.Context, id requestlog.ID, err error) error {
 	web.SetRequestID(c, id)
 	p := web.Explain(c, err)
 	if p.Status >= 500 {
 		if c.Request().Context().Err() != context.Canceled { // else the caller is gone, which is no fault of ours
 			h.Log.Error("validate failed", "request_id", p.RequestID, "error", err)
 		}
-		p.Status, p.Code, p.Message = models.Unavailable.Status(), string(models.Unavailable), models.Unavailable.Message()
+		p.Status, p.Code, p.Message = requestlog.CodeUnavailable.Status(), requestlog.CodeUnavailable, requestlog.CodeUnavailable.Message()
 		c.Response().Header().Set(echo.HeaderRetryAfter, "1")
 	}
-	h.Gate.NoVerdict(models.Code(p.Code))
+	h.Gate.NoVerdict(p.Code)
 	c.Response().Header().Set(echo.HeaderCacheControl, "no-store")
 	return c.JSON(p.Status, rejectedReply{Error: p.Message, Code: p.Code, RequestID: p.RequestID, Fields: p.Fields})
 }

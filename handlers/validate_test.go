@@ -14,6 +14,7 @@ import (
 
 	"github.com/claviger/claviger/internal/testkit"
 	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/models/requestlog"
 )
 
 var tester = testkit.Actor(1)
@@ -226,19 +227,19 @@ func TestTheReplyTellsWhoseKeyItIs(t *testing.T) {
 // What a caller says of the request behind its own is believed with a service token or from a trusted proxy only.
 func TestContextIsBelievedFromTrustedCallersOnly(t *testing.T) {
 	const body = `{"key":"%s","ip":"203.0.113.9","method":"PUT","path":"/orders/7?token=secret","credits":5,"session":"s1"}`
-	claimed := models.RequestLog{IP: "203.0.113.9", Method: "PUT", Path: "/orders/7", Credits: 5}
-	own := models.RequestLog{IP: "127.0.0.1", Method: "POST", Path: "/v1/projects/shop/validate", Credits: 1}
+	claimed := requestlog.Row{IP: "203.0.113.9", Method: "PUT", Path: "/orders/7", Credits: 5}
+	own := requestlog.Row{IP: "127.0.0.1", Method: "POST", Path: "/v1/projects/shop/validate", Credits: 1}
 	nginx := []string{"X-Original-Method", "PUT", "X-Original-URI", "/orders/7?token=secret", "X-Forwarded-For", "10.0.0.1, 203.0.113.9"}
 	traefik := []string{"X-Forwarded-Method", "PUT", "X-Forwarded-Uri", "/orders/7?token=secret", "X-Forwarded-For", "203.0.113.9"}
 
-	run := func(t *testing.T, app *testkit.App, body string, headers []string, want models.RequestLog) {
+	run := func(t *testing.T, app *testkit.App, body string, headers []string, want requestlog.Row) {
 		t.Helper()
 		reply := app.Call("POST", "/v1/projects/shop/validate", body, headers...)
 		if reply.Status != 200 {
 			t.Fatalf("%v", reply.Body)
 		}
 		app.Flush()
-		id, ok := models.ParseRequestID(fmt.Sprint(reply.Body["request_id"]))
+		id, ok := requestlog.ParseID(fmt.Sprint(reply.Body["request_id"]))
 		if !ok {
 			t.Fatal(reply.Body)
 		}
@@ -295,7 +296,7 @@ func TestContextIsBelievedFromTrustedCallersOnly(t *testing.T) {
 		})
 		t.Run("a token through a proxy, whose chain a client can begin", func(t *testing.T) {
 			headers := []string{"X-Original-Method", "PUT", "X-Original-URI", "/orders/7", "X-Forwarded-For", "203.0.113.9, 198.51.100.1"}
-			run(t, app, "", append(append(headers, key...), token...), models.RequestLog{IP: "198.51.100.1", Method: "PUT", Path: "/orders/7", Credits: 1})
+			run(t, app, "", append(append(headers, key...), token...), requestlog.Row{IP: "198.51.100.1", Method: "PUT", Path: "/orders/7", Credits: 1})
 		})
 	}, testkit.TrustLoopback)
 }
@@ -451,13 +452,13 @@ func FuzzValidateHeaders(f *testing.F) {
 		}
 		app.T = t
 		app.Flush()
-		id, _ := models.ParseRequestID(fmt.Sprint(body["request_id"]))
+		id, _ := requestlog.ParseID(fmt.Sprint(body["request_id"]))
 		row, err := app.Store.RequestLog(t.Context(), result.Project.ID, id)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, text := range []string{row.Method, row.Path, row.IP} {
-			if len(text) > models.MaxLoggedPath || !utf8.ValidString(text) || strings.ContainsAny(text, "\x00\r\n") {
+			if len(text) > requestlog.MaxPath || !utf8.ValidString(text) || strings.ContainsAny(text, "\x00\r\n") {
 				t.Errorf("the row holds %q", text)
 			}
 		}
@@ -474,7 +475,7 @@ func TestARequestForAnUnknownProjectIsCounted(t *testing.T) {
 				t.Errorf("%d %v", reply.Status, reply.Body)
 			}
 		}
-		if n := app.Gate.Stats().Verdicts[models.ProjectUnknown]; n != 2 {
+		if n := app.Gate.Stats().Verdicts[requestlog.CodeProjectUnknown]; n != 2 {
 			t.Errorf("2 verdicts are counted as %d", n)
 		}
 	})
@@ -520,7 +521,7 @@ func TestTheMomentOfARequestIsThatAtWhichItIsThere(t *testing.T) {
 		began := app.Clock.Now()
 		reply := late(daily)
 		app.Flush()
-		id, _ := models.ParseRequestID(fmt.Sprint(reply.Body["request_id"]))
+		id, _ := requestlog.ParseID(fmt.Sprint(reply.Body["request_id"]))
 		row, err := app.Store.RequestLog(t.Context(), project.ID, id)
 		if err != nil || reply.Code() != "valid" || reply.Header.Get("X-Request-Id") != id.String() {
 			t.Fatalf("%v %v, %v", reply.Header, reply.Body, err)
@@ -569,7 +570,7 @@ func TestEveryAnswerIsCountedByItsCode(t *testing.T) {
 			t.Errorf("%d %v", reply.Status, reply.Body)
 		}
 		counted := app.Gate.Stats().Verdicts
-		for code, want := range map[models.Code]uint64{models.BadRequest: 1, models.TooLarge: 1, models.Valid: 1, models.Unavailable: 1} {
+		for code, want := range map[requestlog.Code]uint64{requestlog.CodeBadRequest: 1, requestlog.CodeTooLarge: 1, requestlog.CodeValid: 1, requestlog.CodeUnavailable: 1} {
 			if counted[code] != want {
 				t.Errorf("%s is counted %d times, want %d", code, counted[code], want)
 			}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/claviger/claviger/gate"
 	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/models/requestlog"
 	"github.com/claviger/claviger/web"
 )
 
@@ -38,7 +39,7 @@ const (
 type rejectedReply struct {
 	Valid     bool              `json:"valid"`
 	Error     string            `json:"error"`
-	Code      string            `json:"code"`
+	Code      requestlog.Code   `json:"code"`
 	RequestID string            `json:"request_id"`
 	Fields    map[string]string `json:"fields,omitempty"`
 }
@@ -81,7 +82,7 @@ func sendVerdict(c echo.Context, v *gate.Verdict, project *gate.Project, explain
 		b.word(headerPolicy, project.LimitPolicies())
 		b.addLimits(v)
 	}
-	if v.Code == models.RateLimited || v.Code.IsQuota() || v.Code == models.IPBlocked {
+	if v.Code == requestlog.CodeRateLimited || v.Code.IsQuota() || v.Code == requestlog.CodeIPBlocked {
 		wait := neverRetryAfter
 		if !v.Retry.IsZero() {
 			wait = v.Retry.Sub(v.At)
@@ -152,8 +153,8 @@ func untilReset(l *gate.LimitState, now time.Time) int64 {
 
 func (b *reply) makeBody(v *gate.Verdict, explain bool) {
 	text := append(b.body[:0], `{"valid":`...)
-	text = strconv.AppendBool(text, v.Code == models.Valid)
-	if v.Code != models.Valid {
+	text = strconv.AppendBool(text, v.Code == requestlog.CodeValid)
+	if v.Code != requestlog.CodeValid {
 		text = append(text, `,"error":`...)
 		text = appendJSONString(text, verdictMessage(v))
 	}
@@ -162,15 +163,15 @@ func (b *reply) makeBody(v *gate.Verdict, explain bool) {
 	text = append(text, `","request_id":"`...)
 	text = v.RequestID.AppendTo(text)
 	text = append(text, '"')
-	if v.Code == models.Valid {
+	if v.Code == requestlog.CodeValid {
 		text = append(text, `,"key":`...)
 		text = appendKey(text, &v.Key)
 	}
-	if v.Code == models.Valid || v.Code.IsQuota() {
+	if v.Code == requestlog.CodeValid || v.Code.IsQuota() {
 		text = append(text, `,"quotas":`...)
 		text = appendQuotas(text, &v.Quotas)
 	}
-	if v.Code == models.Valid {
+	if v.Code == requestlog.CodeValid {
 		text = append(text, `,"credits":`...)
 		text = strconv.AppendInt(text, v.Credits, 10)
 	}
@@ -185,7 +186,7 @@ func (b *reply) makeBody(v *gate.Verdict, explain bool) {
 
 // verdictMessage is the reply's error. Of a limit it says which kind.
 func verdictMessage(v *gate.Verdict) string {
-	if v.Code == models.RateLimited {
+	if v.Code == requestlog.CodeRateLimited {
 		if v.Limit == time.Minute {
 			return "You exceeded the per-minute rate limit on your subscription"
 		}

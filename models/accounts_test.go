@@ -10,6 +10,7 @@ import (
 
 	"github.com/claviger/claviger/internal/testkit"
 	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/models/requestlog"
 )
 
 const password = "correct horse battery"
@@ -43,7 +44,7 @@ func fieldsOf(t *testing.T, err error) map[string]string {
 	return e.Fields
 }
 
-func hasCode(err error, code string) bool {
+func hasCode(err error, code requestlog.Code) bool {
 	var e *models.Error
 	return errors.As(err, &e) && e.Code == code
 }

@@ -7,35 +7,33 @@ import (
 	"net"
 	"time"
 
+	"github.com/claviger/claviger/models/requestlog"
 	"github.com/jackc/pgx/v5/pgconn"
 	"gorm.io/gorm"
 )
 
-// The codes of an [Error]: what kind of failure it is. web decides which HTTP status each becomes.
+// The codes of an [Error] that are not codes of a verdict: what kind of failure it is. web decides which HTTP status each
+// becomes. Where an error means the same as a verdict, it has that code: see [requestlog.Code].
 const (
-	CodeNotFound     = "not_found"
-	CodeInvalid      = "invalid"
-	CodeConflict     = "conflict"
-	CodeForbidden    = "forbidden"
-	CodeUnauthorized = "unauthorized"
-	CodeTooMany      = "too_many"
-	CodeBadRequest   = "bad_request"
-	CodeTooLarge     = "too_large"
-	CodePlanLimit    = "plan_limit" // the project's plan does not allow it
+	CodeNotFound     requestlog.Code = "not_found"
+	CodeInvalid      requestlog.Code = "invalid"
+	CodeConflict     requestlog.Code = "conflict"
+	CodeForbidden    requestlog.Code = "forbidden"
+	CodeUnauthorized requestlog.Code = "unauthorized"
+	CodeTooMany      requestlog.Code = "too_many"
+	CodePlanLimit    requestlog.Code = "plan_limit" // the project's plan does not allow it
 
-	// Of the management API alone. The codes of refused tokens and keys are those of validate: see [Code.Err].
-	CodeTokenMissing        = "token_missing"
-	CodeMediaType           = "unsupported_media_type"
-	CodeRateLimited         = "rate_limited"
-	CodeIdempotencyMismatch = "idempotency_mismatch"
-	CodeSelfRotationOff     = "self_rotation_off"
-	CodeVersionRetiring     = "version_retiring" // a replaced secret may not rotate its key
+	// These occur in the management API alone.
+	CodeMediaType           requestlog.Code = "unsupported_media_type"
+	CodeIdempotencyMismatch requestlog.Code = "idempotency_mismatch"
+	CodeSelfRotationOff     requestlog.Code = "self_rotation_off"
+	CodeVersionRetiring     requestlog.Code = "version_retiring" // a replaced secret may not rotate its key
 )
 
 // Error is every failure that a person or a caller may be told about. Message and Fields are safe to show; Retry is when asking
 // again helps, zero where that is not known; cause is for the log alone. Any other error is a fault of ours and is shown as a request id only.
 type Error struct {
-	Code    string
+	Code    requestlog.Code
 	Message string
 	Fields  map[string]string // messages by the name of the form field or JSON member
 	Retry   time.Duration
@@ -50,6 +48,9 @@ func (e *Error) Error() string {
 }
 
 func (e *Error) Unwrap() error { return e.cause }
+
+// Denied is the error of a request that validate would deny with the code.
+func Denied(code requestlog.Code) *Error { return &Error{Code: code, Message: code.Message()} }
 
 // NotFound says that what (a noun such as "key") does not exist, or not for the one who asks.
 func NotFound(what string) *Error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/claviger/claviger/models/requestlog"
 	"gorm.io/gorm"
 )
 
@@ -30,18 +31,18 @@ type Use struct {
 	BundleID string // an iOS bundle ID or an Android package name
 }
 
-// Refusal is the code with which the key itself is turned away at now, or [Valid]: checks 4 to 8 of product.md, section 3.
-func (k *GateKey) Refusal(now time.Time, use Use) Code {
-	if code := k.StateRefusal(now); code != Valid {
+// Refusal is the code with which the key itself is turned away at now, or [requestlog.CodeValid]: checks 4 to 8 of product.md, section 3.
+func (k *GateKey) Refusal(now time.Time, use Use) requestlog.Code {
+	if code := k.StateRefusal(now); code != requestlog.CodeValid {
 		return code
 	}
 	return k.Restrictions.Refusal(use)
 }
 
 // StateRefusal is checks 4 to 6 alone: what does not depend on who uses the key.
-func (k *GateKey) StateRefusal(now time.Time) Code {
+func (k *GateKey) StateRefusal(now time.Time) requestlog.Code {
 	if !k.VersionEndsAt.IsZero() && !now.Before(k.VersionEndsAt) {
-		return KeyRevoked
+		return requestlog.CodeKeyRevoked
 	}
 	var expires *time.Time
 	if !k.ExpiresAt.IsZero() {
@@ -49,45 +50,45 @@ func (k *GateKey) StateRefusal(now time.Time) Code {
 	}
 	switch StatusOf(k.State, expires, now) {
 	case StatusRevoked:
-		return KeyRevoked
+		return requestlog.CodeKeyRevoked
 	case StatusInactive:
-		return KeyInactive
+		return requestlog.CodeKeyInactive
 	case StatusExpired:
-		return KeyExpired
+		return requestlog.CodeKeyExpired
 	}
-	return Valid
+	return requestlog.CodeValid
 }
 
 // Refusal compares what a request says of its app with what the key allows. Both are headers, which can be forged: they
 // keep honest mistakes out, and nobody else.
-func (r *Restrictions) Refusal(use Use) Code {
+func (r *Restrictions) Refusal(use Use) requestlog.Code {
 	bundle := ""
 	switch use.Platform {
 	case "ios":
 		bundle = r.IOSBundleID
 		if !r.PlatformIOS && r.PlatformAndroid {
-			return PlatformNotAllowed
+			return requestlog.CodePlatformNotAllowed
 		}
 	case "android":
 		bundle = r.AndroidPackage
 		if !r.PlatformAndroid && r.PlatformIOS {
-			return PlatformNotAllowed
+			return requestlog.CodePlatformNotAllowed
 		}
 	default:
 		if r.PlatformIOS || r.PlatformAndroid {
-			return PlatformNotAllowed
+			return requestlog.CodePlatformNotAllowed
 		}
 		// Without a platform either one will do.
 		if (r.IOSBundleID != "" || r.AndroidPackage != "") && use.BundleID != "" &&
 			use.BundleID != r.IOSBundleID && use.BundleID != r.AndroidPackage {
-			return BundleNotAllowed
+			return requestlog.CodeBundleNotAllowed
 		}
-		return Valid
+		return requestlog.CodeValid
 	}
 	if bundle != "" && use.BundleID != bundle {
-		return BundleNotAllowed
+		return requestlog.CodeBundleNotAllowed
 	}
-	return Valid
+	return requestlog.CodeValid
 }
 
 // FindKey looks a digest up among the versions of all keys; nil where there is none.

@@ -7,12 +7,14 @@ import (
 	"slices"
 	"sort"
 	"sync"
+
+	"github.com/claviger/claviger/models/requestlog"
 )
 
 // keyEntry says that a key made a request.
 type keyEntry struct {
 	key     int64
-	id      RequestID
+	id      requestlog.ID
 	outcome int64 // number of an [outcome]
 	credits int64
 }
@@ -28,13 +30,13 @@ func compareEntries(a, b keyEntry) int {
 type keyCount struct {
 	key, slot, outcome int64 // slot: a minute since 1970, or 0 for all that are too old for a window
 	requests, credits  int64
-	newest             RequestID
+	newest             requestlog.ID
 }
 
 // outcome is the version of the key's secret and the code of the verdict.
 type outcome struct {
 	version int
-	code    Code
+	code    requestlog.Code
 }
 
 // tailFan is how many parts of the tail are merged at a time.
@@ -153,8 +155,8 @@ func (t *keyTail) drop(upTo int64) {
 }
 
 // of gives a key's entries with ids in [from, to), oldest first.
-func (p tailPart) of(key int64, from, to RequestID) []keyEntry {
-	at := func(id RequestID) int {
+func (p tailPart) of(key int64, from, to requestlog.ID) []keyEntry {
+	at := func(id requestlog.ID) int {
 		return sort.Search(len(p.entries), func(i int) bool { return compareEntries(p.entries[i], keyEntry{key: key, id: id}) >= 0 })
 	}
 	return p.entries[at(from):max(at(from), at(to))]
@@ -174,7 +176,7 @@ func countsOf(entries []keyEntry, emit func(keyCount) error) error {
 		return nil
 	}
 	for _, e := range entries {
-		minute := minuteOf(e.id)
+		minute := e.id.Minute()
 		if len(sums) > 0 && (sums[0].key != e.key || sums[0].slot != minute) {
 			if err := flush(); err != nil {
 				return err
@@ -217,7 +219,7 @@ func (w *recordWriter) add(key, at int64, numbers ...int64) {
 func (w *recordWriter) entry(e keyEntry) { w.add(e.key, int64(e.id), e.outcome, e.credits) }
 
 func (w *recordWriter) count(c keyCount) {
-	w.add(c.key, c.slot, c.outcome, c.requests, c.credits, int64(c.newest-firstIDOfMinute(c.slot)))
+	w.add(c.key, c.slot, c.outcome, c.requests, c.credits, int64(c.newest-requestlog.FirstIDOfMinute(c.slot)))
 }
 
 type recordReader struct {
@@ -241,13 +243,13 @@ func (r *recordReader) more() bool { return len(r.data) > 0 }
 func (r *recordReader) entry() keyEntry {
 	r.key += r.number()
 	r.at += r.number()
-	return keyEntry{r.key, RequestID(r.at), r.number(), r.number()}
+	return keyEntry{r.key, requestlog.ID(r.at), r.number(), r.number()}
 }
 
 func (r *recordReader) count() keyCount {
 	r.key += r.number()
 	r.at += r.number()
-	return keyCount{r.key, r.at, r.number(), r.number(), r.number(), firstIDOfMinute(r.at) + RequestID(r.number())}
+	return keyCount{r.key, r.at, r.number(), r.number(), r.number(), requestlog.FirstIDOfMinute(r.at) + requestlog.ID(r.number())}
 }
 
 func encodeEntries(entries []keyEntry) []byte {

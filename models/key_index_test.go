@@ -4,12 +4,14 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"github.com/claviger/claviger/models/requestlog"
 )
 
 func randomEntries(random *rand.Rand, n int) []keyEntry {
 	entries := make([]keyEntry, n)
 	for i := range entries {
-		entries[i] = keyEntry{random.Int64N(50), RequestID(random.Int64()), 1 + random.Int64N(5), random.Int64N(100)}
+		entries[i] = keyEntry{random.Int64N(50), requestlog.ID(random.Int64()), 1 + random.Int64N(5), random.Int64N(100)}
 	}
 	slices.SortFunc(entries, compareEntries)
 	return entries

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"slices"
+
+	"github.com/claviger/claviger/models/requestlog"
 )
 
 // mergeJob merges runs into one, step by step. Requests that are kept no longer are left out, and counts are folded to the
@@ -14,13 +16,13 @@ type mergeJob struct {
 	out      *runWriter
 	kind     int // of the blocks that are being merged: requests first, then counts
 	cursors  []*runCursor
-	keepFrom RequestID // requests before it are kept no longer
-	now      int64     // minute
+	keepFrom requestlog.ID // requests before it are kept no longer
+	now      int64         // minute
 	sums     []keyCount
 }
 
 // nextMerge chooses what to merge; nil where nothing is to be done. No project keeps requests from before keepFrom.
-func nextMerge(runs []keyRun, keepFrom RequestID, now int64) []keyRun {
+func nextMerge(runs []keyRun, keepFrom requestlog.ID, now int64) []keyRun {
 	byLevel := map[int64][]keyRun{}
 	for _, r := range runs {
 		byLevel[r.level] = append(byLevel[r.level], r)
@@ -39,9 +41,11 @@ func nextMerge(runs []keyRun, keepFrom RequestID, now int64) []keyRun {
 }
 
 // foldable tells whether no count of the run is young enough for a slot of its own.
-func foldable(r keyRun, now int64) bool { return r.folded || minuteOf(r.lastID) <= now-countedAfter }
+func foldable(r keyRun, now int64) bool {
+	return r.folded || r.lastID.Minute() <= now-requestlog.SlotLifetime
+}
 
-func (q *sqliteRequests) startMerge(ctx context.Context, sources []keyRun, keepFrom RequestID, now int64) (*mergeJob, error) {
+func (q *sqliteRequests) startMerge(ctx context.Context, sources []keyRun, keepFrom requestlog.ID, now int64) (*mergeJob, error) {
 	level := sources[0].level
 	if len(sources) > 1 {
 		level++
@@ -103,9 +107,9 @@ func (j *mergeJob) finish(ctx context.Context) error {
 
 // addCount folds a count to its slot. Counts come in the order of key, time and outcome, and slots keep the order of time.
 func (j *mergeJob) addCount(c keyCount) error {
-	slot, total := slotOf(c.slot, j.now)
+	slot, total := requestlog.SlotOf(c.slot, j.now)
 	if total {
-		if o, err := j.rows.outcomes.of(c.outcome); err != nil || o.code != Valid {
+		if o, err := j.rows.outcomes.of(c.outcome); err != nil || o.code != requestlog.CodeValid {
 			return err
 		}
 	}

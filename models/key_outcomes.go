@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"slices"
 	"sync"
+
+	"github.com/claviger/claviger/models/requestlog"
 )
 
 // outcomes numbers the pairs of version and code that occurred.
@@ -66,7 +68,7 @@ func (o *outcomes) of(number int64) (outcome, error) {
 }
 
 // entriesOf gives what the index says of rows, in key order. New outcomes get their numbers in tx.
-func (o *outcomes) entriesOf(tx *writeTx, rows []RequestLog) ([]keyEntry, error) {
+func (o *outcomes) entriesOf(tx *writeTx, rows []requestlog.Row) ([]keyEntry, error) {
 	entries := make([]keyEntry, len(rows))
 	last, lastNumber := outcome{}, int64(0)
 	for i := range rows {

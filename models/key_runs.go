@@ -5,13 +5,15 @@ import (
 	"database/sql"
 	"math"
 	"slices"
+
+	"github.com/claviger/claviger/models/requestlog"
 )
 
 // keyRun is a piece of the index by key that never changes: counts and requests of a stretch of time, in key order, cut
 // into blocks that each fit a page of the database.
 type keyRun struct {
 	id, level       int64
-	firstID, lastID RequestID
+	firstID, lastID requestlog.ID
 	requests        bool // it still names single requests
 	folded          bool // its counts are one total for each key
 }
@@ -56,7 +58,7 @@ type keyBlock struct {
 }
 
 func newRun(ctx context.Context, w *sqlWriter, level int64) (*runWriter, error) {
-	r := &runWriter{writer: w, run: keyRun{level: level, firstID: endOfIDs}}
+	r := &runWriter{writer: w, run: keyRun{level: level, firstID: requestlog.EndOfIDs}}
 	err := w.tx(ctx, func(tx *writeTx) error {
 		return tx.row("INSERT INTO key_runs (state, level, first_id, last_id, requests, folded) VALUES ('writing', ?, 0, 0, FALSE, FALSE) RETURNING id",
 			[]any{level}, &r.run.id)
@@ -74,7 +76,7 @@ func (r *runWriter) entry(e keyEntry) {
 func (r *runWriter) count(c keyCount) {
 	r.before(blockOfCounts, c.key, c.slot)
 	r.open.count(c)
-	r.run.firstID, r.run.lastID = min(r.run.firstID, firstIDOfMinute(c.slot)), max(r.run.lastID, c.newest)
+	r.run.firstID, r.run.lastID = min(r.run.firstID, requestlog.FirstIDOfMinute(c.slot)), max(r.run.lastID, c.newest)
 }
 
 // before ends the block that is full, and begins one with the record that comes next.

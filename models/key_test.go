@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/claviger/claviger/models/requestlog"
 )
 
 var noon = time.Date(2026, 3, 14, 12, 0, 0, 0, time.UTC)
@@ -21,19 +23,19 @@ func TestStatusAndRefusalAgree(t *testing.T) {
 		expires *time.Time
 		ends    *time.Time
 		status  KeyStatus
-		refusal Code
+		refusal requestlog.Code
 	}{
-		{"active", StateActive, nil, nil, StatusActive, Valid},
-		{"expires later", StateActive, at(time.Millisecond), nil, StatusActive, Valid},
-		{"expires at this moment", StateActive, at(0), nil, StatusExpired, KeyExpired},
-		{"expired", StateActive, at(-time.Hour), nil, StatusExpired, KeyExpired},
-		{"inactive", StateInactive, nil, nil, StatusInactive, KeyInactive},
-		{"inactive and expired", StateInactive, at(-time.Hour), nil, StatusInactive, KeyInactive},
-		{"revoked", StateRevoked, nil, nil, StatusRevoked, KeyRevoked},
-		{"revoked and expired", StateRevoked, at(-time.Hour), nil, StatusRevoked, KeyRevoked},
-		{"version ends later", StateActive, nil, at(time.Minute), StatusActive, Valid},
-		{"version ended", StateActive, nil, at(0), StatusActive, KeyRevoked},
-		{"version ended and inactive", StateInactive, nil, at(-time.Minute), StatusInactive, KeyRevoked},
+		{"active", StateActive, nil, nil, StatusActive, requestlog.CodeValid},
+		{"expires later", StateActive, at(time.Millisecond), nil, StatusActive, requestlog.CodeValid},
+		{"expires at this moment", StateActive, at(0), nil, StatusExpired, requestlog.CodeKeyExpired},
+		{"expired", StateActive, at(-time.Hour), nil, StatusExpired, requestlog.CodeKeyExpired},
+		{"inactive", StateInactive, nil, nil, StatusInactive, requestlog.CodeKeyInactive},
+		{"inactive and expired", StateInactive, at(-time.Hour), nil, StatusInactive, requestlog.CodeKeyInactive},
+		{"revoked", StateRevoked, nil, nil, StatusRevoked, requestlog.CodeKeyRevoked},
+		{"revoked and expired", StateRevoked, at(-time.Hour), nil, StatusRevoked, requestlog.CodeKeyRevoked},
+		{"version ends later", StateActive, nil, at(time.Minute), StatusActive, requestlog.CodeValid},
+		{"version ended", StateActive, nil, at(0), StatusActive, requestlog.CodeKeyRevoked},
+		{"version ended and inactive", StateInactive, nil, at(-time.Minute), StatusInactive, requestlog.CodeKeyRevoked},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if got := StatusOf(c.state, c.expires, noon); got != c.status {

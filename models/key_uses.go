@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/claviger/claviger/models/requestlog"
 )
 
 // keyUses is when each key was used last, as far as the database tells: 4 bytes a key, in pages of keys whose ids follow each
@@ -174,7 +176,7 @@ func (q *sqliteRequests) usesOf(keyIDs []int64) map[int64]time.Time {
 			used[id] = at
 		}
 		for _, p := range parts {
-			if entries := p.of(id, 0, endOfIDs); len(entries) > 0 {
+			if entries := p.of(id, 0, requestlog.EndOfIDs); len(entries) > 0 {
 				if at := entries[len(entries)-1].id.Time(); at.After(used[id]) {
 					used[id] = at
 				}

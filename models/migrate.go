@@ -37,9 +37,6 @@ func (s *Store) Migrate(ctx context.Context) (int64, error) {
 	if err := s.checkPepper(ctx); err != nil {
 		return newest, err
 	}
-	if err := s.requests.prepare(ctx); err != nil {
-		return newest, fmt.Errorf("cannot bring the log of requests into its present form: %w", err)
-	}
 	return newest, nil
 }
 

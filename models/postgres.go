@@ -36,7 +36,7 @@ func (s *Store) openPostgres(address string, config *gorm.Config) error {
 	pool.SetMaxIdleConns(connections)
 	pool.SetConnMaxIdleTime(5 * time.Minute)
 	s.read, s.write = db, db
-	s.requests = &postgresRequests{db: db, pool: pool}
+	s.requests = &postgresRequests{pool: pool}
 	return nil
 }
 

@@ -1,6 +1,10 @@
 package models
 
-import "time"
+import (
+	"time"
+
+	"github.com/claviger/claviger/models/requestlog"
+)
 
 // Quota is one of the four caps on what a key may be admitted: product.md, section 4.
 type Quota int
@@ -32,8 +36,8 @@ var quotaNames = [QuotaCount]string{"daily", "weekly", "monthly", "total"}
 func (q Quota) String() string { return quotaNames[q] }
 
 // Code is what a request is rejected with that would go over the quota.
-func (q Quota) Code() Code {
-	return [QuotaCount]Code{QuotaCodeDaily, QuotaCodeWeekly, QuotaCodeMonthly, QuotaCodeTotal}[q]
+func (q Quota) Code() requestlog.Code {
+	return [QuotaCount]requestlog.Code{requestlog.CodeQuotaDaily, requestlog.CodeQuotaWeekly, requestlog.CodeQuotaMonthly, requestlog.CodeQuotaTotal}[q]
 }
 
 // Caps are the quotas of a key by [Quota]; 0 is no cap.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/claviger/claviger/internal/testkit"
 	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/models/requestlog"
 )
 
 // benchProject makes a SQLite database with a project of that many keys, whose ids are 1, 2, 3 and so on.
@@ -44,18 +45,18 @@ func benchProject(b *testing.B, keys int) (*models.Store, string) {
 
 // traffic makes batches as the gate does at about 120,000 requests a second.
 type traffic struct {
-	ids    *models.RequestIDs
+	ids    *requestlog.IDs
 	random *rand.Rand
 	keys   int64
 }
 
-func (w *traffic) batch(n int) []models.RequestLog {
-	rows := make([]models.RequestLog, n)
+func (w *traffic) batch(n int) []requestlog.Row {
+	rows := make([]requestlog.Row, n)
 	for i := range rows {
-		rows[i] = models.RequestLog{
+		rows[i] = requestlog.Row{
 			ID: w.ids.Next(), ProjectID: 1, KeyID: 1 + w.random.Int64N(w.keys), Version: 1, Category: "production", Method: "GET",
 			Path: "/v1/projects/bench/validate", Status: 200, DurationUs: 20 + w.random.Int64N(200),
-			IP: fmt.Sprintf("10.0.%d.%d", w.random.IntN(2), w.random.IntN(250)), Credits: 1, Code: models.Valid,
+			IP: fmt.Sprintf("10.0.%d.%d", w.random.IntN(2), w.random.IntN(250)), Credits: 1, Code: requestlog.CodeValid,
 		}
 	}
 	for i := 50; i < n; i += 50 { // requests end in another order than they begin
@@ -81,7 +82,7 @@ func BenchmarkWriteRequestLogs(b *testing.B) {
 				store, _ := benchProject(b, keys)
 				w := &traffic{random: rand.New(rand.NewPCG(1, 1)), keys: int64(keys)}
 				w.ids, _ = store.NewRequestIDs(b.Context())
-				batches := make([][]models.RequestLog, b.N)
+				batches := make([][]requestlog.Row, b.N)
 				rows, slowest := 0, time.Duration(0)
 				var cpu time.Duration
 				b.ResetTimer()
@@ -146,7 +147,7 @@ func BenchmarkRequestLogsBesideMany(b *testing.B) {
 						return err
 					},
 					"page_of_code_that_never_was": func() error {
-						_, err := store.RequestLogs(b.Context(), 1, models.LogFilter{Code: models.KeyRevoked, Limit: 50})
+						_, err := store.RequestLogs(b.Context(), 1, models.LogFilter{Code: requestlog.CodeKeyRevoked, Limit: 50})
 						return err
 					},
 					"usage_of_key": func() error {
@@ -163,7 +164,7 @@ func BenchmarkRequestLogsBesideMany(b *testing.B) {
 					})
 				}
 				b.Run("write_batch_of_3000", func(b *testing.B) {
-					batches := make([][]models.RequestLog, b.N)
+					batches := make([][]requestlog.Row, b.N)
 					for i := range batches {
 						batches[i] = w.batch(3000)
 					}

@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"github.com/cespare/xxhash/v2"
+	"github.com/claviger/claviger/models/requestlog"
 )
 
 // A filter tells of a value whether some row of a group may have it, or none has: a Bloom filter of 10 bits for each value, so
@@ -29,39 +30,36 @@ const (
 )
 
 func valueOf(column byte, value string) rowValue {
-	var buffer [1 + MaxLoggedPath]byte
+	var buffer [1 + requestlog.MaxPath]byte
 	return rowValue(xxhash.Sum64(append(append(buffer[:0], column), value...)))
 }
 
 func valueOfStatus(status int) rowValue { return valueOf(valueStatus, strconv.Itoa(status/100)) }
 
 // valuesOf are the values of a row.
-func valuesOf(r *RequestLog) map[rowValue]struct{} {
+func valuesOf(r *requestlog.Row) map[rowValue]struct{} {
 	values := map[rowValue]struct{}{
-		valueOf(valueCode, string(r.Code)): {}, valueOf(valueCategory, r.Category): {}, valueOf(valueType, string(r.Type)): {},
+		valueOf(valueCode, string(r.Code)): {}, valueOf(valueCategory, r.Category): {}, valueOf(valueType, r.Type): {},
 		valueOfStatus(r.Status): {}, valueOf(valuePath, r.Path): {}, valueOf(valueIP, r.IP): {},
-	}
-	if r.Type == "" {
-		addAnyType(values)
 	}
 	return values
 }
 
-// values are those that each row asked for has.
-func (q *rowQuery) values() []rowValue {
+// valuesAsked are those that each row asked for has.
+func valuesAsked(q *requestlog.Query) []rowValue {
 	var values []rowValue
 	add := func(column byte, value string) {
 		if value != "" {
 			values = append(values, valueOf(column, value))
 		}
 	}
-	add(valueCode, string(q.code))
-	add(valueCategory, q.category)
-	add(valueType, string(q.keyType))
-	add(valuePath, q.path)
-	add(valueIP, q.ip)
-	if q.statusClass != 0 {
-		values = append(values, valueOfStatus(q.statusClass*100))
+	add(valueCode, string(q.Code))
+	add(valueCategory, q.Category)
+	add(valueType, q.Type)
+	add(valuePath, q.Path)
+	add(valueIP, q.IP)
+	if q.StatusClass != 0 {
+		values = append(values, valueOfStatus(q.StatusClass*100))
 	}
 	return values
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/models/requestlog"
 )
 
 // groupedWorld has a log on SQLite of which most is in groups.
@@ -40,17 +41,6 @@ func TestAValueThatNoRowHasIsNotLookedForInTheRows(t *testing.T) {
 	}
 	if _, err := w.store.RequestLogs(t.Context(), project, models.LogFilter{StatusClass: 2, Limit: 5000}); err == nil {
 		t.Error("values that rows have are not looked for in them")
-	}
-}
-
-func TestRowsWithoutATypeHaveThatOfTheirKey(t *testing.T) {
-	models.SmallSteps(t)
-	w := newStorageWorld(t, filepath.Join(t.TempDir(), "claviger.db"), 14)
-	w.untyped = true
-	for range 20 {
-		w.write(150)
-		w.tidy()
-		w.comparePages("without types")
 	}
 }
 
@@ -97,10 +87,10 @@ func TestABusyProjectKeepsItsGroupsWhileOldRowsGo(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 120 {
-		var batch []models.RequestLog
+		var batch []requestlog.Row
 		for range 40 {
 			w.clock.Advance(time.Minute)
-			batch = append(batch, logRow(w.ids.Next(), w.keys[0], models.Valid))
+			batch = append(batch, logRow(w.ids.Next(), w.keys[0], requestlog.CodeValid))
 		}
 		if err := w.store.WriteRequestLogs(t.Context(), batch); err != nil {
 			t.Fatal(err)

@@ -8,9 +8,10 @@ import (
 
 	"github.com/claviger/claviger/internal/testkit"
 	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/models/requestlog"
 )
 
-func requestIDs(t *testing.T, store *models.Store) *models.RequestIDs {
+func requestIDs(t *testing.T, store *models.Store) *requestlog.IDs {
 	t.Helper()
 	ids, err := store.NewRequestIDs(t.Context())
 	if err != nil {
@@ -19,12 +20,12 @@ func requestIDs(t *testing.T, store *models.Store) *models.RequestIDs {
 	return ids
 }
 
-func logRow(id models.RequestID, key *models.Key, code models.Code) models.RequestLog {
-	row := models.RequestLog{
-		ID: id, ProjectID: key.ProjectID, KeyID: key.ID, Version: 1, Type: key.Type, Category: "production", Method: "GET", Path: "/orders",
+func logRow(id requestlog.ID, key *models.Key, code requestlog.Code) requestlog.Row {
+	row := requestlog.Row{
+		ID: id, ProjectID: key.ProjectID, KeyID: key.ID, Version: 1, Type: string(key.Type), Category: "production", Method: "GET", Path: "/orders",
 		Status: code.Status(), DurationUs: 42, IP: "192.0.2.7", Code: code,
 	}
-	if code == models.Valid {
+	if code == requestlog.CodeValid {
 		row.Credits = 2
 	}
 	return row
@@ -35,8 +36,8 @@ func TestWritingTheSameRowsAgainChangesNothing(t *testing.T) {
 		user := signUp(t, store, "ada@example.com")
 		project, key, _ := newProject(t, store, user, "shop")
 		ids := requestIDs(t, store)
-		rows := []models.RequestLog{
-			logRow(ids.Next(), key, models.Valid), logRow(ids.Next(), key, models.Valid), logRow(ids.Next(), key, models.KeyExpired),
+		rows := []requestlog.Row{
+			logRow(ids.Next(), key, requestlog.CodeValid), logRow(ids.Next(), key, requestlog.CodeValid), logRow(ids.Next(), key, requestlog.CodeKeyExpired),
 		}
 		for range 3 {
 			if err := store.WriteRequestLogs(t.Context(), rows); err != nil {
@@ -67,9 +68,9 @@ func TestUsageGoesToTheMinuteOfTheRequest(t *testing.T) {
 		project, key, _ := newProject(t, store, user, "shop")
 		_, otherKey, _ := newProject(t, store, user, "other")
 		ids := requestIDs(t, store)
-		var rows []models.RequestLog
+		var rows []requestlog.Row
 		for range 61 { // 09:26 to 10:26, one each minute, of which the first is too old at the end
-			rows = append(rows, logRow(ids.Next(), key, models.Valid), logRow(ids.Next(), otherKey, models.Valid))
+			rows = append(rows, logRow(ids.Next(), key, requestlog.CodeValid), logRow(ids.Next(), otherKey, requestlog.CodeValid))
 			clock.Advance(time.Minute)
 		}
 		clock.Advance(-time.Minute)
@@ -95,7 +96,7 @@ func TestTheFirstLoggedRequestMarksTheKeyAsUsed(t *testing.T) {
 		used, _ := newKey(t, store, project, keyInput("used"))
 		unused, _ := newKey(t, store, project, keyInput("unused"))
 		ids := requestIDs(t, store)
-		if err := store.WriteRequestLogs(t.Context(), []models.RequestLog{logRow(ids.Next(), used, models.KeyInactive)}); err != nil {
+		if err := store.WriteRequestLogs(t.Context(), []requestlog.Row{logRow(ids.Next(), used, requestlog.CodeKeyInactive)}); err != nil {
 			t.Fatal(err)
 		}
 		got, err := store.Key(t.Context(), project.ID, used.ID)
@@ -109,7 +110,7 @@ func TestTheFirstLoggedRequestMarksTheKeyAsUsed(t *testing.T) {
 			t.Error(err)
 		}
 		clock.Advance(time.Hour)
-		if err := store.WriteRequestLogs(t.Context(), []models.RequestLog{logRow(ids.Next(), used, models.Valid)}); err != nil {
+		if err := store.WriteRequestLogs(t.Context(), []requestlog.Row{logRow(ids.Next(), used, requestlog.CodeValid)}); err != nil {
 			t.Fatal(err)
 		}
 		if got, err = store.Key(t.Context(), project.ID, used.ID); err != nil || !got.LastUsedAt.Equal(clock.Now()) {
@@ -127,22 +128,22 @@ func TestTheLogIsFilteredAndPaged(t *testing.T) {
 		_, strangers, _ := newProject(t, store, user, "other")
 		ids, random := requestIDs(t, store), rand.New(rand.NewPCG(1, 1))
 		start := clock.Now()
-		var all []models.RequestLog
+		var all []requestlog.Row
 		for range 200 {
 			clock.Advance(time.Duration(random.IntN(120)) * time.Second)
 			k := []*models.Key{key, second, strangers}[random.IntN(3)]
-			all = append(all, logRow(ids.Next(), k, models.LoggedCodes[random.IntN(len(models.LoggedCodes))]))
+			all = append(all, logRow(ids.Next(), k, requestlog.LoggedCodes[random.IntN(len(requestlog.LoggedCodes))]))
 		}
 		if err := store.WriteRequestLogs(t.Context(), all); err != nil {
 			t.Fatal(err)
 		}
 		from, to := start.Add(40*time.Minute), start.Add(100*time.Minute)
 		for name, f := range map[string]models.LogFilter{
-			"all": {}, "key": {KeyID: second.ID}, "code": {Code: models.KeyExpired}, "from": {From: from}, "to": {To: to},
-			"everything": {KeyID: key.ID, Code: models.Valid, From: from, To: to}, "a key of another project": {KeyID: strangers.ID},
+			"all": {}, "key": {KeyID: second.ID}, "code": {Code: requestlog.CodeKeyExpired}, "from": {From: from}, "to": {To: to},
+			"everything": {KeyID: key.ID, Code: requestlog.CodeValid, From: from, To: to}, "a key of another project": {KeyID: strangers.ID},
 		} {
 			t.Run(name, func(t *testing.T) {
-				var want []models.RequestID
+				var want []requestlog.ID
 				for _, r := range slices.Backward(all) {
 					at := r.ID.Time()
 					if r.ProjectID == project.ID && (f.KeyID == 0 || r.KeyID == f.KeyID) && (f.Code == "" || r.Code == f.Code) &&
@@ -151,7 +152,7 @@ func TestTheLogIsFilteredAndPaged(t *testing.T) {
 					}
 				}
 				f.Limit = 7
-				var got, firsts []models.RequestID
+				var got, firsts []requestlog.ID
 				for page, err := store.RequestLogs(t.Context(), project.ID, f); ; page, err = store.RequestLogs(t.Context(), project.ID, f) {
 					if err != nil {
 						t.Fatal(err)
@@ -187,7 +188,7 @@ func TestARequestIDIsNotGivenAgainAfterARestartWithTheClockSetBack(t *testing.T)
 		user := signUp(t, store, "ada@example.com")
 		_, key, _ := newProject(t, store, user, "shop")
 		before := requestIDs(t, store).Next()
-		if err := store.WriteRequestLogs(t.Context(), []models.RequestLog{logRow(before, key, models.Valid)}); err != nil {
+		if err := store.WriteRequestLogs(t.Context(), []requestlog.Row{logRow(before, key, requestlog.CodeValid)}); err != nil {
 			t.Fatal(err)
 		}
 		clock.Advance(-time.Hour)

@@ -4,15 +4,17 @@ import (
 	"cmp"
 	"database/sql"
 	"slices"
+
+	"github.com/claviger/claviger/models/requestlog"
 )
 
 // openChunks are the newest chunks of a project, those after the last that is full. A small batch is a chunk of its own, so
 // that writing it reads nothing and writes no row again; when they are many or hold many rows they become one.
 type openChunks struct {
-	from         RequestID // they begin here or later
-	last         RequestID // the newest row of the project; it may be gone
-	grouped      RequestID // where its newest group ends
-	chunks, rows int       // late ones and those that are gone may be counted as well
+	from         requestlog.ID // they begin here or later
+	last         requestlog.ID // the newest row of the project; it may be gone
+	grouped      requestlog.ID // where its newest group ends
+	chunks, rows int           // late ones and those that are gone may be counted as well
 }
 
 // openOf is what is known of a project's newest chunks. The caller holds writing, and forgets all where tx is not committed.
@@ -35,7 +37,7 @@ func readOpenChunks(tx *writeTx, projectID int64) (*openChunks, error) {
 	defer rows.Close()
 	var o openChunks
 	for rows.Next() {
-		var last RequestID
+		var last requestlog.ID
 		var count int
 		if err := rows.Scan(&last, &count); err != nil {
 			return nil, err
@@ -55,7 +57,7 @@ func readOpenChunks(tx *writeTx, projectID int64) (*openChunks, error) {
 }
 
 // hasRow tells whether a row is stored.
-func (q *sqliteRequests) hasRow(tx *writeTx, row *RequestLog) (bool, error) {
+func (q *sqliteRequests) hasRow(tx *writeTx, row *requestlog.Row) (bool, error) {
 	o, err := q.openOf(tx, row.ProjectID)
 	if err != nil || row.ID > o.last {
 		return false, err
@@ -64,7 +66,7 @@ func (q *sqliteRequests) hasRow(tx *writeTx, row *RequestLog) (bool, error) {
 }
 
 // writeChunks stores rows, which are in the order of project and id.
-func (q *sqliteRequests) writeChunks(tx *writeTx, rows []RequestLog) error {
+func (q *sqliteRequests) writeChunks(tx *writeTx, rows []requestlog.Row) error {
 	for len(rows) > 0 {
 		n := 1
 		for n < len(rows) && rows[n].ProjectID == rows[0].ProjectID {
@@ -92,7 +94,7 @@ func (q *sqliteRequests) writeChunks(tx *writeTx, rows []RequestLog) error {
 }
 
 // add stores rows of the project as another open chunk, and late ones where they belong.
-func (o *openChunks) add(tx *writeTx, rows []RequestLog) error {
+func (o *openChunks) add(tx *writeTx, rows []requestlog.Row) error {
 	late, rows := cutRows(rows, o.last+1)
 	o.rows += len(late)
 	if err := placeRows(tx, late); err != nil || len(rows) == 0 {
@@ -104,7 +106,7 @@ func (o *openChunks) add(tx *writeTx, rows []RequestLog) error {
 }
 
 // closeChunks stores rows of the project and those of the open chunks in chunks that are full, as far as they go.
-func (q *sqliteRequests) closeChunks(tx *writeTx, o *openChunks, rows []RequestLog) error {
+func (q *sqliteRequests) closeChunks(tx *writeTx, o *openChunks, rows []requestlog.Row) error {
 	projectID := rows[0].ProjectID
 	there, err := appendRowsFrom(emptied(q.joined), tx, projectID, o.from)
 	q.joined = there
@@ -130,15 +132,15 @@ func (q *sqliteRequests) closeChunks(tx *writeTx, o *openChunks, rows []RequestL
 }
 
 // cutRows cuts rows, which are in the order of ids, into those before id and the others.
-func cutRows(rows []RequestLog, id RequestID) (before, after []RequestLog) {
+func cutRows(rows []requestlog.Row, id requestlog.ID) (before, after []requestlog.Row) {
 	n, _ := slices.BinarySearchFunc(rows, id, compareID)
 	return rows[:n], rows[n:]
 }
 
-func compareID(r RequestLog, id RequestID) int { return cmp.Compare(r.ID, id) }
+func compareID(r requestlog.Row, id requestlog.ID) int { return cmp.Compare(r.ID, id) }
 
 // appendRowsFrom appends the rows of the chunks that begin at id or later.
-func appendRowsFrom(list []RequestLog, tx *writeTx, projectID int64, id RequestID) ([]RequestLog, error) {
+func appendRowsFrom(list []requestlog.Row, tx *writeTx, projectID int64, id requestlog.ID) ([]requestlog.Row, error) {
 	rows, err := tx.query("SELECT data FROM request_chunks WHERE project_id = ? AND first_id >= ? ORDER BY first_id", projectID, int64(id))
 	if err != nil {
 		return list, err
@@ -149,7 +151,7 @@ func appendRowsFrom(list []RequestLog, tx *writeTx, projectID int64, id RequestI
 		if err := rows.Scan(&data); err != nil {
 			return list, err
 		}
-		more, err := DecodeRequestLogs(data)
+		more, err := requestlog.DecodeRows(data)
 		if err != nil {
 			return list, err
 		}

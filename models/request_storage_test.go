@@ -12,25 +12,26 @@ import (
 
 	"github.com/claviger/claviger/internal/testkit"
 	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/models/requestlog"
 )
 
 // logModel is the request log as a plain list.
 type logModel struct {
-	rows    []models.RequestLog // in the order of ids
-	removed map[int64]int64     // by key: admitted requests whose rows are gone
+	rows    []requestlog.Row // in the order of ids
+	removed map[int64]int64  // by key: admitted requests whose rows are gone
 }
 
-func (m *logModel) add(batch []models.RequestLog) {
+func (m *logModel) add(batch []requestlog.Row) {
 	m.rows = append(m.rows, batch...)
-	slices.SortFunc(m.rows, func(a, b models.RequestLog) int { return cmp.Compare(a.ID, b.ID) })
+	slices.SortFunc(m.rows, func(a, b requestlog.Row) int { return cmp.Compare(a.ID, b.ID) })
 }
 
-func (m *logModel) list(projectID int64, f models.LogFilter) []models.RequestID {
-	var ids []models.RequestID
+func (m *logModel) list(projectID int64, f models.LogFilter) []requestlog.ID {
+	var ids []requestlog.ID
 	for _, r := range slices.Backward(m.rows) {
 		at := r.ID.Time()
 		if r.ProjectID == projectID && (f.KeyID == 0 || r.KeyID == f.KeyID) && (f.Code == "" || r.Code == f.Code) &&
-			(f.Category == "" || r.Category == f.Category) && (f.Type == "" || r.Type == f.Type) && (f.StatusClass == 0 || r.Status/100 == f.StatusClass) &&
+			(f.Category == "" || r.Category == f.Category) && (f.Type == "" || r.Type == string(f.Type)) && (f.StatusClass == 0 || r.Status/100 == f.StatusClass) &&
 			(f.Method == "" || r.Method == f.Method) && (f.Path == "" || r.Path == f.Path) && (f.IP == "" || r.IP == f.IP) && (f.From.IsZero() || !at.Before(f.From)) && (f.To.IsZero() || at.Before(f.To)) {
 			ids = append(ids, r.ID)
 		}
@@ -39,7 +40,7 @@ func (m *logModel) list(projectID int64, f models.LogFilter) []models.RequestID 
 }
 
 // page is what [models.Store.RequestLogs] should give.
-func (m *logModel) page(projectID int64, f models.LogFilter) (ids []models.RequestID, older, newer bool) {
+func (m *logModel) page(projectID int64, f models.LogFilter) (ids []requestlog.ID, older, newer bool) {
 	all := m.list(projectID, f)
 	if f.After > 0 && f.Before == 0 {
 		n := len(all)
@@ -64,12 +65,11 @@ type storageWorld struct {
 	clock    *testkit.Clock
 	store    *models.Store
 	random   *rand.Rand
-	ids      *models.RequestIDs
+	ids      *requestlog.IDs
 	projects []*models.Project
 	keys     []*models.Key
 	model    logModel
-	late     []models.RequestLog // not written yet
-	untyped  bool                // rows are as an older program stored them, without the type of the key
+	late     []requestlog.Row // not written yet
 }
 
 func newStorageWorld(t *testing.T, url string, seed uint64) *storageWorld {
@@ -93,14 +93,14 @@ func newStorageWorld(t *testing.T, url string, seed uint64) *storageWorld {
 	return w
 }
 
-func (w *storageWorld) row() models.RequestLog {
+func (w *storageWorld) row() requestlog.Row {
 	key := w.keys[w.random.IntN(len(w.keys))]
 	if w.random.IntN(2) == 0 {
 		key = w.keys[0] // one is busy
 	}
-	code := models.Valid
+	code := requestlog.CodeValid
 	if w.random.IntN(4) == 0 {
-		code = models.LoggedCodes[w.random.IntN(len(models.LoggedCodes))]
+		code = requestlog.LoggedCodes[w.random.IntN(len(requestlog.LoggedCodes))]
 	}
 	row := logRow(w.ids.Next(), key, code)
 	row.Version, row.Category = 1+w.random.IntN(2), models.BuiltInCategories[w.random.IntN(2)]
@@ -118,7 +118,7 @@ func (w *storageWorld) row() models.RequestLog {
 // write stores a batch of up to most rows, among them some that are late; now and then twice.
 func (w *storageWorld) write(most int) {
 	w.t.Helper()
-	var batch []models.RequestLog
+	var batch []requestlog.Row
 	if w.random.IntN(4) == 0 {
 		batch, w.late = w.late, nil
 	}
@@ -136,14 +136,8 @@ func (w *storageWorld) write(most int) {
 		return
 	}
 	w.random.Shuffle(min(5, len(batch)), func(i, j int) { batch[i], batch[j] = batch[j], batch[i] })
-	stored := slices.Clone(batch)
-	for i := range stored {
-		if w.untyped || w.random.IntN(30) == 0 {
-			stored[i].Type = ""
-		}
-	}
 	for range 1 + max(0, w.random.IntN(4)-2) {
-		if err := w.store.WriteRequestLogs(w.t.Context(), stored); err != nil {
+		if err := w.store.WriteRequestLogs(w.t.Context(), batch); err != nil {
 			w.t.Fatal(err)
 		}
 	}
@@ -153,15 +147,15 @@ func (w *storageWorld) write(most int) {
 // complete reports some requests, newest ones mostly, and some that have no row.
 func (w *storageWorld) complete() {
 	w.t.Helper()
-	project, reports, seen := w.projects[w.random.IntN(len(w.projects))].ID, []models.RequestReport(nil), map[models.RequestID]bool{}
-	var unknown []models.RequestID
+	project, reports, seen := w.projects[w.random.IntN(len(w.projects))].ID, []requestlog.Report(nil), map[requestlog.ID]bool{}
+	var unknown []requestlog.ID
 	for range 1 + w.random.IntN(40) {
 		i := len(w.model.rows) - 1 - w.random.IntN(min(len(w.model.rows), 300))
 		if w.random.IntN(4) == 0 {
 			i = w.random.IntN(len(w.model.rows))
 		}
 		row := &w.model.rows[i]
-		report := models.RequestReport{ID: row.ID}
+		report := requestlog.Report{ID: row.ID}
 		if w.random.IntN(20) == 0 {
 			report.ID ^= 1 << 20 // of a process that there is not
 		}
@@ -207,7 +201,7 @@ func (w *storageWorld) compareCredits(what string) {
 	defer db.Close()
 	type group struct {
 		project, minute int64
-		code            models.Code
+		code            requestlog.Code
 	}
 	want, got := map[group]int64{}, map[group]int64{}
 	for _, r := range w.model.rows {
@@ -275,7 +269,7 @@ func (w *storageWorld) comparePages(what string) {
 			}
 		}
 		if w.random.IntN(3) == 0 {
-			f.Code = models.LoggedCodes[w.random.IntN(len(models.LoggedCodes))]
+			f.Code = requestlog.LoggedCodes[w.random.IntN(len(requestlog.LoggedCodes))]
 		}
 		if w.random.IntN(3) == 0 {
 			f.Category = models.BuiltInCategories[w.random.IntN(3)]
@@ -286,7 +280,7 @@ func (w *storageWorld) comparePages(what string) {
 		if w.random.IntN(4) == 0 {
 			f.StatusClass = 2 + w.random.IntN(4)
 		}
-		anyRow := func() models.RequestLog { return w.model.rows[w.random.IntN(len(w.model.rows))] }
+		anyRow := func() requestlog.Row { return w.model.rows[w.random.IntN(len(w.model.rows))] }
 		switch r := anyRow(); w.random.IntN(8) {
 		case 0:
 			f.Path = r.Path
@@ -316,7 +310,7 @@ func (w *storageWorld) comparePages(what string) {
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		var got []models.RequestID
+		var got []requestlog.ID
 		for _, e := range page.Entries {
 			got = append(got, e.ID)
 		}
@@ -331,11 +325,11 @@ func (w *storageWorld) comparePages(what string) {
 
 func (w *storageWorld) compareRow(what string, e models.LogEntry) {
 	w.t.Helper()
-	i, _ := slices.BinarySearchFunc(w.model.rows, e.ID, func(r models.RequestLog, id models.RequestID) int { return cmp.Compare(r.ID, id) })
+	i, _ := slices.BinarySearchFunc(w.model.rows, e.ID, func(r requestlog.Row, id requestlog.ID) int { return cmp.Compare(r.ID, id) })
 	want := fmt.Sprintf("%+v", w.model.rows[i])
 	one, err := w.store.RequestLog(w.t.Context(), e.ProjectID, e.ID)
-	if err != nil || fmt.Sprintf("%+v", one.RequestLog) != want || fmt.Sprintf("%+v", e.RequestLog) != want {
-		w.t.Fatalf("%s: a row is %+v, and alone %+v (%v), but was %s", what, e.RequestLog, one, err, want)
+	if err != nil || fmt.Sprintf("%+v", one.Row) != want || fmt.Sprintf("%+v", e.Row) != want {
+		w.t.Fatalf("%s: a row is %+v, and alone %+v (%v), but was %s", what, e.Row, one, err, want)
 	}
 	if k := slices.IndexFunc(w.keys, func(k *models.Key) bool { return k.ID == e.KeyID }); e.KeyName != w.keys[k].Name {
 		w.t.Fatalf("%s: the key of a row is called %q", what, e.KeyName)
@@ -347,19 +341,19 @@ func (w *storageWorld) compareKeys(what string) {
 	for _, k := range w.keys {
 		total, points := w.model.removed[k.ID], map[int64]int64{}
 		since := w.clock.Now().Add(-time.Duration(w.random.Int64N(int64(3 * time.Hour))))
-		use, last := map[int]models.VersionUse{}, time.Time{}
+		use, last := map[int]requestlog.VersionUsage{}, time.Time{}
 		for _, r := range w.model.rows {
 			at := r.ID.Time()
 			if r.KeyID != k.ID {
 				continue
 			}
-			if last = at; r.Code == models.Valid {
+			if last = at; r.Code == requestlog.CodeValid {
 				total++
 				points[at.Unix()/60]++
 			}
 			if !at.Before(since) {
 				u := use[r.Version]
-				use[r.Version] = models.VersionUse{Version: r.Version, Requests: u.Requests + 1, LastUsedAt: at}
+				use[r.Version] = requestlog.VersionUsage{Version: r.Version, Requests: u.Requests + 1, LastUsedAt: at}
 			}
 		}
 		got, err := w.store.KeyUsage(w.t.Context(), k.ID)
@@ -382,7 +376,7 @@ func (w *storageWorld) compareKeys(what string) {
 }
 
 // comparePoints holds slots against counts by minute: young ones are minutes, older ones 6 and 30 of them.
-func (w *storageWorld) comparePoints(what string, got []models.UsagePoint, minutes map[int64]int64) {
+func (w *storageWorld) comparePoints(what string, got []requestlog.UsagePoint, minutes map[int64]int64) {
 	w.t.Helper()
 	now := w.clock.Now().Unix() / 60
 	want := map[int64]int64{}
@@ -433,7 +427,7 @@ func (w *storageWorld) compareMinutes(what string) {
 		}
 		want := map[int64][2]int64{}
 		for _, r := range w.model.rows {
-			if n := want[r.ID.Time().Unix()/60]; r.ProjectID == p.ID && r.Code == models.Valid {
+			if n := want[r.ID.Time().Unix()/60]; r.ProjectID == p.ID && r.Code == requestlog.CodeValid {
 				want[r.ID.Time().Unix()/60] = [2]int64{n[0] + 1, n[1]}
 			} else if r.ProjectID == p.ID {
 				want[r.ID.Time().Unix()/60] = [2]int64{n[0], n[1] + 1}

@@ -2,9 +2,6 @@ package models_test
 
 import (
 	"database/sql"
-	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -13,6 +10,7 @@ import (
 
 	"github.com/claviger/claviger/internal/testkit"
 	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/models/requestlog"
 )
 
 // Rows go when the project's plan or its own figure says so, and no others; what was counted stays.
@@ -49,7 +47,7 @@ func rowsAreRemoved(t *testing.T, url string, third *int64) {
 	}
 	w.tidy()
 
-	now, left := w.clock.Now(), []models.RequestLog(nil)
+	now, left := w.clock.Now(), []requestlog.Row(nil)
 	for _, r := range w.model.rows {
 		// A row may stay an hour longer than the plan says.
 		age := now.Sub(r.ID.Time())
@@ -62,7 +60,7 @@ func rowsAreRemoved(t *testing.T, url string, third *int64) {
 			t.Fatalf("a row of project %d is gone after %v: %v", r.ProjectID, age, err)
 		case err == nil:
 			left = append(left, r)
-		case r.Code == models.Valid:
+		case r.Code == requestlog.CodeValid:
 			w.model.removed[r.KeyID]++
 		}
 	}
@@ -72,7 +70,7 @@ func rowsAreRemoved(t *testing.T, url string, third *int64) {
 	for _, k := range w.keys { // windows and totals know more than the log
 		want, points, young := int64(0), int64(0), now.Add(-29*24*time.Hour)
 		for _, r := range w.model.rows {
-			if r.KeyID == k.ID && r.Code == models.Valid {
+			if r.KeyID == k.ID && r.Code == requestlog.CodeValid {
 				if want++; r.ID.Time().After(young) {
 					points++
 				}
@@ -112,14 +110,14 @@ func TestLateRowsAreKeptWhereOlderOnesWereRemoved(t *testing.T) {
 		if _, err := w.store.ChangeProjectPlan(t.Context(), tester, key.ProjectID, 1, models.Overrides{models.FigureLogDays: new(int64(20))}); err != nil {
 			t.Fatal(err)
 		}
-		rows := func(n int) (batch []models.RequestLog) {
+		rows := func(n int) (batch []requestlog.Row) {
 			for range n {
 				w.clock.Advance(time.Hour)
-				batch = append(batch, logRow(w.ids.Next(), key, models.Valid))
+				batch = append(batch, logRow(w.ids.Next(), key, requestlog.CodeValid))
 			}
 			return batch
 		}
-		write := func(batch []models.RequestLog) {
+		write := func(batch []requestlog.Row) {
 			if err := w.store.WriteRequestLogs(t.Context(), batch); err != nil {
 				t.Fatal(err)
 			}
@@ -160,9 +158,9 @@ func TestReadersSeeEachRequestOnceWhileRunsAreWrittenAndMerged(t *testing.T) {
 		group.Go(func() {
 			defer close(done)
 			for i := range 150 {
-				var batch []models.RequestLog
+				var batch []requestlog.Row
 				for range 50 {
-					batch = append(batch, logRow(w.ids.Next(), key, models.Valid), logRow(w.ids.Next(), other, models.KeyExpired))
+					batch = append(batch, logRow(w.ids.Next(), key, requestlog.CodeValid), logRow(w.ids.Next(), other, requestlog.CodeKeyExpired))
 				}
 				mu.Lock()
 				begun += 50
@@ -199,7 +197,7 @@ func TestReadersSeeEachRequestOnceWhileRunsAreWrittenAndMerged(t *testing.T) {
 						t.Errorf("%d requests, of %d to %d (%v)", usage.Total, least, most, err)
 						return
 					}
-					ids := map[models.RequestID]bool{}
+					ids := map[requestlog.ID]bool{}
 					for _, e := range page.Entries {
 						ids[e.ID] = true
 					}
@@ -235,7 +233,7 @@ func TestABatchThatCouldNotBeWrittenIsWrittenLaterOnce(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		var batch []models.RequestLog
+		var batch []requestlog.Row
 		for range 20 {
 			batch = append(batch, w.row())
 		}
@@ -272,73 +270,4 @@ func openPast(t *testing.T, url string) *sql.DB {
 		t.Fatal(err)
 	}
 	return db
-}
-
-// A database of the program before, with rows in one table, is read as if its rows had always been stored as they are now.
-func TestRowsOfAnOlderProgramAreKept(t *testing.T) {
-	testkit.EachDatabase(t, func(t *testing.T, url string) {
-		w := newStorageWorld(t, url, 8)
-		db := openPast(t, url)
-		defer db.Close()
-		script, err := os.ReadFile(filepath.Join("migrations", w.store.Dialect(), "00001_core.sql"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		// The tables as they were before this migration, which then runs again.
-		_, table, _ := strings.Cut(string(script), "CREATE TABLE request_logs (")
-		table, _, _ = strings.Cut(table, "-- One row for each project, minute")
-		statements := []string{"DROP TABLE request_chunks", "DROP TABLE key_journal", "DROP TABLE key_runs", "DROP TABLE key_blocks",
-			"DROP TABLE key_outcomes", "DROP TABLE key_uses", "DROP TABLE key_journal_state", "DROP TABLE request_groups", "DROP TABLE request_filters"}
-		if models.IsPostgresURL(url) {
-			statements = []string{"DROP TABLE request_logs", "DROP TABLE request_partitions", "DROP TABLE usage_keys", "DROP TABLE key_totals"}
-		}
-		w.store.Close()
-		statements = append(statements, strings.Split("CREATE TABLE request_logs ("+table, ";")...)
-		statements = append(statements, "DROP TABLE address_blocks", "DROP TABLE unknown_key_counts", "ALTER TABLE projects DROP COLUMN quota_status", // of later ones
-			"DELETE FROM goose_db_version WHERE version_id >= 5")
-		for _, s := range statements {
-			if _, err := db.Exec(s); err != nil {
-				t.Fatalf("%v: %s", err, s)
-			}
-		}
-		minutes := map[string]bool{}
-		for range 12_000 {
-			w.clock.Advance(time.Duration(w.random.Int64N(int64(4 * time.Second))))
-			r := w.row()
-			session := "NULL"
-			if r.SessionHash != nil {
-				session = fmt.Sprintf("x'%x'", r.SessionHash)
-				if models.IsPostgresURL(url) {
-					session = fmt.Sprintf(`'\x%x'`, r.SessionHash)
-				}
-			}
-			minutes[fmt.Sprintf("(%d, %d, %d, %d, '%s', '%s', '%s', %d, %d, '%s', %d, '%s', %s)", r.ID, r.ProjectID, r.KeyID, r.Version, r.Category, r.Method,
-				r.Path, r.Status, r.DurationUs, r.IP, r.Credits, r.Code, session)] = true
-			w.model.rows = append(w.model.rows, r)
-		}
-		var values []string
-		for v := range minutes {
-			values = append(values, v)
-		}
-		for part := range slices.Chunk(values, 500) {
-			if _, err := db.Exec("INSERT INTO request_logs VALUES " + strings.Join(part, ",")); err != nil {
-				t.Fatal(err)
-			}
-		}
-		for range 2 { // the second start has nothing more to do
-			w.reopen()
-			w.comparePages("after the migration")
-			for _, k := range w.keys {
-				want := int64(0)
-				for _, r := range w.model.rows {
-					if r.KeyID == k.ID && r.Code == models.Valid {
-						want++
-					}
-				}
-				if usage, err := w.store.KeyUsage(t.Context(), k.ID); err != nil || usage.Total != want {
-					t.Errorf("a key has %d requests, want %d (%v)", usage.Total, want, err)
-				}
-			}
-		}
-	})
 }

@@ -2,62 +2,32 @@ package models
 
 import (
 	"context"
-	"math"
 	"time"
+
+	"github.com/claviger/claviger/models/requestlog"
 )
 
 // requestRows is how rows of requests are kept, and what is counted of them by key. Each database has its own way: see
 // docs/design.md. Rows and counts are of one transaction or follow from each other, so that they cannot disagree.
 type requestRows interface {
 	// write stores a batch once, however often it is called with it.
-	write(ctx context.Context, batch []RequestLog) error
-	list(ctx context.Context, q rowQuery) ([]LogEntry, error)
+	write(ctx context.Context, batch []requestlog.Row) error
+	list(ctx context.Context, q requestlog.Query) ([]requestlog.Row, error)
 	// complete completes rows; reports are in the order of ids, each of which is in them once.
-	complete(ctx context.Context, projectID int64, reports []RequestReport) (missing []RequestID, err error)
-	keyUsage(ctx context.Context, keyID, now int64) (KeyUsage, error)
-	useByVersion(ctx context.Context, projectID, keyID int64, since time.Time) (map[int]VersionUse, error)
+	complete(ctx context.Context, projectID int64, reports []requestlog.Report) (missing []requestlog.ID, err error)
+	keyUsage(ctx context.Context, keyID, now int64) (requestlog.KeyUsage, error)
+	useByVersion(ctx context.Context, keyID int64, since time.Time) (map[int]requestlog.VersionUsage, error)
 	// newestID is the largest id of all rows, 0 where there is none.
-	newestID(ctx context.Context) (RequestID, error)
+	newestID(ctx context.Context) (requestlog.ID, error)
 	// lastUsed gives times of last use that are newer than what the keys' rows say.
 	lastUsed(ctx context.Context, keyIDs []int64) (map[int64]time.Time, error)
 	// holdUse runs fn with whether the key has a row that its last_used_at does not tell of; none is written before fn returns.
 	holdUse(ctx context.Context, keyID int64, fn func(used bool) error) error
-	// prepare brings rows of older programs into the present form.
-	prepare(ctx context.Context) error
 	// tidy does one small step of what keeps the tables small and quick, and tells whether more is to be done.
-	tidy(ctx context.Context, kept *retention) (more bool, err error)
+	tidy(ctx context.Context, kept *requestlog.Retention) (more bool, err error)
 	// close ends what runs in the background.
 	close()
 }
-
-// rowQuery asks for rows of a project. Zero fields do not narrow it.
-type rowQuery struct {
-	projectID, keyID int64
-	keyType          KeyType
-	category         string
-	code             Code
-	statusClass      int // 2 for 200 to 299
-	method, path, ip string
-	from, to         RequestID // ids in [from, to)
-	oldestFirst      bool
-	limit            int
-}
-
-const endOfIDs RequestID = math.MaxInt64
-
-// matches tells whether a row of the stretch is asked for.
-func (q *rowQuery) matches(r *RequestLog) bool {
-	return r.ID >= q.from && r.ID < q.to && (q.keyID == 0 || r.KeyID == q.keyID) &&
-		(q.keyType == "" || r.Type == q.keyType) && (q.category == "" || r.Category == q.category) && (q.code == "" || r.Code == q.code) &&
-		(q.statusClass == 0 || r.Status/100 == q.statusClass) && (q.method == "" || r.Method == q.method) && (q.path == "" || r.Path == q.path) &&
-		(q.ip == "" || r.IP == q.ip)
-}
-
-// minuteOf is the minute since 1970 of a request.
-func minuteOf(id RequestID) int64 { return int64(id) >> requestIDTimeShift / 60_000 }
-
-// firstIDOfMinute is the smallest id a request of the minute can have.
-func firstIDOfMinute(minute int64) RequestID { return RequestID(minute * 60_000 << requestIDTimeShift) }
 
 // storageLimits are the sizes of the pieces in which requests are stored.
 type storageLimits struct {

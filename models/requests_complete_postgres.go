@@ -3,10 +3,12 @@ package models
 import (
 	"context"
 	"database/sql"
+
+	"github.com/claviger/claviger/models/requestlog"
 )
 
 // complete takes the rows in the order of ids, so that processes that report at the same moment wait for each other in one order.
-func (q *postgresRequests) complete(ctx context.Context, projectID int64, reports []RequestReport) (missing []RequestID, err error) {
+func (q *postgresRequests) complete(ctx context.Context, projectID int64, reports []requestlog.Report) (missing []requestlog.ID, err error) {
 	if len(reports) == 0 {
 		return nil, nil
 	}
@@ -19,7 +21,7 @@ func (q *postgresRequests) complete(ctx context.Context, projectID int64, report
 	if err != nil {
 		return nil, err
 	}
-	var changed, recounted []RequestLog
+	var changed, recounted []requestlog.Row
 	for i := range reports {
 		r := &reports[i]
 		row, found := rows[r.ID]
@@ -27,7 +29,7 @@ func (q *postgresRequests) complete(ctx context.Context, projectID int64, report
 			missing = append(missing, r.ID)
 			continue
 		}
-		change, credits := r.apply(&row)
+		change, credits := r.Apply(&row)
 		if change {
 			changed = append(changed, row)
 		}
@@ -41,30 +43,30 @@ func (q *postgresRequests) complete(ctx context.Context, projectID int64, report
 	_, err = tx.ExecContext(ctx, "UPDATE request_logs SET status = u.status, ttfb_us = u.ttfb_us, credits = u.credits "+
 		"FROM unnest($1::bigint[], $2::integer[], $3::bigint[], $4::bigint[]) AS u (id, status, ttfb_us, credits) "+
 		"WHERE request_logs.id = u.id AND request_logs.id >= $5 AND request_logs.id <= $6", // the bounds leave partitions out
-		columnOf(changed, func(r *RequestLog) int64 { return int64(r.ID) }), columnOf(changed, func(r *RequestLog) int32 { return int32(r.Status) }),
-		columnOf(changed, func(r *RequestLog) sql.NullInt64 { return r.TTFBUs }), columnOf(changed, func(r *RequestLog) int64 { return r.Credits }),
+		columnOf(changed, func(r *requestlog.Row) int64 { return int64(r.ID) }), columnOf(changed, func(r *requestlog.Row) int32 { return int32(r.Status) }),
+		columnOf(changed, func(r *requestlog.Row) sql.NullInt64 { return r.TTFBUs }), columnOf(changed, func(r *requestlog.Row) int64 { return r.Credits }),
 		int64(changed[0].ID), int64(changed[len(changed)-1].ID))
 	if err != nil {
 		return nil, err
 	}
-	if err := insertUsageMinutes(ctx, tx, creditsOf(recounted)); err != nil {
+	if err := insertUsageMinutes(ctx, tx, requestlog.CountCredits(recounted)); err != nil {
 		return nil, err
 	}
 	return missing, tx.Commit()
 }
 
 // lockRows reads what a report can change, of the rows that are there.
-func lockRows(ctx context.Context, tx *sql.Tx, projectID int64, reports []RequestReport) (map[RequestID]RequestLog, error) {
-	ids := columnOf(reports, func(r *RequestReport) int64 { return int64(r.ID) })
+func lockRows(ctx context.Context, tx *sql.Tx, projectID int64, reports []requestlog.Report) (map[requestlog.ID]requestlog.Row, error) {
+	ids := columnOf(reports, func(r *requestlog.Report) int64 { return int64(r.ID) })
 	rows, err := tx.QueryContext(ctx, "SELECT id, code, status, ttfb_us, credits FROM request_logs "+
 		"WHERE project_id = $1 AND id = ANY ($2::bigint[]) AND id >= $3 AND id <= $4 ORDER BY id FOR UPDATE", projectID, ids, ids[0], ids[len(ids)-1])
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	found := map[RequestID]RequestLog{}
+	found := map[requestlog.ID]requestlog.Row{}
 	for rows.Next() {
-		r := RequestLog{ProjectID: projectID}
+		r := requestlog.Row{ProjectID: projectID}
 		if err := rows.Scan(&r.ID, &r.Code, &r.Status, &r.TTFBUs, &r.Credits); err != nil {
 			return nil, err
 		}

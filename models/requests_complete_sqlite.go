@@ -3,12 +3,14 @@ package models
 import (
 	"context"
 	"slices"
+
+	"github.com/claviger/claviger/models/requestlog"
 )
 
 // complete goes from chunk to chunk, some in each transaction.
-func (q *sqliteRequests) complete(ctx context.Context, projectID int64, reports []RequestReport) (missing []RequestID, err error) {
+func (q *sqliteRequests) complete(ctx context.Context, projectID int64, reports []requestlog.Report) (missing []requestlog.ID, err error) {
 	for len(reports) > 0 {
-		var without []RequestID
+		var without []requestlog.ID
 		done := 0
 		err := q.writer.tx(ctx, func(tx *writeTx) error {
 			for chunks := 0; done < len(reports) && chunks < limits.chunksPerStep; chunks++ {
@@ -29,20 +31,20 @@ func (q *sqliteRequests) complete(ctx context.Context, projectID int64, reports 
 }
 
 // completeChunk completes the rows of the chunk that the first report belongs to, and tells how many reports that were.
-func completeChunk(tx *writeTx, projectID int64, reports []RequestReport) (n int, missing []RequestID, err error) {
+func completeChunk(tx *writeTx, projectID int64, reports []requestlog.Report) (n int, missing []requestlog.ID, err error) {
 	first := reports[0].ID
 	chunk, err := chunkBefore(tx, projectID, first)
 	if err != nil {
 		return 0, nil, err
 	}
 	if chunk.id == 0 || chunk.last < first {
-		return 1, []RequestID{first}, nil
+		return 1, []requestlog.ID{first}, nil
 	}
 	rows, err := chunkRows(tx, chunk.id)
 	if err != nil {
 		return 0, nil, err
 	}
-	var reclassed, recounted []RequestLog
+	var reclassed, recounted []requestlog.Row
 	changed := false
 	for ; n < len(reports) && reports[n].ID <= chunk.last; n++ {
 		r := &reports[n]
@@ -52,7 +54,7 @@ func completeChunk(tx *writeTx, projectID int64, reports []RequestReport) (n int
 			continue
 		}
 		class := rows[place].Status / 100
-		change, credits := r.apply(&rows[place])
+		change, credits := r.Apply(&rows[place])
 		if changed = changed || change; rows[place].Status/100 != class {
 			reclassed = append(reclassed, rows[place])
 		}
@@ -75,5 +77,5 @@ func completeChunk(tx *writeTx, projectID int64, reports []RequestReport) (n int
 	if err != nil {
 		return 0, nil, err
 	}
-	return n, missing, addUsageMinutes(tx, creditsOf(recounted))
+	return n, missing, addUsageMinutes(tx, requestlog.CountCredits(recounted))
 }

@@ -3,6 +3,8 @@ package models
 import (
 	"database/sql"
 	"errors"
+
+	"github.com/claviger/claviger/models/requestlog"
 )
 
 // groupChunks makes the next group of a project's chunks, where there are enough. The newest stay out, because open chunks are
@@ -39,7 +41,7 @@ func groupChunks(tx *writeTx, projectID int64) (made bool, err error) {
 }
 
 // groupedEnd is where the newest group of the project ends; 0 where it has none.
-func groupedEnd(tx *writeTx, projectID int64) (end RequestID, err error) {
+func groupedEnd(tx *writeTx, projectID int64) (end requestlog.ID, err error) {
 	err = tx.row("SELECT end_id FROM request_groups WHERE project_id = ? ORDER BY first_id DESC LIMIT 1", []any{projectID}, &end)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = nil
@@ -49,7 +51,7 @@ func groupedEnd(tx *writeTx, projectID int64) (end RequestID, err error) {
 
 // chunksToGroup are the ids of the chunks of the next group, which begins at first; none where they are too few. end is where the
 // chunk after them begins.
-func chunksToGroup(tx *writeTx, projectID int64, first RequestID) (chunks []int64, end RequestID, err error) {
+func chunksToGroup(tx *writeTx, projectID int64, first requestlog.ID) (chunks []int64, end requestlog.ID, err error) {
 	rows, err := tx.query("SELECT id, first_id FROM request_chunks WHERE project_id = ? AND first_id >= ? ORDER BY first_id LIMIT ?",
 		projectID, int64(first), limits.group+2*limits.openChunks)
 	if err != nil {
@@ -59,7 +61,7 @@ func chunksToGroup(tx *writeTx, projectID int64, first RequestID) (chunks []int6
 	found := 0
 	for ; rows.Next(); found++ {
 		var id int64
-		var begin RequestID
+		var begin requestlog.ID
 		if err := rows.Scan(&id, &begin); err != nil {
 			return nil, 0, err
 		}
@@ -77,41 +79,28 @@ func chunksToGroup(tx *writeTx, projectID int64, first RequestID) (chunks []int6
 
 // addValues adds the values of a chunk's rows.
 func addValues(tx *writeTx, values map[rowValue]struct{}, data []byte) error {
-	c, err := readColumns(data)
+	c, err := requestlog.ReadColumns(data)
 	if err != nil {
 		return err
 	}
-	lists := map[int]byte{colCodes: valueCode, colCategories: valueCategory, colPaths: valuePath, colIPs: valueIP}
-	if !c.first {
-		lists[colTypes] = valueType
+	lists := map[requestlog.Column]byte{requestlog.ColumnCodes: valueCode, requestlog.ColumnCategories: valueCategory, requestlog.ColumnPaths: valuePath, requestlog.ColumnIPs: valueIP,
+		requestlog.ColumnTypes: valueType,
 	}
 	for column, name := range lists {
-		texts, err := c.texts(column)
+		texts, err := c.Texts(column)
 		if err != nil {
 			return err
 		}
 		for _, t := range texts {
-			if values[valueOf(name, t)] = struct{}{}; name == valueType && t == "" {
-				addAnyType(values)
-			}
+			values[valueOf(name, t)] = struct{}{}
 		}
 	}
-	if c.first {
-		addAnyType(values)
-	}
-	return c.eachRepeated(colStatus, func(status int64) { values[valueOfStatus(int(status))] = struct{}{} })
-}
-
-// addAnyType adds what rows may have that do not tell the type of their key.
-func addAnyType(values map[rowValue]struct{}) {
-	for _, t := range KeyTypes {
-		values[valueOf(valueType, string(t))] = struct{}{}
-	}
+	return c.EachNumber(requestlog.ColumnStatus, func(status int64) { values[valueOfStatus(int(status))] = struct{}{} })
 }
 
 // addToGroups adds the values of rows of one project, which are in the order of ids, to the filters of the groups that they fall
 // into: rows that come late, or that were changed. The newest group ends at end.
-func addToGroups(tx *writeTx, rows []RequestLog, end RequestID) error {
+func addToGroups(tx *writeTx, rows []requestlog.Row, end requestlog.ID) error {
 	rows, _ = cutRows(rows, end)
 	for i := range rows {
 		r := &rows[i]

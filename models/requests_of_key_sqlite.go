@@ -6,36 +6,28 @@ import (
 	"errors"
 	"math"
 	"slices"
+
+	"github.com/claviger/claviger/models/requestlog"
 )
 
 // listOfKey asks the index which requests the key made, and reads those from their chunks.
-func (q *sqliteRequests) listOfKey(ctx context.Context, query rowQuery) ([]RequestLog, error) {
+func (q *sqliteRequests) listOfKey(ctx context.Context, query requestlog.Query) ([]requestlog.Row, error) {
 	x, err := q.index(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer x.tx.Rollback()
-	if query.from, err = x.oldestRow(query); err != nil {
+	if query.From, err = x.oldestRow(query); err != nil {
 		return nil, err
 	}
-	if query.keyType != "" {
-		switch t, err := x.typeOfKey(query.keyID); {
-		case err != nil:
-			return nil, err
-		case t != "" && t != query.keyType:
-			return nil, nil
-		case t != "":
-			query.keyType = ""
-		}
-	}
-	values := query.values()
+	values := valuesAsked(&query)
 	find, err := x.tx.PrepareContext(ctx, "SELECT first_id, last_id, data FROM request_chunks WHERE project_id = ? AND first_id <= ? ORDER BY first_id DESC LIMIT 1")
 	if err != nil {
 		return nil, err
 	}
 	defer find.Close()
-	var list []RequestLog
-	for len(list) < query.limit {
+	var list []requestlog.Row
+	for len(list) < query.Limit {
 		entries, err := x.entries(q, query)
 		if err != nil {
 			return nil, err
@@ -44,11 +36,11 @@ func (q *sqliteRequests) listOfKey(ctx context.Context, query rowQuery) ([]Reque
 			break
 		}
 		if len(values) > 0 {
-			group, err := groupOf(ctx, x.tx, query.projectID, entries[0].id, values)
+			group, err := groupOf(ctx, x.tx, query.ProjectID, entries[0].id, values)
 			passed := !group.maybe
-			for err == nil && !group.maybe && query.from < query.to { // quicker than to ask for entries in each
-				at := query.pass(group)
-				group, err = groupOf(ctx, x.tx, query.projectID, at, values)
+			for err == nil && !group.maybe && query.From < query.To { // quicker than to ask for entries in each
+				at := pass(&query, group)
+				group, err = groupOf(ctx, x.tx, query.ProjectID, at, values)
 			}
 			if err != nil {
 				return nil, err
@@ -61,69 +53,50 @@ func (q *sqliteRequests) listOfKey(ctx context.Context, query rowQuery) ([]Reque
 			}
 		}
 		// Beyond these, the next turn goes on: some may have no row any more, or not the category.
-		if last := entries[len(entries)-1].id; query.oldestFirst {
-			query.from = last + 1
+		if last := entries[len(entries)-1].id; query.OldestFirst {
+			query.From = last + 1
 		} else {
-			query.to = last
+			query.To = last
 		}
 		asked := query
-		asked.from, asked.to = 0, endOfIDs
+		asked.From, asked.To = 0, requestlog.EndOfIDs
 		for len(entries) > 0 {
-			rows, n, err := rowsOfChunk(ctx, find, query.projectID, entries)
+			rows, n, err := rowsOfChunk(ctx, find, query.ProjectID, entries)
 			if err != nil {
 				return nil, err
 			}
 			for i := range rows {
-				if asked.matches(&rows[i]) {
+				if asked.Matches(&rows[i]) {
 					list = append(list, rows[i])
 				}
 			}
 			entries = entries[n:]
 		}
 	}
-	return list[:min(len(list), query.limit)], nil
+	return list[:min(len(list), query.Limit)], nil
 }
 
 // pass narrows the query to what is beyond the group, and gives the id that comes next.
-func (q *rowQuery) pass(g chunkGroup) RequestID {
-	if q.oldestFirst {
-		q.from = g.end
-		return q.from
+func pass(q *requestlog.Query, g chunkGroup) requestlog.ID {
+	if q.OldestFirst {
+		q.From = g.end
+		return q.From
 	}
-	q.to = g.first
-	return q.to - 1
+	q.To = g.first
+	return q.To - 1
 }
 
 // oldestRow is where the stretch of a query for a key begins at most: the index may name older requests whose rows are gone.
-// Of a key of another project there is none.
-func (x *indexReader) oldestRow(query rowQuery) (RequestID, error) {
-	if mine, err := x.keyIn(query.projectID, query.keyID); !mine || err != nil {
-		return endOfIDs, err
-	}
-	var oldest RequestID
-	err := x.tx.QueryRowContext(x.ctx, "SELECT COALESCE(MIN(first_id), 0) FROM request_chunks WHERE project_id = ?", query.projectID).Scan(&oldest)
-	return max(query.from, oldest), err
-}
-
-// keyIn tells whether the key is of the project, or of none that is there.
-func (x *indexReader) keyIn(projectID, keyID int64) (bool, error) {
-	owner := projectID
-	err := x.tx.QueryRowContext(x.ctx, "SELECT project_id FROM keys WHERE id = ?", keyID).Scan(&owner)
-	if errors.Is(err, sql.ErrNoRows) {
-		err = nil
-	}
-	return owner == projectID, err
-}
-
-// typeOfKey is empty for a key that is gone.
-func (x *indexReader) typeOfKey(keyID int64) (t KeyType, err error) {
-	return t, x.tx.QueryRowContext(x.ctx, "SELECT COALESCE((SELECT type FROM keys WHERE id = ?), '')", keyID).Scan(&t)
+func (x *indexReader) oldestRow(query requestlog.Query) (requestlog.ID, error) {
+	var oldest requestlog.ID
+	err := x.tx.QueryRowContext(x.ctx, "SELECT COALESCE(MIN(first_id), 0) FROM request_chunks WHERE project_id = ?", query.ProjectID).Scan(&oldest)
+	return max(query.From, oldest), err
 }
 
 // rowsOfChunk reads the rows of the first entry and of those after it that are in the same chunk, and tells for how many
 // entries it has looked.
-func rowsOfChunk(ctx context.Context, find *sql.Stmt, projectID int64, entries []keyEntry) (list []RequestLog, n int, err error) {
-	var first, last RequestID
+func rowsOfChunk(ctx context.Context, find *sql.Stmt, projectID int64, entries []keyEntry) (list []requestlog.Row, n int, err error) {
+	var first, last requestlog.ID
 	var data []byte
 	err = find.QueryRowContext(ctx, projectID, int64(entries[0].id)).Scan(&first, &last, &data)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -132,11 +105,11 @@ func rowsOfChunk(ctx context.Context, find *sql.Stmt, projectID int64, entries [
 	if err != nil {
 		return nil, 0, err
 	}
-	columns, err := readColumns(data)
+	columns, err := requestlog.ReadColumns(data)
 	if err != nil {
 		return nil, 0, err
 	}
-	ids, err := columns.ids()
+	ids, err := columns.IDs()
 	if err != nil {
 		return nil, 0, err
 	}
@@ -150,7 +123,7 @@ func rowsOfChunk(ctx context.Context, find *sql.Stmt, projectID int64, entries [
 	if backwards {
 		slices.Reverse(places)
 	}
-	list, err = columns.rows(ids, places)
+	list, err = columns.Rows(ids, places)
 	if backwards {
 		slices.Reverse(list)
 	}
@@ -159,17 +132,17 @@ func rowsOfChunk(ctx context.Context, find *sql.Stmt, projectID int64, entries [
 
 // entries lists the next requests of a key in the stretch that the query asks for: as many as its limit, or fewer where there
 // are no more.
-func (x *indexReader) entries(q *sqliteRequests, query rowQuery) ([]keyEntry, error) {
+func (x *indexReader) entries(q *sqliteRequests, query requestlog.Query) ([]keyEntry, error) {
 	found := []keyEntry{}
 	asked := func(e keyEntry) (bool, error) {
-		if query.code == "" {
+		if query.Code == "" {
 			return true, nil
 		}
 		o, err := q.outcomes.of(e.outcome)
-		return o.code == query.code, err
+		return o.code == query.Code, err
 	}
 	direction := func(a, b keyEntry) int {
-		if query.oldestFirst {
+		if query.OldestFirst {
 			return compareEntries(a, b)
 		}
 		return compareEntries(b, a)
@@ -178,7 +151,7 @@ func (x *indexReader) entries(q *sqliteRequests, query rowQuery) ([]keyEntry, er
 		n := 0
 		for i := range entries {
 			e := entries[i]
-			if !query.oldestFirst {
+			if !query.OldestFirst {
 				e = entries[len(entries)-1-i]
 			}
 			if ok, err := asked(e); err != nil {
@@ -187,7 +160,7 @@ func (x *indexReader) entries(q *sqliteRequests, query rowQuery) ([]keyEntry, er
 				found = append(found, e)
 				n++
 			}
-			if n == query.limit {
+			if n == query.Limit {
 				break
 			}
 		}
@@ -195,25 +168,25 @@ func (x *indexReader) entries(q *sqliteRequests, query rowQuery) ([]keyEntry, er
 	}
 	trim := func() {
 		slices.SortFunc(found, direction)
-		found = found[:min(len(found), query.limit)]
+		found = found[:min(len(found), query.Limit)]
 	}
 	for _, p := range x.parts {
-		if err := add(p.of(query.keyID, query.from, query.to)); err != nil {
+		if err := add(p.of(query.KeyID, query.From, query.To)); err != nil {
 			return nil, err
 		}
 	}
 	trim()
 	runs := slices.Clone(x.runs)
-	if query.oldestFirst {
+	if query.OldestFirst {
 		slices.SortFunc(runs, func(a, b keyRun) int { return int(min(max(a.firstID-b.firstID, -1), 1)) })
 	}
 	for _, run := range runs {
-		if !run.requests || run.firstID >= query.to || run.lastID < query.from {
+		if !run.requests || run.firstID >= query.To || run.lastID < query.From {
 			continue
 		}
-		if len(found) == query.limit { // could this run have one that comes before the last?
+		if len(found) == query.Limit { // could this run have one that comes before the last?
 			last := found[len(found)-1].id
-			if !query.oldestFirst && run.lastID < last || query.oldestFirst && run.firstID > last {
+			if !query.OldestFirst && run.lastID < last || query.OldestFirst && run.firstID > last {
 				break
 			}
 		}
@@ -226,22 +199,22 @@ func (x *indexReader) entries(q *sqliteRequests, query rowQuery) ([]keyEntry, er
 }
 
 // entriesOfRun adds entries of a run until there are as many as the limit asks for.
-func (x *indexReader) entriesOfRun(run keyRun, query rowQuery, add func([]keyEntry) error, found *[]keyEntry) error {
+func (x *indexReader) entriesOfRun(run keyRun, query requestlog.Query, add func([]keyEntry) error, found *[]keyEntry) error {
 	had := len(*found)
 	take := func(data []byte) (bool, error) {
 		entries, err := decodeEntries(data)
 		if err != nil {
 			return false, err
 		}
-		if err := add((tailPart{entries: entries}).of(query.keyID, query.from, query.to)); err != nil {
+		if err := add((tailPart{entries: entries}).of(query.KeyID, query.From, query.To)); err != nil {
 			return false, err
 		}
-		return len(*found)-had < query.limit, nil
+		return len(*found)-had < query.Limit, nil
 	}
-	if !query.oldestFirst {
-		return x.blocks(run.id, blockOfRequests, query.keyID, int64(query.to-1), take)
+	if !query.OldestFirst {
+		return x.blocks(run.id, blockOfRequests, query.KeyID, int64(query.To-1), take)
 	}
-	return x.blocksFrom(run.id, query.keyID, int64(query.from), take)
+	return x.blocksFrom(run.id, query.KeyID, int64(query.From), take)
 }
 
 // blocksFrom is blocks the other way round: those of requests from a time on, the first ones first.

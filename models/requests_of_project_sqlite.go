@@ -3,37 +3,38 @@ package models
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/claviger/claviger/models/requestlog"
 )
 
 // listOfProject goes through the chunks of a project from the newest or the oldest on, past groups that have no row asked for.
-func (q *sqliteRequests) listOfProject(ctx context.Context, query rowQuery) ([]RequestLog, error) {
+func (q *sqliteRequests) listOfProject(ctx context.Context, query requestlog.Query) ([]requestlog.Row, error) {
 	tx, finish, err := beginWhole(ctx, q.reading) // rows of several statements are read at the same time
 	if err != nil {
 		return nil, err
 	}
 	defer finish()
 	r := projectReader{ctx: ctx, tx: tx, query: query}
-	values := query.values()
+	values := valuesAsked(&query)
 	if len(values) == 0 {
-		err = r.read(query.from, query.to)
+		err = r.read(query.From, query.To)
 		return r.list, err
 	}
-	var first, end RequestID // of all groups; what is outside of them is in none
+	var first, end requestlog.ID // of all groups; what is outside of them is in none
 	err = tx.QueryRowContext(ctx, "SELECT COALESCE((SELECT first_id FROM request_groups WHERE project_id = ?1 ORDER BY first_id LIMIT 1), 0), "+
-		"COALESCE((SELECT end_id FROM request_groups WHERE project_id = ?1 ORDER BY first_id DESC LIMIT 1), 0)", query.projectID).Scan(&first, &end)
+		"COALESCE((SELECT end_id FROM request_groups WHERE project_id = ?1 ORDER BY first_id DESC LIMIT 1), 0)", query.ProjectID).Scan(&first, &end)
 	if err != nil {
 		return nil, err
 	}
 	parts := []func() error{
-		func() error { return r.read(max(query.from, end), query.to) },
+		func() error { return r.read(max(query.From, end), query.To) },
 		func() error { return r.readGroups(values) },
-		func() error { return r.read(query.from, min(query.to, first)) },
+		func() error { return r.read(query.From, min(query.To, first)) },
 	}
-	if query.oldestFirst {
+	if query.OldestFirst {
 		slices.Reverse(parts)
 	}
 	for _, part := range parts {
@@ -48,37 +49,36 @@ func (q *sqliteRequests) listOfProject(ctx context.Context, query rowQuery) ([]R
 type projectReader struct {
 	ctx   context.Context
 	tx    *sql.Tx
-	query rowQuery
-	list  []RequestLog
-	types map[int64]KeyType // of keys whose rows do not tell it
+	query requestlog.Query
+	list  []requestlog.Row
 }
 
-func (r *projectReader) full() bool { return len(r.list) >= r.query.limit }
+func (r *projectReader) full() bool { return len(r.list) >= r.query.Limit }
 
 func (r *projectReader) order() string {
-	if r.query.oldestFirst {
+	if r.query.OldestFirst {
 		return "ASC"
 	}
 	return "DESC"
 }
 
 // read adds rows with ids in [from, to), as many as the limit says.
-func (r *projectReader) read(from, to RequestID) error {
+func (r *projectReader) read(from, to requestlog.ID) error {
 	if from >= to || r.full() {
 		return nil
 	}
 	asked := r.query
-	asked.from, asked.to = from, to
+	asked.From, asked.To = from, to
 	var labels uint64
-	if asked.code != "" {
-		labels |= codeLabel(asked.code)
+	if asked.Code != "" {
+		labels |= codeLabel(asked.Code)
 	}
-	if asked.category != "" {
-		labels |= categoryLabel(asked.category)
+	if asked.Category != "" {
+		labels |= categoryLabel(asked.Category)
 	}
 	rows, err := r.tx.QueryContext(r.ctx, "SELECT data FROM request_chunks WHERE project_id = ?1 AND first_id < ?3 AND labels & ?4 = ?4 "+
 		"AND first_id >= COALESCE((SELECT MAX(first_id) FROM request_chunks WHERE project_id = ?1 AND first_id <= ?2), ?2) ORDER BY first_id "+r.order(),
-		asked.projectID, int64(from), int64(to), int64(labels))
+		asked.ProjectID, int64(from), int64(to), int64(labels))
 	if err != nil {
 		return err
 	}
@@ -96,29 +96,24 @@ func (r *projectReader) read(from, to RequestID) error {
 }
 
 // add adds the rows of a chunk that are asked for.
-func (r *projectReader) add(data []byte, asked *rowQuery) error {
-	columns, err := readColumns(data)
+func (r *projectReader) add(data []byte, asked *requestlog.Query) error {
+	columns, err := requestlog.ReadColumns(data)
 	if err != nil {
 		return err
 	}
-	if may, err := columns.mayMatch(asked); !may || err != nil {
+	if may, err := mayMatch(columns, asked); !may || err != nil {
 		return err
 	}
-	chunk, err := columns.all()
+	chunk, err := columns.All()
 	if err != nil {
 		return err
 	}
-	if !asked.oldestFirst {
+	if !asked.OldestFirst {
 		slices.Reverse(chunk)
 	}
 	for i := range chunk {
 		row := &chunk[i]
-		if asked.keyType != "" && row.Type == "" {
-			if row.Type, err = r.typeOf(row.KeyID); err != nil {
-				return err
-			}
-		}
-		if asked.matches(row) && !r.full() {
+		if asked.Matches(row) && !r.full() {
 			r.list = append(r.list, *row)
 		}
 	}
@@ -126,37 +121,21 @@ func (r *projectReader) add(data []byte, asked *rowQuery) error {
 }
 
 // mayMatch tells by the lists of texts whether a row may be asked for.
-func (c *rowColumns) mayMatch(q *rowQuery) (bool, error) {
-	for column, text := range map[int]string{colPaths: q.path, colIPs: q.ip, colMethods: q.method} {
+func mayMatch(c *requestlog.Columns, q *requestlog.Query) (bool, error) {
+	for column, text := range map[requestlog.Column]string{requestlog.ColumnPaths: q.Path, requestlog.ColumnIPs: q.IP, requestlog.ColumnMethods: q.Method} {
 		if text == "" {
 			continue
 		}
-		if has, err := c.hasText(column, text); !has || err != nil {
+		if has, err := c.HasText(column, text); !has || err != nil {
 			return false, err
 		}
 	}
-	if q.statusClass == 0 {
+	if q.StatusClass == 0 {
 		return true, nil
 	}
 	may := false
-	err := c.eachRepeated(colStatus, func(status int64) { may = may || int(status)/100 == q.statusClass })
+	err := c.EachNumber(requestlog.ColumnStatus, func(status int64) { may = may || int(status)/100 == q.StatusClass })
 	return may, err
-}
-
-func (r *projectReader) typeOf(keyID int64) (KeyType, error) {
-	if t, known := r.types[keyID]; known {
-		return t, nil
-	}
-	var t KeyType
-	err := r.tx.QueryRowContext(r.ctx, "SELECT type FROM keys WHERE id = ?", keyID).Scan(&t)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return "", err
-	}
-	if r.types == nil {
-		r.types = map[int64]KeyType{}
-	}
-	r.types[keyID] = t
-	return t, nil
 }
 
 // readGroups adds rows of the groups whose filters may have the values.
@@ -167,7 +146,7 @@ func (r *projectReader) readGroups(values []rowValue) error {
 	text, args := selectGroups(values)
 	rows, err := r.tx.QueryContext(r.ctx, text+" WHERE g.project_id = ? AND g.first_id < ? "+
 		"AND g.first_id >= COALESCE((SELECT MAX(first_id) FROM request_groups WHERE project_id = ? AND first_id <= ?), 0) ORDER BY g.first_id "+r.order(),
-		append(args, r.query.projectID, int64(r.query.to), r.query.projectID, int64(r.query.from))...)
+		append(args, r.query.ProjectID, int64(r.query.To), r.query.ProjectID, int64(r.query.From))...)
 	if err != nil {
 		return err
 	}
@@ -180,7 +159,7 @@ func (r *projectReader) readGroups(values []rowValue) error {
 		if !g.maybe {
 			continue
 		}
-		if err := r.read(max(g.first, r.query.from), min(g.end, r.query.to)); err != nil {
+		if err := r.read(max(g.first, r.query.From), min(g.end, r.query.To)); err != nil {
 			return err
 		}
 	}
@@ -189,7 +168,7 @@ func (r *projectReader) readGroups(values []rowValue) error {
 
 // chunkGroup is a stretch of the log; maybe tells whether some row in it may have the values that were asked for.
 type chunkGroup struct {
-	first, end RequestID
+	first, end requestlog.ID
 	maybe      bool
 }
 
@@ -220,7 +199,7 @@ func scanGroup(rows *sql.Rows, values []rowValue) (g chunkGroup, err error) {
 }
 
 // groupOf is the group that a request falls into, or the stretch up to the next ones where it is in none.
-func groupOf(ctx context.Context, tx *sql.Tx, projectID int64, id RequestID, values []rowValue) (chunkGroup, error) {
+func groupOf(ctx context.Context, tx *sql.Tx, projectID int64, id requestlog.ID, values []rowValue) (chunkGroup, error) {
 	text, args := selectGroups(values)
 	rows, err := tx.QueryContext(ctx, text+" WHERE g.project_id = ? AND g.first_id = (SELECT MAX(first_id) FROM request_groups WHERE project_id = ? AND first_id <= ?) AND g.end_id > ?",
 		append(args, projectID, projectID, int64(id), int64(id))...)
@@ -236,5 +215,5 @@ func groupOf(ctx context.Context, tx *sql.Tx, projectID int64, id RequestID, val
 	}
 	g := chunkGroup{maybe: true}
 	return g, tx.QueryRowContext(ctx, "SELECT COALESCE((SELECT end_id FROM request_groups WHERE project_id = ?1 AND first_id <= ?2 ORDER BY first_id DESC LIMIT 1), 0), "+
-		"COALESCE((SELECT MIN(first_id) FROM request_groups WHERE project_id = ?1 AND first_id > ?2), ?3)", projectID, int64(id), int64(endOfIDs)).Scan(&g.first, &g.end)
+		"COALESCE((SELECT MIN(first_id) FROM request_groups WHERE project_id = ?1 AND first_id > ?2), ?3)", projectID, int64(id), int64(requestlog.EndOfIDs)).Scan(&g.first, &g.end)
 }

@@ -8,17 +8,15 @@ import (
 	"slices"
 	"time"
 
-	"gorm.io/gorm"
+	"github.com/claviger/claviger/models/requestlog"
 )
 
 // postgresRequests keeps rows in a table by the week and counts by key in a table beside it. Any number of processes may write.
 type postgresRequests struct {
-	db   *gorm.DB
 	pool *sql.DB
 }
 
-func (q *postgresRequests) prepare(context.Context) error { return nil }
-func (q *postgresRequests) close()                        {}
+func (q *postgresRequests) close() {}
 
 // lastUsed gives nothing: the rows of keys are up to date.
 func (q *postgresRequests) lastUsed(context.Context, []int64) (map[int64]time.Time, error) {
@@ -31,7 +29,7 @@ func (q *postgresRequests) holdUse(_ context.Context, _ int64, fn func(used bool
 
 // write stores rows and counts in one transaction: a statement for each table, with a column as an array. Each statement's
 // rows are in the order of the table's key, so that processes that write at the same moment wait for each other in one order.
-func (q *postgresRequests) write(ctx context.Context, batch []RequestLog) error {
+func (q *postgresRequests) write(ctx context.Context, batch []requestlog.Row) error {
 	tx, err := q.pool.BeginTx(ctx, nil)
 	if err != nil {
 		return err
@@ -44,7 +42,7 @@ func (q *postgresRequests) write(ctx context.Context, batch []RequestLog) error 
 	if stored < int64(len(batch)) {
 		return nil // stored before, together with the counts; where only some are there still, the others were too old to be kept
 	}
-	if err := insertUsageMinutes(ctx, tx, usageOf(batch)); err != nil {
+	if err := insertUsageMinutes(ctx, tx, requestlog.CountByMinute(batch)); err != nil {
 		return err
 	}
 	if err := insertKeyCounts(ctx, tx, batch); err != nil {
@@ -62,36 +60,36 @@ func columnOf[R, T any](rows []R, value func(*R) T) []T {
 	return column
 }
 
-func insertRows(ctx context.Context, tx *sql.Tx, batch []RequestLog) (stored int64, err error) {
+func insertRows(ctx context.Context, tx *sql.Tx, batch []requestlog.Row) (stored int64, err error) {
 	rows := slices.Clone(batch)
-	slices.SortFunc(rows, func(a, b RequestLog) int { return cmp.Compare(a.ID, b.ID) })
+	slices.SortFunc(rows, func(a, b requestlog.Row) int { return cmp.Compare(a.ID, b.ID) })
 	result, err := tx.ExecContext(ctx, "INSERT INTO request_logs (id, project_id, key_id, version, category, method, path, status, duration_us, ip, credits, code, session_hash, type, ttfb_us) "+
 		"SELECT id, project_id, key_id, version, category, method, path, status, duration_us, ip, credits, code, session_hash, "+
-		"COALESCE(NULLIF(type, ''), (SELECT keys.type FROM keys WHERE keys.id = key_id), 'production'), ttfb_us "+ // an older program's spool has no types
+		"type, ttfb_us "+
 		"FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::integer[], $5::text[], $6::text[], $7::text[], $8::integer[], $9::bigint[], $10::text[], $11::bigint[], $12::text[], $13::bytea[], $14::text[], $15::bigint[]) "+
 		"AS u (id, project_id, key_id, version, category, method, path, status, duration_us, ip, credits, code, session_hash, type, ttfb_us) "+
 		"ON CONFLICT DO NOTHING",
-		columnOf(rows, func(r *RequestLog) int64 { return int64(r.ID) }), columnOf(rows, func(r *RequestLog) int64 { return r.ProjectID }),
-		columnOf(rows, func(r *RequestLog) int64 { return r.KeyID }), columnOf(rows, func(r *RequestLog) int32 { return int32(r.Version) }),
-		columnOf(rows, func(r *RequestLog) string { return r.Category }), columnOf(rows, func(r *RequestLog) string { return r.Method }),
-		columnOf(rows, func(r *RequestLog) string { return r.Path }), columnOf(rows, func(r *RequestLog) int32 { return int32(r.Status) }),
-		columnOf(rows, func(r *RequestLog) int64 { return r.DurationUs }), columnOf(rows, func(r *RequestLog) string { return r.IP }),
-		columnOf(rows, func(r *RequestLog) int64 { return r.Credits }), columnOf(rows, func(r *RequestLog) string { return string(r.Code) }),
-		columnOf(rows, func(r *RequestLog) []byte { return r.SessionHash }),
-		columnOf(rows, func(r *RequestLog) string { return string(r.Type) }), columnOf(rows, func(r *RequestLog) sql.NullInt64 { return r.TTFBUs }))
+		columnOf(rows, func(r *requestlog.Row) int64 { return int64(r.ID) }), columnOf(rows, func(r *requestlog.Row) int64 { return r.ProjectID }),
+		columnOf(rows, func(r *requestlog.Row) int64 { return r.KeyID }), columnOf(rows, func(r *requestlog.Row) int32 { return int32(r.Version) }),
+		columnOf(rows, func(r *requestlog.Row) string { return r.Category }), columnOf(rows, func(r *requestlog.Row) string { return r.Method }),
+		columnOf(rows, func(r *requestlog.Row) string { return r.Path }), columnOf(rows, func(r *requestlog.Row) int32 { return int32(r.Status) }),
+		columnOf(rows, func(r *requestlog.Row) int64 { return r.DurationUs }), columnOf(rows, func(r *requestlog.Row) string { return r.IP }),
+		columnOf(rows, func(r *requestlog.Row) int64 { return r.Credits }), columnOf(rows, func(r *requestlog.Row) string { return string(r.Code) }),
+		columnOf(rows, func(r *requestlog.Row) []byte { return r.SessionHash }),
+		columnOf(rows, func(r *requestlog.Row) string { return r.Type }), columnOf(rows, func(r *requestlog.Row) sql.NullInt64 { return r.TTFBUs }))
 	if err != nil {
 		return 0, err
 	}
 	return result.RowsAffected()
 }
 
-func insertUsageMinutes(ctx context.Context, tx *sql.Tx, sums []usageMinute) error {
+func insertUsageMinutes(ctx context.Context, tx *sql.Tx, sums []requestlog.ProjectMinute) error {
 	_, err := tx.ExecContext(ctx, "INSERT INTO usage_minutes (project_id, minute, code, requests, credits) "+
 		"SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[]) "+
 		"ON CONFLICT (project_id, minute, code) DO UPDATE SET requests = usage_minutes.requests + excluded.requests, credits = usage_minutes.credits + excluded.credits",
-		columnOf(sums, func(u *usageMinute) int64 { return u.ProjectID }), columnOf(sums, func(u *usageMinute) int64 { return u.Minute }),
-		columnOf(sums, func(u *usageMinute) string { return string(u.Code) }),
-		columnOf(sums, func(u *usageMinute) int64 { return u.Requests }), columnOf(sums, func(u *usageMinute) int64 { return u.Credits }))
+		columnOf(sums, func(u *requestlog.ProjectMinute) int64 { return u.ProjectID }), columnOf(sums, func(u *requestlog.ProjectMinute) int64 { return u.Minute }),
+		columnOf(sums, func(u *requestlog.ProjectMinute) string { return string(u.Code) }),
+		columnOf(sums, func(u *requestlog.ProjectMinute) int64 { return u.Requests }), columnOf(sums, func(u *requestlog.ProjectMinute) int64 { return u.Credits }))
 	return err
 }
 
@@ -99,21 +97,21 @@ func insertUsageMinutes(ctx context.Context, tx *sql.Tx, sums []usageMinute) err
 type keySlot struct {
 	keyID, slot       int64
 	version           int
-	code              Code
+	code              requestlog.Code
 	requests, credits int64
-	newest            RequestID
+	newest            requestlog.ID
 }
 
 // slotsOf sums rows up by key, minute, version and code, in the order of the primary key.
-func slotsOf(batch []RequestLog) []keySlot {
+func slotsOf(batch []requestlog.Row) []keySlot {
 	type group struct {
 		keyID, slot int64
 		version     int
-		code        Code
+		code        requestlog.Code
 	}
 	index, slots := map[group]int{}, []keySlot(nil)
 	for _, r := range batch {
-		g := group{r.KeyID, minuteOf(r.ID), r.Version, r.Code}
+		g := group{r.KeyID, r.ID.Minute(), r.Version, r.Code}
 		i, seen := index[g]
 		if !seen {
 			i = len(slots)
@@ -130,7 +128,7 @@ func slotsOf(batch []RequestLog) []keySlot {
 }
 
 // insertKeyCounts adds what the keys did to their counts, and moves their last use on, at most once a second.
-func insertKeyCounts(ctx context.Context, tx *sql.Tx, batch []RequestLog) error {
+func insertKeyCounts(ctx context.Context, tx *sql.Tx, batch []requestlog.Row) error {
 	slots := slotsOf(batch)
 	_, err := tx.ExecContext(ctx, "INSERT INTO usage_keys (key_id, minutes, slot, version, code, requests, credits, newest) "+
 		"SELECT key_id, 1, slot, version, code, requests, credits, newest FROM "+
@@ -151,7 +149,7 @@ func insertKeyCounts(ctx context.Context, tx *sql.Tx, batch []RequestLog) error 
 			keys, admitted, used = append(keys, s.keyID), append(admitted, 0), append(used, time.Time{})
 		}
 		n := len(keys) - 1
-		if s.code == Valid {
+		if s.code == requestlog.CodeValid {
 			admitted[n] += s.requests
 		}
 		if at := s.newest.Time(); at.After(used[n]) {
@@ -169,18 +167,18 @@ func insertKeyCounts(ctx context.Context, tx *sql.Tx, batch []RequestLog) error 
 	return err
 }
 
-func (q *postgresRequests) newestID(ctx context.Context) (id RequestID, err error) {
+func (q *postgresRequests) newestID(ctx context.Context) (id requestlog.ID, err error) {
 	return id, q.pool.QueryRowContext(ctx, "SELECT COALESCE(MAX(id), 0) FROM request_logs").Scan(&id)
 }
 
-func (q *postgresRequests) keyUsage(ctx context.Context, keyID, now int64) (usage KeyUsage, err error) {
+func (q *postgresRequests) keyUsage(ctx context.Context, keyID, now int64) (usage requestlog.KeyUsage, err error) {
 	tx, err := q.pool.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
 	if err != nil {
 		return usage, err
 	}
 	defer tx.Rollback()
-	sum := usageSum{now: now}
-	rows, err := tx.QueryContext(ctx, "SELECT slot, SUM(requests)::bigint FROM usage_keys WHERE key_id = $1 AND slot >= $2 AND code = $3 GROUP BY slot", keyID, now-countedAfter, string(Valid))
+	sum := requestlog.NewUsageSum(now)
+	rows, err := tx.QueryContext(ctx, "SELECT slot, SUM(requests)::bigint FROM usage_keys WHERE key_id = $1 AND slot >= $2 AND code = $3 GROUP BY slot", keyID, now-requestlog.SlotLifetime, string(requestlog.CodeValid))
 	if err != nil {
 		return usage, err
 	}
@@ -190,31 +188,39 @@ func (q *postgresRequests) keyUsage(ctx context.Context, keyID, now int64) (usag
 		if err := rows.Scan(&slot, &requests); err != nil {
 			return usage, err
 		}
-		sum.add(slot, requests)
+		sum.Add(slot, requests)
 	}
 	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
 		return usage, err
 	}
-	usage = sum.usage()
+	usage = sum.Usage()
 	return usage, tx.QueryRowContext(ctx, "SELECT COALESCE((SELECT admitted FROM key_totals WHERE key_id = $1), 0)", keyID).Scan(&usage.Total)
 }
 
-func (q *postgresRequests) useByVersion(ctx context.Context, projectID, keyID int64, since time.Time) (map[int]VersionUse, error) {
-	whole := wholeSlots(since)
+func (q *postgresRequests) useByVersion(ctx context.Context, keyID int64, since time.Time) (map[int]requestlog.VersionUsage, error) {
+	whole := requestlog.NextWholeSlot(since)
 	// Before the first whole slot, rows are counted: a slot would tell of what was before since, too.
-	rows, err := q.pool.QueryContext(ctx, "SELECT version, SUM(requests)::bigint, MAX(newest) FROM ("+
-		"SELECT version, 1 AS requests, id AS newest FROM request_logs WHERE project_id = $1 AND key_id = $2 AND id >= $3 AND id < $4 "+
-		"UNION ALL SELECT version, requests, newest FROM usage_keys WHERE key_id = $2 AND slot >= $5 "+
-		"AND EXISTS (SELECT 1 FROM keys WHERE id = $2 AND project_id = $1)) AS use GROUP BY version",
-		projectID, keyID, int64(FirstRequestIDAt(since)), int64(firstIDOfMinute(whole)), whole)
+	rows, err := q.pool.QueryContext(ctx, `
+		SELECT version, SUM(requests)::bigint, MAX(newest)
+		FROM (
+			SELECT version, 1 AS requests, id AS newest
+			FROM request_logs
+			WHERE key_id = $1 AND project_id = (SELECT project_id FROM keys WHERE id = $1) AND id >= $2 AND id < $3
+			UNION ALL
+			SELECT version, requests, newest
+			FROM usage_keys
+			WHERE key_id = $1 AND slot >= $4
+		) AS use
+		GROUP BY version`,
+		keyID, int64(requestlog.FirstIDAt(since)), int64(requestlog.FirstIDOfMinute(whole)), whole)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	use := map[int]VersionUse{}
+	use := map[int]requestlog.VersionUsage{}
 	for rows.Next() {
-		var u VersionUse
-		var newest RequestID
+		var u requestlog.VersionUsage
+		var newest requestlog.ID
 		if err := rows.Scan(&u.Version, &u.Requests, &newest); err != nil {
 			return nil, err
 		}

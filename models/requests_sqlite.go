@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"github.com/claviger/claviger/models/requestlog"
 )
 
 // sqliteRequests keeps rows in chunks of some hundred, and what each key did in an index that is written in runs. So a
@@ -21,7 +23,7 @@ type sqliteRequests struct {
 	seq     int64
 	open    map[int64]*openChunks // by project, as they are needed
 	// Room for the rows of a batch in order, and for those of open chunks with them, empty between batches.
-	ordered, joined []RequestLog
+	ordered, joined []requestlog.Row
 
 	tail     keyTail
 	outcomes outcomes
@@ -37,18 +39,18 @@ func newSQLiteRequests(reading, writing *sql.DB) *sqliteRequests {
 func (q *sqliteRequests) close() { q.upkeep.stop() }
 
 // write stores rows, their counts by minute, and the journal of the index in one transaction.
-func (q *sqliteRequests) write(ctx context.Context, batch []RequestLog) error {
-	return q.add(ctx, func(tx *writeTx) ([]RequestLog, error) {
+func (q *sqliteRequests) write(ctx context.Context, batch []requestlog.Row) error {
+	return q.add(ctx, func(tx *writeTx) ([]requestlog.Row, error) {
 		// A batch is repeated as it was, so that one row speaks for all.
 		if stored, err := q.hasRow(tx, &batch[0]); stored || err != nil {
 			return nil, err
 		}
-		return batch, addUsageMinutes(tx, usageOf(batch))
+		return batch, addUsageMinutes(tx, requestlog.CountByMinute(batch))
 	})
 }
 
 // add stores the rows that fn gives, if any, in the transaction in which fn runs.
-func (q *sqliteRequests) add(ctx context.Context, fn func(*writeTx) ([]RequestLog, error)) error {
+func (q *sqliteRequests) add(ctx context.Context, fn func(*writeTx) ([]requestlog.Row, error)) error {
 	q.writing.Lock()
 	defer q.writing.Unlock()
 	if err := q.load(ctx); err != nil {
@@ -90,13 +92,13 @@ func (q *sqliteRequests) add(ctx context.Context, fn func(*writeTx) ([]RequestLo
 }
 
 // emptied is the room of rows that are not needed any more.
-func emptied(rows []RequestLog) []RequestLog {
+func emptied(rows []requestlog.Row) []requestlog.Row {
 	clear(rows)
 	return rows[:0]
 }
 
 // byProject gives the rows in the order of projects and ids.
-func (q *sqliteRequests) byProject(batch []RequestLog) []RequestLog {
+func (q *sqliteRequests) byProject(batch []requestlog.Row) []requestlog.Row {
 	sorted := true
 	for i := 1; i < len(batch) && sorted; i++ {
 		a, b := &batch[i-1], &batch[i]
@@ -119,7 +121,7 @@ func (q *sqliteRequests) byProject(batch []RequestLog) []RequestLog {
 	return q.ordered
 }
 
-func addUsageMinutes(tx *writeTx, sums []usageMinute) error {
+func addUsageMinutes(tx *writeTx, sums []requestlog.ProjectMinute) error {
 	for _, u := range sums {
 		err := tx.exec("INSERT INTO usage_minutes (project_id, minute, code, requests, credits) VALUES (?, ?, ?, ?, ?) "+
 			"ON CONFLICT DO UPDATE SET requests = requests + excluded.requests, credits = credits + excluded.credits",
@@ -203,7 +205,7 @@ func flushedSeq(ctx context.Context, tx *sql.Tx) (seq int64, err error) {
 const projectsWithChunks = "WITH RECURSIVE p (id) AS (SELECT MIN(project_id) FROM request_chunks UNION ALL " +
 	"SELECT (SELECT MIN(project_id) FROM request_chunks WHERE project_id > p.id) FROM p WHERE p.id IS NOT NULL) "
 
-func (q *sqliteRequests) newestID(ctx context.Context) (id RequestID, err error) {
+func (q *sqliteRequests) newestID(ctx context.Context) (id requestlog.ID, err error) {
 	err = q.reading.QueryRowContext(ctx, projectsWithChunks+
 		"SELECT COALESCE(MAX((SELECT last_id FROM request_chunks WHERE project_id = p.id ORDER BY first_id DESC LIMIT 1)), 0) FROM p").Scan(&id)
 	return id, err

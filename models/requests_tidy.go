@@ -3,15 +3,14 @@ package models
 import (
 	"context"
 	"time"
+
+	"github.com/claviger/claviger/models/requestlog"
 )
 
-// retention is how long rows of requests are kept, as the plans say at the beginning of a round of tidying.
-type retention struct {
-	now      time.Time
-	keepFrom map[int64]RequestID // by project: the oldest row that is kept; 0 where all are
-	oldest   RequestID           // no project keeps a row from before
-	project  int64               // where the round is with rows: projects up to this one are done
-	counted  int64               // and with counts of unknown keys
+// tidyRound is how far the present round of [Store.Tidy] is.
+type tidyRound struct {
+	kept           *requestlog.Retention
+	unknownProject int64 // projects up to this one are done with counts of unknown keys
 }
 
 // Tidy does one small step of what keeps the tables of requests small and quick: it removes rows that are older than the
@@ -21,11 +20,13 @@ func (s *Store) Tidy(ctx context.Context) (more bool, err error) {
 	s.tidying.Lock()
 	defer s.tidying.Unlock()
 	if s.round == nil {
-		if s.round, err = s.readRetention(ctx); err != nil {
+		kept, err := s.readRetention(ctx)
+		if err != nil {
 			return false, err
 		}
+		s.round = &tidyRound{kept: kept}
 	}
-	more, err = s.requests.tidy(ctx, s.round)
+	more, err = s.requests.tidy(ctx, s.round.kept)
 	if !more && err == nil {
 		more, err = s.removeOldUnknownKeys(ctx, s.round)
 	}
@@ -35,7 +36,7 @@ func (s *Store) Tidy(ctx context.Context) (more bool, err error) {
 	return more, err
 }
 
-func (s *Store) readRetention(ctx context.Context) (*retention, error) {
+func (s *Store) readRetention(ctx context.Context) (*requestlog.Retention, error) {
 	var rows []struct {
 		ID   int64
 		Days *int64
@@ -46,28 +47,16 @@ func (s *Store) readRetention(ctx context.Context) (*retention, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &retention{now: s.Now(), keepFrom: map[int64]RequestID{}}
+	r := &requestlog.Retention{Now: s.Now(), KeepFrom: map[int64]requestlog.ID{}}
 	for i, row := range rows {
-		from := RequestID(0)
+		from := requestlog.ID(0)
 		if row.Days != nil && *row.Days < 100*365 {
-			from = FirstRequestIDAt(r.now.Add(-time.Duration(*row.Days) * 24 * time.Hour))
+			from = requestlog.FirstIDAt(r.Now.Add(-time.Duration(*row.Days) * 24 * time.Hour))
 		}
-		r.keepFrom[row.ID] = from
-		if i == 0 || from < r.oldest {
-			r.oldest = from
+		r.KeepFrom[row.ID] = from
+		if i == 0 || from < r.Oldest {
+			r.Oldest = from
 		}
 	}
 	return r, nil
-}
-
-// of is the oldest row that a project keeps. One that the round does not know is new, and keeps all, or gone, and keeps none:
-// there tells which.
-func (r *retention) of(projectID int64, there func() (bool, error)) (RequestID, error) {
-	if from, known := r.keepFrom[projectID]; known {
-		return from, nil
-	}
-	if exists, err := there(); exists || err != nil {
-		return 0, err
-	}
-	return endOfIDs, nil
 }

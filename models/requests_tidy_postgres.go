@@ -7,19 +7,20 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/claviger/claviger/models/requestlog"
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
 const (
 	pgLockNotAvailable = "55P03" // https://www.postgresql.org/docs/current/errcodes-appendix.html
 
-	weekMillis = 7 * 24 * 3600 * 1000
+	weekMinutes = 7 * requestlog.MinutesPerDay
 	// weeksAhead is how many weeks have their partition before they begin.
 	weeksAhead = 4
 )
 
 // tidy makes partitions, removes rows that are too old, and folds counts. Of several processes one does it at a time.
-func (q *postgresRequests) tidy(ctx context.Context, kept *retention) (more bool, err error) {
+func (q *postgresRequests) tidy(ctx context.Context, kept *requestlog.Retention) (more bool, err error) {
 	tx, err := q.pool.BeginTx(ctx, nil)
 	if err != nil {
 		return false, err
@@ -34,7 +35,7 @@ func (q *postgresRequests) tidy(ctx context.Context, kept *retention) (more bool
 	if err != nil || !mine {
 		return false, err
 	}
-	for _, step := range []func(context.Context, *sql.Tx, *retention) (bool, error){makePartition, dropPartition, removeOldRows, foldCounts} {
+	for _, step := range []func(context.Context, *sql.Tx, *requestlog.Retention) (bool, error){makePartition, dropPartition, removeOldRows, foldCounts} {
 		if more, err := step(ctx, tx, kept); err != nil {
 			return false, err
 		} else if more {
@@ -58,24 +59,24 @@ func summarizeValues(ctx context.Context, tx *sql.Tx) error {
 }
 
 // makePartition makes the partition of the next week that has none. Rows of it that are there already move to it.
-func makePartition(ctx context.Context, tx *sql.Tx, kept *retention) (bool, error) {
-	var end RequestID
+func makePartition(ctx context.Context, tx *sql.Tx, kept *requestlog.Retention) (bool, error) {
+	var end requestlog.ID
 	if err := tx.QueryRowContext(ctx, "SELECT MAX(end_id) FROM request_partitions").Scan(&end); err != nil {
 		return false, err
 	}
-	this := kept.now.UnixMilli() / weekMillis
-	week := max(end.Time().UnixMilli()/weekMillis, this)
+	this := kept.Now.Unix() / 60 / weekMinutes
+	week := max(end.Minute()/weekMinutes, this)
 	if week > this+weeksAhead {
 		return false, nil
 	}
-	name, first, end := fmt.Sprintf("request_logs_%d", week), week*weekMillis<<requestIDTimeShift, RequestID((week+1)*weekMillis<<requestIDTimeShift)
+	name, first, end := fmt.Sprintf("request_logs_%d", week), requestlog.FirstIDOfMinute(week*weekMinutes), requestlog.FirstIDOfMinute((week+1)*weekMinutes)
 	for _, statement := range []string{
 		"CREATE TABLE %[1]s (LIKE request_logs INCLUDING ALL)",
 		"WITH moved AS (DELETE FROM request_logs_other WHERE id >= %[2]d AND id < %[3]d RETURNING *) INSERT INTO %[1]s SELECT * FROM moved",
 		"ALTER TABLE request_logs ATTACH PARTITION %[1]s FOR VALUES FROM (%[2]d) TO (%[3]d)",
 		"INSERT INTO request_partitions (name, first_id, end_id) VALUES ('%[1]s', %[2]d, %[3]d)",
 	} {
-		if _, err := tx.ExecContext(ctx, fmt.Sprintf(statement, name, first, int64(end))); err != nil {
+		if _, err := tx.ExecContext(ctx, fmt.Sprintf(statement, name, int64(first), int64(end))); err != nil {
 			return false, err
 		}
 	}
@@ -83,9 +84,9 @@ func makePartition(ctx context.Context, tx *sql.Tx, kept *retention) (bool, erro
 }
 
 // dropPartition removes a partition of which no project keeps a row.
-func dropPartition(ctx context.Context, tx *sql.Tx, kept *retention) (bool, error) {
+func dropPartition(ctx context.Context, tx *sql.Tx, kept *requestlog.Retention) (bool, error) {
 	var name string
-	err := tx.QueryRowContext(ctx, "SELECT name FROM request_partitions WHERE end_id <= $1 AND end_id < (SELECT MAX(end_id) FROM request_partitions) ORDER BY end_id LIMIT 1", int64(kept.oldest)).Scan(&name)
+	err := tx.QueryRowContext(ctx, "SELECT name FROM request_partitions WHERE end_id <= $1 AND end_id < (SELECT MAX(end_id) FROM request_partitions) ORDER BY end_id LIMIT 1", int64(kept.Oldest)).Scan(&name)
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, nil
 	}
@@ -100,16 +101,16 @@ func dropPartition(ctx context.Context, tx *sql.Tx, kept *retention) (bool, erro
 }
 
 // removeOldRows removes rows of the next project that has some that are kept no longer.
-func removeOldRows(ctx context.Context, tx *sql.Tx, kept *retention) (bool, error) {
+func removeOldRows(ctx context.Context, tx *sql.Tx, kept *requestlog.Retention) (bool, error) {
 	for range 100 { // projects without such rows; then others may go on
 		var project *int64
-		if err := tx.QueryRowContext(ctx, "SELECT MIN(project_id) FROM request_logs WHERE project_id > $1", kept.project).Scan(&project); err != nil {
+		if err := tx.QueryRowContext(ctx, "SELECT MIN(project_id) FROM request_logs WHERE project_id > $1", kept.Project).Scan(&project); err != nil {
 			return false, err
 		}
 		if project == nil {
 			return false, nil
 		}
-		from, err := kept.of(*project, func() (there bool, err error) {
+		from, err := kept.Of(*project, func() (there bool, err error) {
 			return there, tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM projects WHERE id = $1)", *project).Scan(&there)
 		})
 		if err != nil {
@@ -125,7 +126,7 @@ func removeOldRows(ctx context.Context, tx *sql.Tx, kept *retention) (bool, erro
 			return false, err
 		}
 		if n < int64(limits.rowsPerStep) {
-			kept.project = *project
+			kept.Project = *project
 		}
 		if n > 0 {
 			break
@@ -135,10 +136,10 @@ func removeOldRows(ctx context.Context, tx *sql.Tx, kept *retention) (bool, erro
 }
 
 // foldCounts brings counts to the slots of their age, and removes those that are part of the totals alone.
-func foldCounts(ctx context.Context, tx *sql.Tx, kept *retention) (bool, error) {
-	now := kept.now.Unix() / 60
+func foldCounts(ctx context.Context, tx *sql.Tx, kept *requestlog.Retention) (bool, error) {
+	now := kept.Now.Unix() / 60
 	result, err := tx.ExecContext(ctx, "DELETE FROM usage_keys WHERE ctid = ANY (ARRAY(SELECT ctid FROM usage_keys WHERE minutes = $1 AND slot <= $2 LIMIT $3))",
-		slotOfMonth, now-countedAfter, limits.rowsPerStep)
+		requestlog.MonthSlot, now-requestlog.SlotLifetime, limits.rowsPerStep)
 	if err != nil {
 		return false, err
 	}
@@ -148,7 +149,7 @@ func foldCounts(ctx context.Context, tx *sql.Tx, kept *retention) (bool, error) 
 	for _, fold := range []struct {
 		from, to int64 // lengths of slots in minutes
 		age      time.Duration
-	}{{slotOfWeek, slotOfMonth, 7 * 24 * time.Hour}, {1, slotOfWeek, 24 * time.Hour}} {
+	}{{requestlog.WeekSlot, requestlog.MonthSlot, 7 * 24 * time.Hour}, {1, requestlog.WeekSlot, 24 * time.Hour}} {
 		before := (now - int64(fold.age/time.Minute)) / fold.to * fold.to // whole slots alone
 		result, err := tx.ExecContext(ctx, "WITH old AS (DELETE FROM usage_keys WHERE ctid = ANY (ARRAY(SELECT ctid FROM usage_keys WHERE minutes = $1 AND slot < $2 LIMIT $4)) RETURNING *) "+
 			"INSERT INTO usage_keys (key_id, minutes, slot, version, code, requests, credits, newest) "+

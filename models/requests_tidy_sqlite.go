@@ -6,20 +6,22 @@ import (
 	"errors"
 	"slices"
 	"time"
+
+	"github.com/claviger/claviger/models/requestlog"
 )
 
 // rowsTooLong is how much longer than the plan says a row may stay, so that a chunk is not cut at every step.
 const rowsTooLong = time.Hour
 
 // tidy removes what is dead, then merges runs, then removes rows that are too old, and groups chunks.
-func (q *sqliteRequests) tidy(ctx context.Context, kept *retention) (more bool, err error) {
+func (q *sqliteRequests) tidy(ctx context.Context, kept *requestlog.Retention) (more bool, err error) {
 	if more, err := q.tidyRuns(ctx, kept); more || err != nil {
 		return more, err
 	}
 	return q.tidyChunks(ctx, kept)
 }
 
-func (q *sqliteRequests) tidyRuns(ctx context.Context, kept *retention) (more bool, err error) {
+func (q *sqliteRequests) tidyRuns(ctx context.Context, kept *requestlog.Retention) (more bool, err error) {
 	if err := q.ready(ctx); err != nil {
 		return false, err
 	}
@@ -43,12 +45,12 @@ func (q *sqliteRequests) tidyRuns(ctx context.Context, kept *retention) (more bo
 		if err != nil {
 			return false, err
 		}
-		now := kept.now.Unix() / 60
-		sources := nextMerge(runs, kept.oldest, now)
+		now := kept.Now.Unix() / 60
+		sources := nextMerge(runs, kept.Oldest, now)
 		if sources == nil {
 			return false, nil
 		}
-		if u.merge, err = q.startMerge(ctx, sources, kept.oldest, now); err != nil {
+		if u.merge, err = q.startMerge(ctx, sources, kept.Oldest, now); err != nil {
 			return false, err
 		}
 	}
@@ -82,10 +84,10 @@ func (q *sqliteRequests) removeDead(ctx context.Context) (more bool, err error) 
 }
 
 // tidyChunks removes chunks of the next project that has rows that are kept no longer, or makes its next group.
-func (q *sqliteRequests) tidyChunks(ctx context.Context, kept *retention) (more bool, err error) {
+func (q *sqliteRequests) tidyChunks(ctx context.Context, kept *requestlog.Retention) (more bool, err error) {
 	for range 100 { // projects without any of that; then others may go on
 		var project *int64
-		if err := q.reading.QueryRowContext(ctx, "SELECT MIN(project_id) FROM request_chunks WHERE project_id > ?", kept.project).Scan(&project); err != nil {
+		if err := q.reading.QueryRowContext(ctx, "SELECT MIN(project_id) FROM request_chunks WHERE project_id > ?", kept.Project).Scan(&project); err != nil {
 			return false, err
 		}
 		if project == nil {
@@ -95,7 +97,7 @@ func (q *sqliteRequests) tidyChunks(ctx context.Context, kept *retention) (more 
 		var grouped bool
 		q.writing.Lock() // a writer knows where groups end
 		err := q.writer.tx(ctx, func(tx *writeTx) error {
-			from, err := kept.of(*project, func() (there bool, err error) {
+			from, err := kept.Of(*project, func() (there bool, err error) {
 				return there, tx.row("SELECT EXISTS (SELECT 1 FROM projects WHERE id = ?)", []any{*project}, &there)
 			})
 			if err == nil {
@@ -112,7 +114,7 @@ func (q *sqliteRequests) tidyChunks(ctx context.Context, kept *retention) (more 
 			return false, err
 		}
 		if removed == 0 && !grouped { // else it has its next step
-			kept.project = *project
+			kept.Project = *project
 		}
 		if removed > 0 || grouped {
 			break
@@ -122,21 +124,21 @@ func (q *sqliteRequests) tidyChunks(ctx context.Context, kept *retention) (more 
 }
 
 // removeChunks removes rows from before from, and tells from how many chunks.
-func removeChunks(tx *writeTx, project int64, from RequestID) (int, error) {
+func removeChunks(tx *writeTx, project int64, from requestlog.ID) (int, error) {
 	chunks, err := chunksBefore(tx, project, from)
 	if err != nil {
 		return 0, err
 	}
 	removed := 0
 	for _, c := range chunks {
-		var left []RequestLog
+		var left []requestlog.Row
 		switch {
 		case c.last < from:
-		case c.firstID < FirstRequestIDAt(from.Time().Add(-rowsTooLong)):
+		case c.firstID < requestlog.FirstIDAt(from.Time().Add(-rowsTooLong)):
 			if left, err = chunkRows(tx, c.id); err != nil {
 				return 0, err
 			}
-			left = slices.DeleteFunc(left, func(r RequestLog) bool { return r.ID < from })
+			left = slices.DeleteFunc(left, func(r requestlog.Row) bool { return r.ID < from })
 		default:
 			continue
 		}
@@ -151,7 +153,7 @@ func removeChunks(tx *writeTx, project int64, from RequestID) (int, error) {
 	return removed, err
 }
 
-func chunksBefore(tx *writeTx, project int64, from RequestID) (chunks []rowChunk, err error) {
+func chunksBefore(tx *writeTx, project int64, from requestlog.ID) (chunks []rowChunk, err error) {
 	rows, err := tx.Query("SELECT id, first_id, last_id FROM request_chunks WHERE project_id = ? AND first_id < ? ORDER BY first_id LIMIT ?", project, int64(from), limits.chunksPerStep)
 	if err != nil {
 		return nil, err

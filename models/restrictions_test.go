@@ -3,6 +3,8 @@ package models
 import (
 	"strings"
 	"testing"
+
+	"github.com/claviger/claviger/models/requestlog"
 )
 
 func TestPlatformsAndBundles(t *testing.T) {
@@ -10,21 +12,21 @@ func TestPlatformsAndBundles(t *testing.T) {
 		name string
 		key  Restrictions
 		use  Use
-		want Code
+		want requestlog.Code
 	}{
-		{"no restriction", Restrictions{}, Use{}, Valid},
-		{"no restriction, anything said", Restrictions{}, Use{"ios", "com.x.y"}, Valid},
-		{"iOS only", Restrictions{PlatformIOS: true}, Use{Platform: "ios"}, Valid},
-		{"iOS only, Android asks", Restrictions{PlatformIOS: true}, Use{Platform: "android"}, PlatformNotAllowed},
-		{"iOS only, nothing said", Restrictions{PlatformIOS: true}, Use{}, PlatformNotAllowed},
-		{"another platform", Restrictions{PlatformIOS: true, PlatformAndroid: true}, Use{Platform: "windows"}, PlatformNotAllowed},
-		{"both", Restrictions{PlatformIOS: true, PlatformAndroid: true}, Use{Platform: "android"}, Valid},
-		{"bundle fits", Restrictions{PlatformIOS: true, IOSBundleID: "a.b"}, Use{"ios", "a.b"}, Valid},
-		{"bundle differs", Restrictions{PlatformIOS: true, IOSBundleID: "a.b"}, Use{"ios", "a.c"}, BundleNotAllowed},
-		{"bundle not said", Restrictions{PlatformIOS: true, IOSBundleID: "a.b"}, Use{"ios", ""}, BundleNotAllowed},
-		{"the other platform's bundle does not count", Restrictions{PlatformIOS: true, PlatformAndroid: true, IOSBundleID: "a.b"}, Use{"android", "x.y"}, Valid},
-		{"bundle without platforms", Restrictions{IOSBundleID: "a.b", AndroidPackage: "c.d"}, Use{"", "c.d"}, Valid},
-		{"bundle without platforms differs", Restrictions{IOSBundleID: "a.b", AndroidPackage: "c.d"}, Use{"", "x.y"}, BundleNotAllowed},
+		{"no restriction", Restrictions{}, Use{}, requestlog.CodeValid},
+		{"no restriction, anything said", Restrictions{}, Use{"ios", "com.x.y"}, requestlog.CodeValid},
+		{"iOS only", Restrictions{PlatformIOS: true}, Use{Platform: "ios"}, requestlog.CodeValid},
+		{"iOS only, Android asks", Restrictions{PlatformIOS: true}, Use{Platform: "android"}, requestlog.CodePlatformNotAllowed},
+		{"iOS only, nothing said", Restrictions{PlatformIOS: true}, Use{}, requestlog.CodePlatformNotAllowed},
+		{"another platform", Restrictions{PlatformIOS: true, PlatformAndroid: true}, Use{Platform: "windows"}, requestlog.CodePlatformNotAllowed},
+		{"both", Restrictions{PlatformIOS: true, PlatformAndroid: true}, Use{Platform: "android"}, requestlog.CodeValid},
+		{"bundle fits", Restrictions{PlatformIOS: true, IOSBundleID: "a.b"}, Use{"ios", "a.b"}, requestlog.CodeValid},
+		{"bundle differs", Restrictions{PlatformIOS: true, IOSBundleID: "a.b"}, Use{"ios", "a.c"}, requestlog.CodeBundleNotAllowed},
+		{"bundle not said", Restrictions{PlatformIOS: true, IOSBundleID: "a.b"}, Use{"ios", ""}, requestlog.CodeBundleNotAllowed},
+		{"the other platform's bundle does not count", Restrictions{PlatformIOS: true, PlatformAndroid: true, IOSBundleID: "a.b"}, Use{"android", "x.y"}, requestlog.CodeValid},
+		{"bundle without platforms", Restrictions{IOSBundleID: "a.b", AndroidPackage: "c.d"}, Use{"", "c.d"}, requestlog.CodeValid},
+		{"bundle without platforms differs", Restrictions{IOSBundleID: "a.b", AndroidPackage: "c.d"}, Use{"", "x.y"}, requestlog.CodeBundleNotAllowed},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if got := c.key.Refusal(c.use); got != c.want {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/claviger/claviger/models/requestlog"
 	"gorm.io/gorm/clause"
 )
 
@@ -59,9 +60,9 @@ func (s *Store) RotateKey(ctx context.Context, projectID, keyID int64, actor Act
 func (k *Key) selfRotationRefusal(used int, now time.Time) error {
 	switch status := k.Status(now); {
 	case status == StatusInactive:
-		return KeyInactive.Err()
+		return Denied(requestlog.CodeKeyInactive)
 	case status == StatusExpired:
-		return KeyExpired.Err()
+		return Denied(requestlog.CodeKeyExpired)
 	case !k.SelfRotation:
 		return &Error{Code: CodeSelfRotationOff, Message: "This key may not rotate itself. A member of the project can turn self-rotation on."}
 	case used != k.Version:
@@ -103,14 +104,13 @@ func (s *Store) Versions(ctx context.Context, projectID, keyID int64) ([]KeyVers
 	return list, err
 }
 
-// VersionUse is what happened with one version since a moment.
-type VersionUse struct {
-	Version    int
-	Requests   int64
-	LastUsedAt time.Time
-}
-
-// UseByVersion counts the logged requests of a key by version since a moment.
-func (s *Store) UseByVersion(ctx context.Context, projectID, keyID int64, since time.Time) (map[int]VersionUse, error) {
-	return s.requests.useByVersion(ctx, projectID, keyID, since)
+// UseByVersion counts the logged requests of a key of the project by version since a moment.
+func (s *Store) UseByVersion(ctx context.Context, projectID, keyID int64, since time.Time) (map[int]requestlog.VersionUsage, error) {
+	switch key, err := s.loggedKey(ctx, keyID); {
+	case err != nil:
+		return nil, err
+	case key == nil || key.ProjectID != projectID:
+		return nil, nil
+	}
+	return s.requests.useByVersion(ctx, keyID, since)
 }

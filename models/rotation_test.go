@@ -9,9 +9,10 @@ import (
 
 	"github.com/claviger/claviger/internal/testkit"
 	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/models/requestlog"
 )
 
-func verdict(t *testing.T, store *models.Store, clock *testkit.Clock, secret models.Secret) models.Code {
+func verdict(t *testing.T, store *models.Store, clock *testkit.Clock, secret models.Secret) requestlog.Code {
 	t.Helper()
 	key, err := store.FindKey(t.Context(), testkit.Pepper(t).Digest(secret))
 	if err != nil || key == nil {
@@ -36,15 +37,15 @@ func TestAfterARotationTheOldSecretLivesForItsGrace(t *testing.T) {
 				}
 				if grace.Length > 0 {
 					clock.Advance(grace.Length - time.Millisecond)
-					if got := verdict(t, store, clock, old); got != models.Valid {
+					if got := verdict(t, store, clock, old); got != requestlog.CodeValid {
 						t.Errorf("within its grace the old secret is %s", got)
 					}
 					clock.Advance(time.Millisecond)
 				}
-				if got := verdict(t, store, clock, old); got != models.KeyRevoked {
+				if got := verdict(t, store, clock, old); got != requestlog.CodeKeyRevoked {
 					t.Errorf("after its grace the old secret is %s", got)
 				}
-				if got := verdict(t, store, clock, fresh); got != models.Valid {
+				if got := verdict(t, store, clock, fresh); got != requestlog.CodeValid {
 					t.Errorf("the new secret is %s", got)
 				}
 				versions, err := store.Versions(t.Context(), project.ID, key.ID)
@@ -147,12 +148,12 @@ func TestExactlyTheRightSecretsAreValid(t *testing.T) {
 					}
 				}
 				for i, v := range versions {
-					want := models.Valid
+					want := requestlog.CodeValid
 					switch {
 					case state == models.StateRevoked || !v.ends.IsZero() && !now.Before(v.ends):
-						want = models.KeyRevoked
+						want = requestlog.CodeKeyRevoked
 					case state == models.StateInactive:
-						want = models.KeyInactive
+						want = requestlog.CodeKeyInactive
 					}
 					if got := verdict(t, store, clock, v.secret); got != want {
 						t.Fatalf("run %d step %d: version %d is %s, want %s", run, step, i+1, got, want)

@@ -49,7 +49,7 @@ type Store struct {
 	requests     requestRows
 
 	tidying sync.Mutex
-	round   *retention // nil between rounds
+	round   *tidyRound // nil between rounds
 	tidied  int64      // the day on which old counts of unknown keys were removed last
 }
 

@@ -126,22 +126,22 @@ func (s *Store) UnknownKeys(ctx context.Context, projectID int64, search string,
 }
 
 // removeOldUnknownKeys removes some of the counts that are older than their project keeps its log, once a day.
-func (s *Store) removeOldUnknownKeys(ctx context.Context, kept *retention) (more bool, err error) {
-	today := UnknownKeyDay(kept.now)
+func (s *Store) removeOldUnknownKeys(ctx context.Context, round *tidyRound) (more bool, err error) {
+	today := UnknownKeyDay(round.kept.Now)
 	if s.tidied == today {
 		return false, nil
 	}
 	read, write := s.read.WithContext(ctx), s.write.WithContext(ctx)
 	for range 100 { // projects without such counts; then others may go on
 		var project *int64
-		if err := read.Raw("SELECT MIN(project_id) FROM unknown_key_counts WHERE project_id > ?", kept.counted).Scan(&project).Error; err != nil {
+		if err := read.Raw("SELECT MIN(project_id) FROM unknown_key_counts WHERE project_id > ?", round.unknownProject).Scan(&project).Error; err != nil {
 			return false, err
 		}
 		if project == nil {
 			s.tidied = today
 			return false, nil
 		}
-		from, err := kept.of(*project, func() (there bool, err error) {
+		from, err := round.kept.Of(*project, func() (there bool, err error) {
 			return there, write.Raw("SELECT EXISTS (SELECT 1 FROM projects WHERE id = ?)", *project).Scan(&there).Error
 		})
 		if err != nil {
@@ -153,7 +153,7 @@ func (s *Store) removeOldUnknownKeys(ctx context.Context, kept *retention) (more
 			return false, result.Error
 		}
 		if result.RowsAffected < unknownKeysAtOnce {
-			kept.counted = *project
+			round.unknownProject = *project
 		}
 		if result.RowsAffected > 0 {
 			break

@@ -8,6 +8,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/models/requestlog"
 )
 
 // What middleware puts into echo's context for handlers.
@@ -17,8 +18,8 @@ const (
 )
 
 // RequestID of the present request; 0 where it has none yet.
-func RequestID(c echo.Context) models.RequestID {
-	id, _ := c.Get(requestIDKey).(models.RequestID)
+func RequestID(c echo.Context) requestlog.ID {
+	id, _ := c.Get(requestIDKey).(requestlog.ID)
 	return id
 }
 
@@ -28,7 +29,7 @@ func Membership(c echo.Context) *models.Membership {
 }
 
 // AssignRequestID gives each request its id and says it in X-Request-ID, but for the route that sees to that itself.
-func AssignRequestID(ids *models.RequestIDs, except string) echo.MiddlewareFunc {
+func AssignRequestID(ids *requestlog.IDs, except string) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			if c.Path() != except {
@@ -40,7 +41,7 @@ func AssignRequestID(ids *models.RequestIDs, except string) echo.MiddlewareFunc 
 }
 
 // SetRequestID gives the present request its id and says it in X-Request-ID.
-func SetRequestID(c echo.Context, id models.RequestID) {
+func SetRequestID(c echo.Context, id requestlog.ID) {
 	c.Set(requestIDKey, id)
 	c.Response().Header().Set(echo.HeaderXRequestID, id.String())
 }

@@ -13,12 +13,13 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/models/requestlog"
 )
 
 // Problem is an error as its reader sees it.
 type Problem struct {
 	Status    int
-	Code      string
+	Code      requestlog.Code
 	Message   string // safe to show
 	Fields    map[string]string
 	Retry     time.Duration // when asking again helps; zero where that is not known
@@ -35,12 +36,13 @@ func Explain(c echo.Context, err error) Problem {
 	case errors.As(err, &known):
 		p.Status, p.Code, p.Message, p.Fields, p.Retry = statusOf[known.Code], known.Code, known.Message, known.Fields, known.Retry
 		if p.Status == 0 {
-			p.Status = models.Code(known.Code).Status() // of a refused key or token, as validate would answer
+			p.Status = known.Code.Status() // of a refused key or token, as validate would answer
 		}
 	case errors.As(err, &fromEcho):
-		p.Status, p.Code = fromEcho.Code, strings.ReplaceAll(strings.ToLower(http.StatusText(fromEcho.Code)), " ", "_")
+		p.Status = fromEcho.Code
+		p.Code = requestlog.Code(strings.ReplaceAll(strings.ToLower(http.StatusText(fromEcho.Code)), " ", "_"))
 	case models.IsUnavailable(err):
-		p.Status, p.Code, p.Retry = http.StatusServiceUnavailable, "unavailable", time.Second
+		p.Status, p.Code, p.Retry = http.StatusServiceUnavailable, requestlog.CodeUnavailable, time.Second
 	}
 	if p.Message == "" {
 		p.Message = plainMessage(p.Status)
@@ -48,20 +50,20 @@ func Explain(c echo.Context, err error) Problem {
 	return p
 }
 
-var statusOf = map[string]int{
-	models.CodeNotFound:     http.StatusNotFound,
-	models.CodeInvalid:      http.StatusUnprocessableEntity,
-	models.CodeConflict:     http.StatusConflict,
-	models.CodeForbidden:    http.StatusForbidden,
-	models.CodeUnauthorized: http.StatusUnauthorized,
-	models.CodeTooMany:      http.StatusTooManyRequests,
-	models.CodeBadRequest:   http.StatusBadRequest,
-	models.CodeTooLarge:     http.StatusRequestEntityTooLarge,
-	models.CodePlanLimit:    http.StatusForbidden,
+var statusOf = map[requestlog.Code]int{
+	models.CodeNotFound:       http.StatusNotFound,
+	models.CodeInvalid:        http.StatusUnprocessableEntity,
+	models.CodeConflict:       http.StatusConflict,
+	models.CodeForbidden:      http.StatusForbidden,
+	models.CodeUnauthorized:   http.StatusUnauthorized,
+	models.CodeTooMany:        http.StatusTooManyRequests,
+	requestlog.CodeBadRequest: http.StatusBadRequest,
+	requestlog.CodeTooLarge:   http.StatusRequestEntityTooLarge,
+	models.CodePlanLimit:      http.StatusForbidden,
 
-	models.CodeTokenMissing:        http.StatusUnauthorized,
+	requestlog.CodeTokenMissing:    http.StatusUnauthorized,
 	models.CodeMediaType:           http.StatusUnsupportedMediaType,
-	models.CodeRateLimited:         http.StatusTooManyRequests,
+	requestlog.CodeRateLimited:     http.StatusTooManyRequests,
 	models.CodeIdempotencyMismatch: http.StatusUnprocessableEntity,
 	models.CodeSelfRotationOff:     http.StatusForbidden,
 	models.CodeVersionRetiring:     http.StatusConflict,
@@ -135,7 +137,7 @@ func ErrorHandler(pages ErrorPages, log *slog.Logger) echo.HTTPErrorHandler {
 // ErrorBody is the one form of an error in JSON.
 type ErrorBody struct {
 	Error     string            `json:"error"`
-	Code      string            `json:"code"`
+	Code      requestlog.Code   `json:"code"`
 	Fields    map[string]string `json:"fields,omitempty"`
 	RequestID string            `json:"request_id"`
 }

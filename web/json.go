@@ -10,10 +10,11 @@ import (
 	"strings"
 
 	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/models/requestlog"
 )
 
 // DecodeJSON reads one JSON object of at most limit bytes into target. A body of another content type, or an empty one,
-// is not read. Errors: [models.CodeBadRequest] with the member that is wrong, [models.CodeTooLarge].
+// is not read. Errors: [requestlog.CodeBadRequest] with the member that is wrong, [requestlog.CodeTooLarge].
 func DecodeJSON(w http.ResponseWriter, r *http.Request, limit int64, target any) error {
 	contentType := r.Header["Content-Type"]
 	if len(contentType) == 0 {
@@ -26,7 +27,7 @@ func DecodeJSON(w http.ResponseWriter, r *http.Request, limit int64, target any)
 }
 
 // ReadJSONBody reads a body of at most limit bytes that is JSON if there is one. Errors: [models.CodeMediaType] for a body
-// of another content type, [models.CodeTooLarge].
+// of another content type, [requestlog.CodeTooLarge].
 func ReadJSONBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	if err != nil {
@@ -71,9 +72,9 @@ func decodeStrictly(body io.Reader, target any) error {
 func badJSON(err error) error {
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
-		return &models.Error{Code: models.CodeTooLarge, Message: fmt.Sprintf("The body is larger than %d KiB", tooLarge.Limit>>10)}
+		return &models.Error{Code: requestlog.CodeTooLarge, Message: fmt.Sprintf("The body is larger than %d KiB", tooLarge.Limit>>10)}
 	}
-	bad := &models.Error{Code: models.CodeBadRequest, Message: "The body is not valid JSON"}
+	bad := &models.Error{Code: requestlog.CodeBadRequest, Message: "The body is not valid JSON"}
 	var wrongType *json.UnmarshalTypeError
 	if errors.As(err, &wrongType) {
 		bad.Message = "The body has a value of the wrong type"

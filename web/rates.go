@@ -10,6 +10,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/models/requestlog"
 )
 
 // Rates bounds how often each of many may ask: so many requests at once, which come back evenly within a minute. Its memory
@@ -31,7 +32,7 @@ func NewRates(now func() time.Time, perMinute int) *Rates {
 	return &Rates{now: now, perMinute: perMinute, seen: seen}
 }
 
-// Take counts a request of who and says in the headers of its answer what is left. Error: [models.CodeRateLimited].
+// Take counts a request of who and says in the headers of its answer what is left. Error: [requestlog.CodeRateLimited].
 func (r *Rates) Take(header http.Header, who string) error {
 	limiter := rate.NewLimiter(rate.Limit(float64(r.perMinute)/60), r.perMinute)
 	if known, found, _ := r.seen.PeekOrAdd(who, limiter); found {
@@ -48,5 +49,5 @@ func (r *Rates) Take(header http.Header, who string) error {
 	if allowed {
 		return nil
 	}
-	return &models.Error{Code: models.CodeRateLimited, Retry: time.Duration(seconds(1-left)) * time.Second, Message: fmt.Sprintf("More than %d requests in a minute. Wait as long as Retry-After says.", r.perMinute)}
+	return &models.Error{Code: requestlog.CodeRateLimited, Retry: time.Duration(seconds(1-left)) * time.Second, Message: fmt.Sprintf("More than %d requests in a minute. Wait as long as Retry-After says.", r.perMinute)}
 }

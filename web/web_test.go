@@ -11,6 +11,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/models/requestlog"
 )
 
 func TestForwardedForIsReadFromTrustedProxiesOnly(t *testing.T) {
@@ -122,11 +123,11 @@ func TestDecodeJSONBoundsTheBody(t *testing.T) {
 		var target struct{ A string }
 		return DecodeJSON(httptest.NewRecorder(), r, 100, &target)
 	}
-	for body, code := range map[string]string{
-		`{"A":"x"}`: "", ``: "", `{"A":"` + strings.Repeat("x", 100) + `"}`: models.CodeTooLarge,
-		`{"A":"x"}` + strings.Repeat(" ", 200): models.CodeTooLarge, `{"A":"x"} x`: models.CodeBadRequest, `nul`: models.CodeBadRequest,
+	for body, code := range map[string]requestlog.Code{
+		`{"A":"x"}`: "", ``: "", `{"A":"` + strings.Repeat("x", 100) + `"}`: requestlog.CodeTooLarge,
+		`{"A":"x"}` + strings.Repeat(" ", 200): requestlog.CodeTooLarge, `{"A":"x"} x`: requestlog.CodeBadRequest, `nul`: requestlog.CodeBadRequest,
 	} {
-		got := ""
+		got := requestlog.Code("")
 		if err := decode(body); err != nil {
 			got = err.(*models.Error).Code
 		}

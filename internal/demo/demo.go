@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/models/requestlog"
 )
 
 // Email and Password sign in to the demo. They protect nothing: the database is thrown away.
@@ -144,7 +145,7 @@ func traffic(ctx context.Context, store *models.Store, clock *Clock, keys []Key,
 		return err
 	}
 	random := rand.New(rand.NewPCG(1, 2)) // the same month each time
-	var rows []models.RequestLog
+	var rows []requestlog.Row
 	for at := end.Add(-days * 24 * time.Hour); at.Before(end); at = at.Add(time.Minute) {
 		for _, k := range keys {
 			for range count(random, k.profile.perMinute*load(at)) {
@@ -166,22 +167,22 @@ func traffic(ctx context.Context, store *models.Store, clock *Clock, keys []Key,
 	return store.WriteRequestLogs(ctx, rows)
 }
 
-func request(random *rand.Rand, id models.RequestID, k *Key) models.RequestLog {
+func request(random *rand.Rand, id requestlog.ID, k *Key) requestlog.Row {
 	var method, path string
 	fmt.Sscanf(k.profile.paths[random.IntN(len(k.profile.paths))], "%s %s", &method, &path)
-	code := models.Valid
+	code := requestlog.CodeValid
 	switch {
 	case k.profile.expired && id.Time().After(*k.key.ExpiresAt):
-		code = models.KeyExpired
+		code = requestlog.CodeKeyExpired
 	case random.IntN(200) == 0:
-		code = models.KeyInactive // somebody switched it off for a moment
+		code = requestlog.CodeKeyInactive // somebody switched it off for a moment
 	}
 	credits := int64(0)
-	if code == models.Valid {
+	if code == requestlog.CodeValid {
 		credits = 1
 	}
-	return models.RequestLog{
-		ID: id, ProjectID: k.key.ProjectID, KeyID: k.key.ID, Version: 1, Type: k.key.Type, Category: k.profile.category, Method: method, Path: path,
+	return requestlog.Row{
+		ID: id, ProjectID: k.key.ProjectID, KeyID: k.key.ID, Version: 1, Type: string(k.key.Type), Category: k.profile.category, Method: method, Path: path,
 		Status: code.Status(), DurationUs: 30 + int64(random.ExpFloat64()*40), IP: fmt.Sprintf("198.51.100.%d", 1+random.IntN(12)),
 		Credits: credits, Code: code,
 	}

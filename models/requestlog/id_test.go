@@ -1,4 +1,4 @@
-package models
+package requestlog
 
 import (
 	"slices"
@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-func TestRequestIDsSortByTimeInNumberAndText(t *testing.T) {
+func TestIDsSortByTimeInNumberAndText(t *testing.T) {
 	at := time.Date(2026, 3, 14, 9, 26, 53, 589_000_000, time.UTC)
-	ids := &RequestIDs{now: func() time.Time { return at }}
-	var numbers []RequestID
+	ids := &IDs{now: func() time.Time { return at }}
+	var numbers []ID
 	var texts []string
 	for range 5000 { // more than one millisecond holds
 		id := ids.Next()
@@ -32,14 +32,14 @@ func TestRequestIDsSortByTimeInNumberAndText(t *testing.T) {
 	}
 }
 
-func TestRequestIDsOfManyGoroutinesDiffer(t *testing.T) {
-	ids := &RequestIDs{now: time.Now, process: 7}
+func TestIDsOfManyGoroutinesDiffer(t *testing.T) {
+	ids := &IDs{now: time.Now, process: 7}
 	var mu sync.Mutex
-	seen := map[RequestID]bool{}
+	seen := map[ID]bool{}
 	var group sync.WaitGroup
 	for range 8 {
 		group.Go(func() {
-			own := make([]RequestID, 2000)
+			own := make([]ID, 2000)
 			for i := range own {
 				own[i] = ids.Next()
 			}
@@ -58,7 +58,7 @@ func TestRequestIDsOfManyGoroutinesDiffer(t *testing.T) {
 
 func TestIDsSayHowFarTheyAreAheadOfTheClock(t *testing.T) {
 	now := time.Date(2026, 3, 14, 9, 0, 0, 0, time.UTC)
-	ids := &RequestIDs{now: func() time.Time { return now }}
+	ids := &IDs{now: func() time.Time { return now }}
 	ids.Next()
 	for back, want := range map[time.Duration]time.Duration{0: 0, time.Hour: time.Hour, -time.Hour: 0} {
 		now = time.Date(2026, 3, 14, 9, 0, 0, 0, time.UTC).Add(-back)
@@ -68,16 +68,16 @@ func TestIDsSayHowFarTheyAreAheadOfTheClock(t *testing.T) {
 	}
 }
 
-func TestRequestIDTextIsReadBack(t *testing.T) {
-	for _, id := range []RequestID{0, 1, 1 << 40, 1<<63 - 1} {
-		got, ok := ParseRequestID(id.String())
+func TestIDTextIsReadBack(t *testing.T) {
+	for _, id := range []ID{0, 1, 1 << 40, 1<<63 - 1} {
+		got, ok := ParseID(id.String())
 		if !ok || got != id {
 			t.Errorf("%d is written %s and read %d, %v", id, id, got, ok)
 		}
 	}
 	for _, text := range []string{"", "req_", "req_0000000000000x", "req_000000000000", "req_000000000000u", "REQ_0000000000000",
 		"req_zzzzzzzzzzzzz", "xreq_000000000000"} {
-		if id, ok := ParseRequestID(text); ok {
+		if id, ok := ParseID(text); ok {
 			t.Errorf("%q was read as %d", text, id)
 		}
 	}
@@ -85,12 +85,12 @@ func TestRequestIDTextIsReadBack(t *testing.T) {
 
 func TestATimeRangeIsARangeOfIDs(t *testing.T) {
 	at := time.Date(2026, 3, 14, 9, 0, 0, 0, time.UTC)
-	ids := &RequestIDs{now: func() time.Time { return at.Add(-time.Millisecond) }, process: 1023}
-	if ids.Next() >= FirstRequestIDAt(at) {
+	ids := &IDs{now: func() time.Time { return at.Add(-time.Millisecond) }, process: 1023}
+	if ids.Next() >= FirstIDAt(at) {
 		t.Error("an earlier request is inside the range")
 	}
-	ids = &RequestIDs{now: func() time.Time { return at }}
-	if ids.Next() < FirstRequestIDAt(at) {
+	ids = &IDs{now: func() time.Time { return at }}
+	if ids.Next() < FirstIDAt(at) {
 		t.Error("a request at the first moment is outside the range")
 	}
 }

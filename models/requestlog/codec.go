@@ -1,4 +1,4 @@
-package models
+package requestlog
 
 import (
 	"encoding/binary"
@@ -14,46 +14,46 @@ import (
 
 const (
 	codecVersion = 2
-	// firstCodecVersion has no column after the sessions.
-	firstCodecVersion = 1
 	// maxCodecRows bounds what damaged input can make a reader allocate.
 	maxCodecRows = 1 << 20
 )
 
-var errDamagedRows = errors.New("stored request rows are damaged")
+// ErrDamaged is the error of bytes that [AppendRows] did not write.
+var ErrDamaged = errors.New("the stored rows of requests are damaged")
+
+// Column is one column of rows in bytes.
+type Column int
 
 // The columns, in the order in which they are stored. A list of texts stands before its numbers.
 const (
-	colID = iota
-	colProject
-	colKey
-	colVersion
-	colStatus
-	colDuration
-	colCredits
-	colCategories
-	colCategory
-	colMethods
-	colMethod
-	colCodes
-	colCode
-	colPaths
-	colPath
-	colIPs
-	colIP
-	colSessions
-	colSession
-	colTypes
-	colType
-	colTTFB // 0 where it is not known, else one more than the value
+	ColumnID Column = iota
+	ColumnProject
+	ColumnKey
+	ColumnVersion
+	ColumnStatus
+	ColumnDuration
+	ColumnCredits
+	ColumnCategories
+	ColumnCategory
+	ColumnMethods
+	ColumnMethod
+	ColumnCodes
+	ColumnCode
+	ColumnPaths
+	ColumnPath
+	ColumnIPs
+	ColumnIP
+	ColumnSessions
+	ColumnSession
+	ColumnTypes
+	ColumnType
+	ColumnTTFB // 0 where it is not known, else one more than the value
 	columnCount
-
-	firstColumnCount = colTypes
 )
 
-// AppendRequestLogs appends rows in bytes to dst, in their order. [DecodeRequestLogs] reads exactly one such piece.
+// AppendRows appends rows in bytes to dst, in their order. [DecodeRows] reads exactly one such piece.
 // There may be at most about a million rows.
-func AppendRequestLogs(dst []byte, rows []RequestLog) []byte {
+func AppendRows(dst []byte, rows []Row) []byte {
 	e := encoders.Get().(*rowEncoder)
 	defer encoders.Put(e)
 	return e.append(dst, rows)
@@ -67,7 +67,7 @@ type rowEncoder struct {
 
 var encoders = sync.Pool{New: func() any { return new(rowEncoder) }}
 
-func (e *rowEncoder) append(dst []byte, rows []RequestLog) []byte {
+func (e *rowEncoder) append(dst []byte, rows []Row) []byte {
 	dst = append(dst, codecVersion)
 	dst = binary.AppendUvarint(dst, uint64(len(rows)))
 	finish := func() {
@@ -81,30 +81,30 @@ func (e *rowEncoder) append(dst []byte, rows []RequestLog) []byte {
 		before = int64(rows[i].ID)
 	}
 	finish()
-	e.column = appendRepeated(e.column, rows, func(r *RequestLog) int64 { return r.ProjectID })
+	e.column = appendRepeated(e.column, rows, func(r *Row) int64 { return r.ProjectID })
 	finish()
 	for i := range rows {
 		e.column = binary.AppendVarint(e.column, rows[i].KeyID)
 	}
 	finish()
-	e.column = appendRepeated(e.column, rows, func(r *RequestLog) int64 { return int64(r.Version) })
+	e.column = appendRepeated(e.column, rows, func(r *Row) int64 { return int64(r.Version) })
 	finish()
-	e.column = appendRepeated(e.column, rows, func(r *RequestLog) int64 { return int64(r.Status) })
+	e.column = appendRepeated(e.column, rows, func(r *Row) int64 { return int64(r.Status) })
 	finish()
 	for i := range rows {
 		e.column = binary.AppendVarint(e.column, rows[i].DurationUs)
 	}
 	finish()
-	e.column = appendRepeated(e.column, rows, func(r *RequestLog) int64 { return r.Credits })
+	e.column = appendRepeated(e.column, rows, func(r *Row) int64 { return r.Credits })
 	finish()
-	e.texts(rows, &e.categories, finish, func(r *RequestLog) string { return r.Category })
-	e.texts(rows, &e.methods, finish, func(r *RequestLog) string { return r.Method })
-	e.texts(rows, &e.codes, finish, func(r *RequestLog) string { return string(r.Code) })
-	e.texts(rows, &e.paths, finish, func(r *RequestLog) string { return r.Path })
-	e.texts(rows, &e.addresses, finish, func(r *RequestLog) string { return r.IP })
-	e.texts(rows, &e.sessions, finish, func(r *RequestLog) string { return string(r.SessionHash) })
-	e.texts(rows, &e.types, finish, func(r *RequestLog) string { return string(r.Type) })
-	e.column = appendRepeated(e.column, rows, func(r *RequestLog) int64 {
+	e.texts(rows, &e.categories, finish, func(r *Row) string { return r.Category })
+	e.texts(rows, &e.methods, finish, func(r *Row) string { return r.Method })
+	e.texts(rows, &e.codes, finish, func(r *Row) string { return string(r.Code) })
+	e.texts(rows, &e.paths, finish, func(r *Row) string { return r.Path })
+	e.texts(rows, &e.addresses, finish, func(r *Row) string { return r.IP })
+	e.texts(rows, &e.sessions, finish, func(r *Row) string { return string(r.SessionHash) })
+	e.texts(rows, &e.types, finish, func(r *Row) string { return r.Type })
+	e.column = appendRepeated(e.column, rows, func(r *Row) int64 {
 		if !r.TTFBUs.Valid {
 			return 0
 		}
@@ -115,7 +115,7 @@ func (e *rowEncoder) append(dst []byte, rows []RequestLog) []byte {
 }
 
 // appendRepeated writes values as pairs: how often, and what.
-func appendRepeated(column []byte, rows []RequestLog, value func(*RequestLog) int64) []byte {
+func appendRepeated(column []byte, rows []Row, value func(*Row) int64) []byte {
 	for i := 0; i < len(rows); {
 		v, n := value(&rows[i]), 1
 		for i+n < len(rows) && value(&rows[i+n]) == v {
@@ -129,7 +129,7 @@ func appendRepeated(column []byte, rows []RequestLog, value func(*RequestLog) in
 }
 
 // texts writes the list of different texts, then which one each row has, as pairs.
-func (e *rowEncoder) texts(rows []RequestLog, list *textList, finish func(), text func(*RequestLog) string) {
+func (e *rowEncoder) texts(rows []Row, list *textList, finish func(), text func(*Row) string) {
 	list.reset()
 	for i := range rows {
 		list.numbers = append(list.numbers, list.number(text(&rows[i])))

@@ -1,4 +1,4 @@
-package models
+package requestlog
 
 import (
 	"database/sql"
@@ -7,53 +7,47 @@ import (
 	"math"
 )
 
-// DecodeRequestLogs reads what [AppendRequestLogs] wrote. Anything else is an error.
-func DecodeRequestLogs(data []byte) ([]RequestLog, error) {
-	columns, err := readColumns(data)
+// DecodeRows reads what [AppendRows] wrote. Anything else is an error.
+func DecodeRows(data []byte) ([]Row, error) {
+	columns, err := ReadColumns(data)
 	if err != nil {
 		return nil, err
 	}
-	return columns.all()
+	return columns.All()
 }
 
-// rowColumns are rows in bytes, of which a reader decodes what it needs.
-type rowColumns struct {
+// Columns are rows in bytes, of which a reader decodes what it needs.
+type Columns struct {
 	count   int
 	columns [columnCount][]byte
-	first   bool // of [firstCodecVersion]: its rows have no type and no time to first byte
 }
 
-func readColumns(data []byte) (*rowColumns, error) {
-	if len(data) == 0 || data[0] != codecVersion && data[0] != firstCodecVersion {
-		return nil, fmt.Errorf("%w: unknown version", errDamagedRows)
+func ReadColumns(data []byte) (*Columns, error) {
+	if len(data) == 0 || data[0] != codecVersion {
+		return nil, fmt.Errorf("%w: unknown version", ErrDamaged)
 	}
-	first := data[0] == firstCodecVersion
 	data = data[1:]
 	count, n := binary.Uvarint(data)
 	if n <= 0 || count > maxCodecRows {
-		return nil, errDamagedRows
+		return nil, ErrDamaged
 	}
 	data = data[n:]
-	c := &rowColumns{count: int(count), first: first}
-	columns := c.columns[:]
-	if first {
-		columns = columns[:firstColumnCount]
-	}
-	for i := range columns {
+	c := &Columns{count: int(count)}
+	for i := range c.columns {
 		size, n := binary.Uvarint(data)
 		if n <= 0 || size > uint64(len(data)-n) {
-			return nil, errDamagedRows
+			return nil, ErrDamaged
 		}
 		c.columns[i], data = data[n:n+int(size)], data[n+int(size):]
 	}
-	if len(data) > 0 || len(c.columns[colID]) < c.count {
-		return nil, errDamagedRows
+	if len(data) > 0 || len(c.columns[ColumnID]) < c.count {
+		return nil, ErrDamaged
 	}
 	return c, nil
 }
 
-// hasText tells whether a list of texts has one.
-func (c *rowColumns) hasText(column int, text string) (bool, error) {
+// HasText tells whether a list of texts has one.
+func (c *Columns) HasText(column Column, text string) (bool, error) {
 	at := textColumn{c.columns[column]}
 	for len(at.rest) > 0 {
 		if t, err := at.next(); err != nil || string(t) == text {
@@ -63,8 +57,8 @@ func (c *rowColumns) hasText(column int, text string) (bool, error) {
 	return false, nil
 }
 
-// eachRepeated calls fn with each value of a column whose values are stored with how often they repeat.
-func (c *rowColumns) eachRepeated(column int, fn func(value int64)) error {
+// EachNumber calls fn with each value of a column whose values are stored with how often they repeat.
+func (c *Columns) EachNumber(column Column, fn func(value int64)) error {
 	at := repeatedColumn{rest: c.columns[column]}
 	for at.end < c.count {
 		v, err := at.at(at.end)
@@ -76,22 +70,22 @@ func (c *rowColumns) eachRepeated(column int, fn func(value int64)) error {
 	return nil
 }
 
-// ids decodes the ids of all rows.
-func (c *rowColumns) ids() ([]RequestID, error) {
-	ids, at, id := make([]RequestID, c.count), plainColumn{c.columns[colID]}, int64(0)
+// IDs decodes the ids of all rows.
+func (c *Columns) IDs() ([]ID, error) {
+	ids, at, id := make([]ID, c.count), plainColumn{c.columns[ColumnID]}, int64(0)
 	for i := range ids {
 		difference, err := at.next()
 		if err != nil {
 			return nil, err
 		}
 		id += difference
-		ids[i] = RequestID(id)
+		ids[i] = ID(id)
 	}
 	return ids, nil
 }
 
-// texts decodes a list of texts.
-func (c *rowColumns) texts(column int) ([]string, error) {
+// Texts decodes a list of texts.
+func (c *Columns) Texts(column Column) ([]string, error) {
 	data := c.columns[column]
 	list, all, at := make([]string, 0, len(data)/8), string(data), textColumn{data} // one copy, of which each text is a part
 	for len(at.rest) > 0 {
@@ -106,7 +100,7 @@ func (c *rowColumns) texts(column int) ([]string, error) {
 }
 
 // text decodes one text of a list.
-func (c *rowColumns) text(column int, number int64) (text string, err error) {
+func (c *Columns) text(column Column, number int64) (text string, err error) {
 	at := textColumn{c.columns[column]}
 	for i := int64(0); ; i++ {
 		part, err := at.next()
@@ -116,9 +110,9 @@ func (c *rowColumns) text(column int, number int64) (text string, err error) {
 	}
 }
 
-// all decodes all rows.
-func (c *rowColumns) all() ([]RequestLog, error) {
-	ids, err := c.ids()
+// All decodes all rows.
+func (c *Columns) All() ([]Row, error) {
+	ids, err := c.IDs()
 	if err != nil {
 		return nil, err
 	}
@@ -126,40 +120,38 @@ func (c *rowColumns) all() ([]RequestLog, error) {
 	for i := range positions {
 		positions[i] = i
 	}
-	return c.rows(ids, positions)
+	return c.Rows(ids, positions)
 }
 
-// rows decodes the rows at positions, which must be in rising order. ids are those of all rows.
-func (c *rowColumns) rows(ids []RequestID, positions []int) ([]RequestLog, error) {
-	rows := make([]RequestLog, len(positions))
+// Rows decodes the rows at positions, which must be in rising order. ids are those of all rows.
+func (c *Columns) Rows(ids []ID, positions []int) ([]Row, error) {
+	rows := make([]Row, len(positions))
 	for i, p := range positions {
 		rows[i].ID = ids[p]
 	}
 	d := rowDecoder{c, rows, positions, nil}
-	d.repeated(colProject, func(r *RequestLog, v int64) { r.ProjectID = v })
-	d.plain(colKey, func(r *RequestLog, v int64) { r.KeyID = v })
-	d.repeated(colVersion, func(r *RequestLog, v int64) { r.Version = int(v) })
-	d.repeated(colStatus, func(r *RequestLog, v int64) { r.Status = int(v) })
-	d.plain(colDuration, func(r *RequestLog, v int64) { r.DurationUs = v })
-	d.repeated(colCredits, func(r *RequestLog, v int64) { r.Credits = v })
-	d.text(colCategories, colCategory, func(r *RequestLog, t string) { r.Category = t })
-	d.text(colMethods, colMethod, func(r *RequestLog, t string) { r.Method = t })
-	d.text(colCodes, colCode, func(r *RequestLog, t string) { r.Code = Code(t) })
-	d.text(colPaths, colPath, func(r *RequestLog, t string) { r.Path = t })
-	d.text(colIPs, colIP, func(r *RequestLog, t string) { r.IP = t })
-	d.text(colSessions, colSession, func(r *RequestLog, t string) {
+	d.repeated(ColumnProject, func(r *Row, v int64) { r.ProjectID = v })
+	d.plain(ColumnKey, func(r *Row, v int64) { r.KeyID = v })
+	d.repeated(ColumnVersion, func(r *Row, v int64) { r.Version = int(v) })
+	d.repeated(ColumnStatus, func(r *Row, v int64) { r.Status = int(v) })
+	d.plain(ColumnDuration, func(r *Row, v int64) { r.DurationUs = v })
+	d.repeated(ColumnCredits, func(r *Row, v int64) { r.Credits = v })
+	d.text(ColumnCategories, ColumnCategory, func(r *Row, t string) { r.Category = t })
+	d.text(ColumnMethods, ColumnMethod, func(r *Row, t string) { r.Method = t })
+	d.text(ColumnCodes, ColumnCode, func(r *Row, t string) { r.Code = Code(t) })
+	d.text(ColumnPaths, ColumnPath, func(r *Row, t string) { r.Path = t })
+	d.text(ColumnIPs, ColumnIP, func(r *Row, t string) { r.IP = t })
+	d.text(ColumnSessions, ColumnSession, func(r *Row, t string) {
 		if t != "" {
 			r.SessionHash = []byte(t)
 		}
 	})
-	if !c.first {
-		d.text(colTypes, colType, func(r *RequestLog, t string) { r.Type = KeyType(t) })
-		d.repeated(colTTFB, func(r *RequestLog, v int64) {
-			if v > 0 {
-				r.TTFBUs = sql.NullInt64{Int64: v - 1, Valid: true}
-			}
-		})
-	}
+	d.text(ColumnTypes, ColumnType, func(r *Row, t string) { r.Type = t })
+	d.repeated(ColumnTTFB, func(r *Row, v int64) {
+		if v > 0 {
+			r.TTFBUs = sql.NullInt64{Int64: v - 1, Valid: true}
+		}
+	})
 	if d.err != nil {
 		return nil, d.err
 	}
@@ -168,13 +160,13 @@ func (c *rowColumns) rows(ids []RequestID, positions []int) ([]RequestLog, error
 
 // rowDecoder fills rows column by column; after an error it does nothing.
 type rowDecoder struct {
-	*rowColumns
-	into      []RequestLog
+	*Columns
+	into      []Row
 	positions []int
 	err       error
 }
 
-func (d *rowDecoder) plain(column int, set func(*RequestLog, int64)) {
+func (d *rowDecoder) plain(column Column, set func(*Row, int64)) {
 	at, next := plainColumn{d.columns[column]}, 0
 	for i, p := range d.positions {
 		if d.err == nil {
@@ -192,7 +184,7 @@ func (d *rowDecoder) plain(column int, set func(*RequestLog, int64)) {
 	}
 }
 
-func (d *rowDecoder) repeated(column int, set func(*RequestLog, int64)) {
+func (d *rowDecoder) repeated(column Column, set func(*Row, int64)) {
 	if d.err != nil {
 		return
 	}
@@ -208,26 +200,26 @@ func (d *rowDecoder) repeated(column int, set func(*RequestLog, int64)) {
 	}
 }
 
-func (d *rowDecoder) text(list, column int, set func(*RequestLog, string)) {
+func (d *rowDecoder) text(list, column Column, set func(*Row, string)) {
 	if d.err != nil {
 		return
 	}
 	if len(d.positions) < fewTexts {
-		d.repeated(column, func(r *RequestLog, v int64) {
+		d.repeated(column, func(r *Row, v int64) {
 			var t string
-			if t, d.err = d.rowColumns.text(list, v); d.err == nil {
+			if t, d.err = d.Columns.text(list, v); d.err == nil {
 				set(r, t)
 			}
 		})
 		return
 	}
 	var texts []string
-	if texts, d.err = d.texts(list); d.err != nil {
+	if texts, d.err = d.Texts(list); d.err != nil {
 		return
 	}
-	d.repeated(column, func(r *RequestLog, v int64) {
+	d.repeated(column, func(r *Row, v int64) {
 		if v < 0 || v >= int64(len(texts)) {
-			d.err = errDamagedRows
+			d.err = ErrDamaged
 			return
 		}
 		set(r, texts[v])
@@ -240,7 +232,7 @@ type plainColumn struct{ rest []byte }
 func (c *plainColumn) next() (int64, error) {
 	v, n := binary.Varint(c.rest)
 	if n <= 0 {
-		return 0, errDamagedRows
+		return 0, ErrDamaged
 	}
 	c.rest = c.rest[n:]
 	return v, nil
@@ -255,7 +247,7 @@ func (c *plainColumn) skip(numbers int) error {
 	}
 	c.rest = c.rest[i:]
 	if numbers > 0 {
-		return errDamagedRows
+		return ErrDamaged
 	}
 	return nil
 }
@@ -266,7 +258,7 @@ type textColumn struct{ rest []byte }
 func (c *textColumn) next() ([]byte, error) {
 	size, n := binary.Uvarint(c.rest)
 	if n <= 0 || size > uint64(len(c.rest)-n) {
-		return nil, errDamagedRows
+		return nil, ErrDamaged
 	}
 	text := c.rest[n : n+int(size)]
 	c.rest = c.rest[n+int(size):]
@@ -285,11 +277,11 @@ func (c *repeatedColumn) at(position int) (int64, error) {
 	for position >= c.end {
 		times, n := binary.Uvarint(c.rest)
 		if n <= 0 || times == 0 || times > math.MaxInt32 || c.end > maxCodecRows {
-			return 0, errDamagedRows
+			return 0, ErrDamaged
 		}
 		value, m := binary.Varint(c.rest[n:])
 		if m <= 0 {
-			return 0, errDamagedRows
+			return 0, ErrDamaged
 		}
 		c.value, c.end, c.rest = value, c.end+int(times), c.rest[n+m:]
 	}

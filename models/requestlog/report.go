@@ -1,0 +1,28 @@
+package requestlog
+
+import "database/sql"
+
+// Report is what an app says of a request after it has answered it. Fields that it leaves out stay as they are in the row.
+type Report struct {
+	ID      ID
+	Status  int           // 0: left out
+	TTFBUs  sql.NullInt64 // time to first byte, in microseconds
+	Credits sql.NullInt64
+}
+
+// Apply changes the row to what the report says. It returns whether that changed the row, and by how much its credits
+// changed.
+func (r *Report) Apply(row *Row) (changed bool, credits int64) {
+	before := *row
+	if r.Status != 0 {
+		row.Status = r.Status
+	}
+	if r.TTFBUs.Valid {
+		row.TTFBUs = r.TTFBUs
+	}
+	if r.Credits.Valid {
+		row.Credits = r.Credits.Int64
+	}
+	changed = row.Status != before.Status || row.TTFBUs != before.TTFBUs || row.Credits != before.Credits
+	return changed, row.Credits - before.Credits
+}
