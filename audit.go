@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/claviger/claviger/internal/app"
 	"github.com/claviger/claviger/internal/config"
 	"github.com/claviger/claviger/models"
 )
@@ -67,7 +68,7 @@ func verifyActions(ctx context.Context, c config.Config, earlier []models.Checkp
 	if err != nil {
 		return nil, err
 	}
-	store, err := models.Open(ctx, models.Options{URL: c.Database(), Pepper: secrets.Pepper})
+	store, err := app.OpenStore(ctx, app.StoreOptions{URL: c.Database(), Options: models.Options{Pepper: secrets.Pepper}})
 	if err != nil {
 		return nil, err
 	}

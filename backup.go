@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/claviger/claviger/internal/app"
 	"github.com/claviger/claviger/internal/config"
 	"github.com/claviger/claviger/models"
 )
@@ -27,7 +28,7 @@ func backup(ctx context.Context, c config.Config, args []string, out io.Writer) 
 	if err := databaseExists(c); err != nil {
 		return err
 	}
-	store, err := models.Open(ctx, models.Options{URL: c.Database()})
+	store, err := app.OpenStore(ctx, app.StoreOptions{URL: c.Database()})
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/claviger/claviger/internal/app"
 	"github.com/claviger/claviger/internal/testkit"
 	"github.com/claviger/claviger/models"
 	"github.com/claviger/claviger/models/requestlog"
@@ -195,7 +196,7 @@ func (i instance) recorded(projectID int64) (rows map[string]bool, counted int) 
 	if err != nil {
 		i.t.Fatal(err)
 	}
-	store, err := models.Open(i.t.Context(), models.Options{URL: i.database, Pepper: pepper})
+	store, err := app.OpenStore(i.t.Context(), app.StoreOptions{URL: i.database, Options: models.Options{Pepper: pepper}})
 	if err != nil {
 		i.t.Fatal(err)
 	}
@@ -229,7 +230,7 @@ func (i instance) recorded(projectID int64) (rows map[string]bool, counted int) 
 		counted += int(minute.Admitted + minute.Rejected)
 	}
 	for key, n := range admitted { // what its quotas start from
-		if used, err := store.KeyUsage(i.t.Context(), key); err != nil || used.Total != n {
+		if used, err := store.Log().KeyUsage(i.t.Context(), key); err != nil || used.Total != n {
 			i.t.Errorf("key %d was admitted %d times and has used %d (%v)", key, n, used.Total, err)
 		}
 	}

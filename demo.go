@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 
+	"github.com/claviger/claviger/internal/app"
 	"github.com/claviger/claviger/internal/config"
 	"github.com/claviger/claviger/internal/demo"
 	"github.com/claviger/claviger/models"
@@ -29,7 +30,7 @@ func demoServer(ctx context.Context, c config.Config, log *slog.Logger, out io.W
 
 	fmt.Fprintln(out, "Making three projects and a month of traffic ...")
 	clock := demo.NewClock()
-	store, _, err := openStore(ctx, c, models.Options{Now: clock.Now})
+	store, _, err := openStore(ctx, c, app.StoreOptions{Options: models.Options{Now: clock.Now}})
 	if err != nil {
 		return err
 	}

@@ -22,6 +22,7 @@ import (
 
 	_ "time/tzdata" // viewers' time zones, also where the machine has no list of them
 
+	"github.com/claviger/claviger/internal/app"
 	"github.com/claviger/claviger/internal/config"
 	"github.com/claviger/claviger/models"
 )
@@ -127,7 +128,7 @@ func version() string {
 }
 
 // openStore connects to the database of c, brings it up to date, and checks that pepper and database belong together.
-func openStore(ctx context.Context, c config.Config, o models.Options) (*models.Store, config.Secrets, error) {
+func openStore(ctx context.Context, c config.Config, o app.StoreOptions) (*models.Store, config.Secrets, error) {
 	secrets, err := c.LoadSecrets()
 	if err != nil {
 		return nil, secrets, err
@@ -138,7 +139,7 @@ func openStore(ctx context.Context, c config.Config, o models.Options) (*models.
 	}
 	defer unlock()
 	o.URL, o.Pepper = c.Database(), secrets.Pepper
-	store, err := models.Open(ctx, o)
+	store, err := app.OpenStore(ctx, o)
 	if err != nil && c.DatabaseURL != "" {
 		err = fmt.Errorf("cannot open the database of CLAVIGER_DATABASE_URL: %w", err)
 	}
@@ -153,7 +154,7 @@ func openStore(ctx context.Context, c config.Config, o models.Options) (*models.
 }
 
 func migrate(ctx context.Context, c config.Config, out io.Writer) error {
-	store, _, err := openStore(ctx, c, models.Options{})
+	store, _, err := openStore(ctx, c, app.StoreOptions{})
 	if err != nil {
 		return err
 	}
@@ -187,7 +188,7 @@ func setup(ctx context.Context, c config.Config, args []string, out io.Writer) e
 		}
 		password = strings.TrimRight(string(content), "\r\n")
 	}
-	store, _, err := openStore(ctx, c, models.Options{})
+	store, _, err := openStore(ctx, c, app.StoreOptions{})
 	if err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/claviger/claviger/internal/app"
 	"github.com/claviger/claviger/models"
 	"github.com/claviger/claviger/models/requestlog"
 )
@@ -122,7 +123,7 @@ func freeAddr(t *testing.T) string {
 // eachRequest gives all rows of the log, read as a new process would.
 func (i instance) eachRequest(yield func(*requestlog.Row)) {
 	i.t.Helper()
-	store, err := models.Open(i.t.Context(), models.Options{URL: i.database})
+	store, err := app.OpenStore(i.t.Context(), app.StoreOptions{URL: i.database})
 	if err != nil {
 		i.t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/claviger/claviger/internal/app"
 	"github.com/claviger/claviger/internal/testkit"
 	"github.com/claviger/claviger/models"
 )
@@ -119,7 +120,7 @@ func (i instance) createKeys(projectID int64, n int) (secrets []string) {
 	if err != nil {
 		i.t.Fatal(err)
 	}
-	store, err := models.Open(i.t.Context(), models.Options{URL: i.database, Pepper: parsed})
+	store, err := app.OpenStore(i.t.Context(), app.StoreOptions{URL: i.database, Options: models.Options{Pepper: parsed}})
 	if err != nil {
 		i.t.Fatal(err)
 	}

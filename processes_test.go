@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/claviger/claviger/internal/app"
 	"github.com/claviger/claviger/internal/testkit"
 	"github.com/claviger/claviger/models"
 )
@@ -71,7 +72,7 @@ func (p *pair) makeKeys(address string, file []byte, projectID int64, n int) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	store, err := models.Open(p.t.Context(), models.Options{URL: address, Pepper: pepper})
+	store, err := app.OpenStore(p.t.Context(), app.StoreOptions{URL: address, Options: models.Options{Pepper: pepper}})
 	if err != nil {
 		p.t.Fatal(err)
 	}

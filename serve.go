@@ -22,6 +22,7 @@ import (
 
 	"github.com/claviger/claviger/gate"
 	"github.com/claviger/claviger/handlers"
+	"github.com/claviger/claviger/internal/app"
 	"github.com/claviger/claviger/internal/config"
 	"github.com/claviger/claviger/models"
 	"github.com/claviger/claviger/web"
@@ -58,20 +59,20 @@ func serve(ctx context.Context, c config.Config, log *slog.Logger, out io.Writer
 	defer unlock()
 	go keepHeadroom(ctx)
 	var queries atomic.Uint64
-	store, secrets, err := openStore(ctx, c, models.Options{OnQuery: func() { queries.Add(1) }})
+	store, secrets, err := openStore(ctx, c, app.StoreOptions{Options: models.Options{OnQuery: func() { queries.Add(1) }}})
 	if err != nil {
 		return err
 	}
 	defer store.Close()
 
 	effects := newEffects()
-	g := gate.New(store, secrets.Pepper, gate.Options{
+	g := gate.New(store, store.Log(), secrets.Pepper, gate.Options{
 		Log: log, Shared: store.Dialect() == "postgres", Effects: effects.observe,
 		Durability: gate.Durability(c.LogDurability), Spool: c.Data, MaxKeys: c.MaxKeys,
 	})
 	defer listenToOthers(store, g)()
 	writeWhatWasLeft(ctx, g, log)
-	ids, err := store.NewRequestIDs(ctx)
+	ids, err := store.Log().NewIDs(ctx)
 	if err != nil {
 		return err
 	}

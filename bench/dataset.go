@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/claviger/claviger/internal/app"
 	"github.com/claviger/claviger/internal/config"
 	"github.com/claviger/claviger/models"
 	"github.com/claviger/claviger/models/requestlog"
@@ -131,7 +132,7 @@ func (d *dataset) open(ctx context.Context, now func() time.Time) (*models.Store
 	if err != nil {
 		return nil, models.Pepper{}, err
 	}
-	store, err := models.Open(ctx, models.Options{URL: c.Database(), Pepper: secrets.Pepper, Now: now})
+	store, err := app.OpenStore(ctx, app.StoreOptions{URL: c.Database(), Options: models.Options{Pepper: secrets.Pepper, Now: now}})
 	if err != nil {
 		return nil, models.Pepper{}, err
 	}

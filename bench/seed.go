@@ -293,7 +293,7 @@ func (d *dataset) writeRows(ctx context.Context) error {
 		return err
 	}
 	defer store.Close()
-	ids, err := store.NewRequestIDs(ctx)
+	ids, err := store.Log().NewIDs(ctx)
 	if err != nil {
 		return err
 	}
@@ -313,7 +313,7 @@ func (d *dataset) writeRows(ctx context.Context) error {
 		}
 		rows = append(rows, row)
 		if len(rows) == batch || i == d.rows-1 {
-			if err := store.WriteRequestLogs(ctx, rows); err != nil {
+			if err := store.Log().Write(ctx, rows); err != nil {
 				return err
 			}
 			rows = rows[:0]

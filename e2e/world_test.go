@@ -118,7 +118,7 @@ func newWorld(t *testing.T, w words) *world {
 	v.app.Validate(shop.Slug, "nonsense", "X-Forwarded-For", w.ip)
 	v.app.Clock.Follow()
 	v.app.Flush()
-	if missing, err := v.app.Store.CompleteRequests(t.Context(), shop.ID, reports); err != nil || len(missing) > 0 {
+	if missing, err := v.app.Store.Log().Complete(t.Context(), shop.ID, reports); err != nil || len(missing) > 0 {
 		t.Fatal(missing, err)
 	}
 	v.owner, v.newcomer, v.maker = v.signIn(browser, w.email), v.signIn(newcomer, "grace@example.com"), v.signIn(workshop, "alan@example.com")

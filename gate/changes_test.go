@@ -39,8 +39,8 @@ func (s *stock) FindServiceToken(context.Context, models.Digest) (*models.Servic
 	return &models.ServiceToken{ID: 3, ProjectID: 1, Scopes: string(models.ScopeValidate)}, nil
 }
 
-func (s *stock) WriteRequestLogs(context.Context, []requestlog.Row) error { return nil }
-func (s *stock) CompleteRequests(context.Context, int64, []requestlog.Report) ([]requestlog.ID, error) {
+func (s *stock) Write(context.Context, []requestlog.Row) error { return nil }
+func (s *stock) Complete(context.Context, int64, []requestlog.Report) ([]requestlog.ID, error) {
 	return nil, nil
 }
 func (s *stock) TouchServiceToken(context.Context, int64, time.Time) error { return nil }
@@ -57,7 +57,7 @@ func newStocked(t *testing.T, o Options) (*Gate, *stock) {
 		t.Fatal(err)
 	}
 	store := &stock{asked: map[string]int{}}
-	g := New(store, pepper, o)
+	g := New(store, store, pepper, o)
 	t.Cleanup(func() { g.Close(context.Background()) })
 	return g, store
 }

@@ -58,8 +58,8 @@ func (w *world) KeyUsage(ctx context.Context, keyID int64) (requestlog.KeyUsage,
 	return w.used[keyID], nil
 }
 
-// CompleteRequests finds rows and changes nothing.
-func (w *world) CompleteRequests(_ context.Context, _ int64, reports []requestlog.Report) (missing []requestlog.ID, err error) {
+// Complete finds rows and changes nothing.
+func (w *world) Complete(_ context.Context, _ int64, reports []requestlog.Report) (missing []requestlog.ID, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, r := range reports {
@@ -70,8 +70,8 @@ func (w *world) CompleteRequests(_ context.Context, _ int64, reports []requestlo
 	return missing, nil
 }
 
-// WriteRequestLogs counts as the database does.
-func (w *world) WriteRequestLogs(_ context.Context, rows []requestlog.Row) error {
+// Write counts as the database does.
+func (w *world) Write(_ context.Context, rows []requestlog.Row) error {
 	if w.full.Load() {
 		return errors.New("the disk is full")
 	}
@@ -127,7 +127,7 @@ func newGate(t testing.TB, keys int, caps models.Caps, limits models.PlanFigures
 	for _, p := range prepare {
 		p(w)
 	}
-	g := New(w, pepper, o)
+	g := New(w, w, pepper, o)
 	t.Cleanup(func() { g.Close(context.Background()) })
 	return g, w, secrets
 }

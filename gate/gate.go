@@ -64,19 +64,23 @@ type Gate struct {
 // Store is what the gate asks of the database.
 type Store interface {
 	GateProject(ctx context.Context, ref string) (*models.GateProject, error)
-	KeyUsage(ctx context.Context, keyID int64) (requestlog.KeyUsage, error)
 	FindKey(ctx context.Context, digest models.Digest) (*models.GateKey, error)
 	FindServiceToken(ctx context.Context, digest models.Digest) (*models.ServiceToken, error)
-	WriteRequestLogs(ctx context.Context, rows []requestlog.Row) error
-	CompleteRequests(ctx context.Context, projectID int64, reports []requestlog.Report) (missing []requestlog.ID, err error)
 	TouchServiceToken(ctx context.Context, tokenID int64, at time.Time) error
 	CountUnknownKeys(ctx context.Context, batch int64, counts []models.UnknownKeyCount) error
 	blockStore
 	Subscribe(fn func(models.Change))
 }
 
-// New makes a gate over the store. Close it when no more requests come.
-func New(store Store, pepper models.Pepper, o Options) *Gate {
+// Log is what the gate asks of the log of requests: see [requestlog.Log].
+type Log interface {
+	Write(ctx context.Context, rows []requestlog.Row) error
+	Complete(ctx context.Context, projectID int64, reports []requestlog.Report) (missing []requestlog.ID, err error)
+	KeyUsage(ctx context.Context, keyID int64) (requestlog.KeyUsage, error)
+}
+
+// New makes a gate over the store and its log of requests. Close it when no more requests come.
+func New(store Store, log Log, pepper models.Pepper, o Options) *Gate {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -91,7 +95,7 @@ func New(store Store, pepper models.Pepper, o Options) *Gate {
 	g := &Gate{
 		now: o.Now, log: o.Log, effects: o.Effects, trust: trust, pepper: pepper, uses: newTokenUses(store.TouchServiceToken, o.Log),
 		durability: o.Durability, recorder: NewRecorder(RecorderOptions{
-			Write: store.WriteRequestLogs, Durability: o.Durability, Folder: o.Spool, Now: o.Now, Log: o.Log,
+			Write: log.Write, Durability: o.Durability, Folder: o.Spool, Now: o.Now, Log: o.Log,
 		}),
 		projects: newCache(10_000, trust, func(ref string) string { return ref },
 			func(ctx context.Context, ref string) (*Project, error) {
@@ -108,12 +112,12 @@ func New(store Store, pepper models.Pepper, o Options) *Gate {
 		tokens:   newCache(10_000, trust, digestText, loadToken(store.FindServiceToken)),
 		verdicts: map[requestlog.Code]*atomic.Uint64{},
 
-		completeRequests: store.CompleteRequests,
+		completeRequests: log.Complete,
 	}
 	for _, code := range requestlog.Codes() {
 		g.verdicts[code] = new(atomic.Uint64)
 	}
-	g.meters = newMeters(o.MaxKeys, store.KeyUsage, g.recorder.Stored, g.recorder.WaitStored,
+	g.meters = newMeters(o.MaxKeys, log.KeyUsage, g.recorder.Stored, g.recorder.WaitStored,
 		func() uint32 { return g.windows.slot(keyMinute, g.now()) })
 	g.keys = newDirectory(o.MaxKeys, trust, g.meters, store.FindKey)
 	g.blocks = newBlocks(o, store)

@@ -37,7 +37,7 @@ var ErrNotRecorded = errors.New("the request could not be recorded")
 
 // RecorderOptions is what a [Recorder] works with. Zero values are the defaults given.
 type RecorderOptions struct {
-	// Write stores a batch. It must be repeatable with exactly the same batch: see [models.Store.WriteRequestLogs].
+	// Write stores a batch. It must be repeatable with exactly the same batch: see [requestlog.Log.Write].
 	Write      func(context.Context, []requestlog.Row) error
 	Durability Durability // DurabilityBatch
 	// Folder is where the spool is: rows wait there while the database does not take them. Empty: in memory alone.

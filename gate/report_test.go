@@ -20,7 +20,7 @@ type reportStore struct {
 	err   error
 }
 
-func (s *reportStore) CompleteRequests(_ context.Context, _ int64, reports []requestlog.Report) (missing []requestlog.ID, err error) {
+func (s *reportStore) Complete(_ context.Context, _ int64, reports []requestlog.Report) (missing []requestlog.ID, err error) {
 	s.asked = append(s.asked, reports)
 	for _, r := range reports {
 		if !s.rows(len(s.asked), r.ID) {
@@ -50,7 +50,7 @@ func TestAReportWaitsForRowsThatMayStillCome(t *testing.T) {
 			s := &reportStore{stock: &stock{}, rows: func(question int, id requestlog.ID) bool {
 				return id == there || id == coming && question == 3
 			}}
-			g := New(s, models.Pepper{}, Options{Now: func() time.Time { return now }, Shared: test.shared})
+			g := New(s, s, models.Pepper{}, Options{Now: func() time.Time { return now }, Shared: test.shared})
 			t.Cleanup(func() { g.Close(context.Background()) })
 			var reports []requestlog.Report
 			for _, id := range test.ids {

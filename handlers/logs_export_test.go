@@ -115,7 +115,7 @@ func TestALongLogIsExportedInBatches(t *testing.T) {
 	eachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		project, key, _ := app.Project(user, "shop")
-		ids, err := app.Store.NewRequestIDs(t.Context())
+		ids, err := app.Store.Log().NewIDs(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -127,7 +127,7 @@ func TestALongLogIsExportedInBatches(t *testing.T) {
 			want[id.String()] = true
 			rows = append(rows, requestlog.Row{ID: id, ProjectID: project.ID, KeyID: key.ID, Version: 1, Status: 200, Code: requestlog.CodeValid})
 		}
-		if err := app.Store.WriteRequestLogs(t.Context(), rows); err != nil {
+		if err := app.Store.Log().Write(t.Context(), rows); err != nil {
 			t.Fatal(err)
 		}
 		before := ""

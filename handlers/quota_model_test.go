@@ -177,7 +177,7 @@ func agreesWithModel(t *testing.T, url string, random *rand.Rand, codes map[stri
 	}
 	app.Flush()
 	for _, key := range keys {
-		if used, err := app.Store.KeyUsage(t.Context(), key.id); err != nil || used.Total != int64(len(key.admitted)) {
+		if used, err := app.Store.Log().KeyUsage(t.Context(), key.id); err != nil || used.Total != int64(len(key.admitted)) {
 			t.Errorf("the database counts %d of key %d, admitted were %d (%v)", used.Total, key.id, len(key.admitted), err)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/claviger/claviger/internal/app"
 	"github.com/claviger/claviger/internal/testkit"
 	"github.com/claviger/claviger/models"
 	"github.com/claviger/claviger/models/requestlog"
@@ -214,7 +215,7 @@ func TestADatabaseRemembersItsPepper(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		wrong, err := models.Open(t.Context(), models.Options{URL: url, Pepper: other})
+		wrong, err := app.OpenStore(t.Context(), app.StoreOptions{URL: url, Options: models.Options{Pepper: other}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/claviger/claviger/internal/app"
 	"github.com/claviger/claviger/internal/testkit"
 	"github.com/claviger/claviger/models"
 )
@@ -242,7 +243,7 @@ func TestARowForgedWithoutThePepperIsFound(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		forger, err := models.Open(t.Context(), models.Options{URL: url, Pepper: other})
+		forger, err := app.OpenStore(t.Context(), app.StoreOptions{URL: url, Options: models.Options{Pepper: other}})
 		if err != nil {
 			t.Fatal(err)
 		}

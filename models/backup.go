@@ -9,7 +9,7 @@ import (
 // Backup writes the database as it is at one moment to a new SQLite file at path, which must not exist or be empty. Others may
 // read and write meanwhile. Only a SQLite database can be copied so.
 func (s *Store) Backup(ctx context.Context, path string) error {
-	if s.dialect != "sqlite" {
+	if s.isPostgres() {
 		return errors.New("only a SQLite database can be copied to a file")
 	}
 	path, err := filepath.Abs(path) // one that begins with "file:" would be read as more than a path

@@ -7,6 +7,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/claviger/claviger/internal/sqldb"
 	"github.com/claviger/claviger/models/requestlog"
 	"github.com/jackc/pgx/v5/pgconn"
 	"gorm.io/gorm"
@@ -107,7 +108,7 @@ func notFoundAs(err error, what string) error {
 // later helps.
 func IsUnavailable(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, driver.ErrBadConn) ||
-		errors.As(err, new(*pgconn.ConnectError)) || errors.As(err, new(net.Error)) || writeProblem(err) != ""
+		errors.As(err, new(*pgconn.ConnectError)) || errors.As(err, new(net.Error)) || sqldb.WriteProblem(err) != ""
 }
 
 // IsNotFound tells whether err says that something does not exist.
@@ -117,3 +118,6 @@ func IsNotFound(err error) bool {
 }
 
 func isDuplicate(err error) bool { return errors.Is(err, gorm.ErrDuplicatedKey) }
+
+// WhyNotWritten says in a few words why an error kept the database from writing. They may be shown to anybody.
+func WhyNotWritten(err error) string { return sqldb.WhyNotWritten(err) }

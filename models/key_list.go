@@ -34,7 +34,7 @@ func (s *Store) addLastUses(ctx context.Context, keys []*Key) error {
 	for _, k := range keys {
 		ids = append(ids, k.ID)
 	}
-	used, err := s.requests.lastUsed(ctx, ids)
+	used, err := s.log.LastUsed(ctx, ids)
 	if err != nil {
 		return err
 	}

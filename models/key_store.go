@@ -175,7 +175,7 @@ func (s *Store) ChangeKeyState(ctx context.Context, projectID, keyID int64, acto
 
 // DeleteKey removes a key that was never used. Its name stays taken.
 func (s *Store) DeleteKey(ctx context.Context, projectID, keyID int64, actor Actor) (key *Key, err error) {
-	err = s.requests.holdUse(ctx, keyID, func(used bool) error {
+	err = s.log.HoldUse(ctx, keyID, func(used bool) error {
 		key, err = s.changeKey(ctx, projectID, keyID, actor, ActionDelete, func(c *change, key *Key) error {
 			result := c.tx.Where("project_id = ? AND last_used_at IS NULL AND NOT ?", projectID, used).Delete(key)
 			if result.Error != nil {

@@ -39,7 +39,7 @@ const listenName = "listener"
 // Listen tells the subscribers what other processes on the same Postgres change, until ctx ends. It keeps a connection of its
 // own for that, and makes a new one when it is lost. On SQLite there is one process, and it returns at once.
 func (s *Store) Listen(ctx context.Context, l Listener) {
-	if s.dialect != "postgres" {
+	if !s.isPostgres() {
 		return
 	}
 	deaf := false
@@ -65,7 +65,7 @@ func (s *Store) Listen(ctx context.Context, l Listener) {
 
 // listen is Listen over one connection. It ends with the error that ends the connection.
 func (s *Store) listen(ctx context.Context, heard func(since, asked time.Time)) error {
-	config, err := pgx.ParseConfig(s.url)
+	config, err := pgx.ParseConfig(s.db.URL)
 	if err != nil {
 		return err
 	}

@@ -74,7 +74,7 @@ func schemaVersions(ctx context.Context, provider *goose.Provider) (current, new
 }
 
 func (s *Store) migrations(ctx context.Context) (*goose.Provider, error) {
-	files, err := fs.Sub(migrations, "migrations/"+s.dialect)
+	files, err := fs.Sub(migrations, "migrations/"+string(s.db.Dialect))
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +83,7 @@ func (s *Store) migrations(ctx context.Context) (*goose.Provider, error) {
 		return nil, err
 	}
 	dialect, options := goose.DialectSQLite3, []goose.ProviderOption{}
-	if s.dialect == "postgres" {
+	if s.isPostgres() {
 		// Several processes may start at once: one migrates, the others wait for it. Instances in other schemas do not.
 		schema, err := s.schema(ctx)
 		if err != nil {

@@ -62,7 +62,7 @@ func newNotice(sender string, changes []Change) notice {
 
 // notify makes Postgres tell the others when the transaction commits, and only then. On SQLite there are none.
 func (s *Store) notify(tx *gorm.DB, changes []Change) error {
-	if s.dialect != "postgres" || len(changes) == 0 {
+	if !s.isPostgres() || len(changes) == 0 {
 		return nil
 	}
 	payload, err := json.Marshal(newNotice(*s.sender.Load(), changes))

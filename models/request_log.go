@@ -1,7 +1,6 @@
 package models
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -11,15 +10,6 @@ import (
 	"github.com/claviger/claviger/models/requestlog"
 	"gorm.io/gorm"
 )
-
-// WriteRequestLogs stores rows and adds them to the usage counts in one transaction, so that the two cannot disagree.
-// Writing the same rows again does nothing: after an error that leaves it open whether they were stored, just repeat.
-func (s *Store) WriteRequestLogs(ctx context.Context, rows []requestlog.Row) error {
-	if len(rows) == 0 {
-		return nil
-	}
-	return s.requests.write(ctx, rows)
-}
 
 // LogFilter narrows a list of requests; zero fields do not.
 type LogFilter struct {
@@ -78,7 +68,7 @@ func (s *Store) RequestLogs(ctx context.Context, projectID int64, f LogFilter) (
 			return LogPage{HasOlder: q.OldestFirst, HasNewer: !q.OldestFirst && f.Before > 0}, nil
 		}
 	}
-	rows, err := s.requests.list(ctx, q)
+	rows, err := s.log.List(ctx, q)
 	if err != nil {
 		return LogPage{}, err
 	}
@@ -99,7 +89,7 @@ func (s *Store) RequestLogs(ctx context.Context, projectID int64, f LogFilter) (
 
 // requestlog.Row reads one request of the project, or [CodeNotFound].
 func (s *Store) RequestLog(ctx context.Context, projectID int64, id requestlog.ID) (*LogEntry, error) {
-	rows, err := s.requests.list(ctx, requestlog.Query{ProjectID: projectID, From: id, To: id + 1, Limit: 1})
+	rows, err := s.log.List(ctx, requestlog.Query{ProjectID: projectID, From: id, To: id + 1, Limit: 1})
 	if err != nil {
 		return nil, err
 	}
@@ -149,30 +139,5 @@ func (s *Store) withKeyNames(ctx context.Context, rows []requestlog.Row) ([]LogE
 func (s *Store) UsageByMinute(ctx context.Context, projectID int64, minutes int) ([]requestlog.MinuteUsage, error) {
 	last := s.Now().Unix() / 60
 	first := last - int64(minutes) + 1
-	var rows []requestlog.ProjectMinute
-	err := s.read.WithContext(ctx).Table("usage_minutes").
-		Where("project_id = ? AND minute BETWEEN ? AND ?", projectID, first, last).Find(&rows).Error
-	if err != nil {
-		return nil, err
-	}
-	return requestlog.Minutes(rows, first, last), nil
-}
-
-// NewRequestIDs claims a process number of the database and starts after every id that is already there, so that a
-// clock that was set back makes no id twice.
-func (s *Store) NewRequestIDs(ctx context.Context) (*requestlog.IDs, error) {
-	if s.dialect == "postgres" {
-		var process int64
-		err := s.write.WithContext(ctx).Raw("SELECT nextval('process_numbers')").Scan(&process).Error
-		return requestlog.NewIDs(s.now, process, 0), err
-	}
-	newest, err := s.requests.newestID(ctx)
-	return requestlog.NewIDs(s.now, 0, newest), err
-}
-
-// CompleteRequests completes the rows of a project's requests, in small transactions, and gives the ids that have no row there.
-// An id may be in reports once. The counts of credits by minute follow. Completing again changes nothing: after an error, repeat.
-func (s *Store) CompleteRequests(ctx context.Context, projectID int64, reports []requestlog.Report) (missing []requestlog.ID, err error) {
-	reports = slices.SortedFunc(slices.Values(reports), func(a, b requestlog.Report) int { return cmp.Compare(a.ID, b.ID) })
-	return s.requests.complete(ctx, projectID, reports)
+	return s.log.UsageByMinute(ctx, projectID, first, last)
 }

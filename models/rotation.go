@@ -112,5 +112,5 @@ func (s *Store) UseByVersion(ctx context.Context, projectID, keyID int64, since 
 	case key == nil || key.ProjectID != projectID:
 		return nil, nil
 	}
-	return s.requests.useByVersion(ctx, keyID, since)
+	return s.log.UsageByVersion(ctx, keyID, since)
 }

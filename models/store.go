@@ -8,18 +8,22 @@ import (
 	"database/sql"
 	"fmt"
 	"io"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/claviger/claviger/internal/sqldb"
+	"github.com/claviger/claviger/models/requestlog"
+	"gorm.io/driver/postgres"
+	sqlitedriver "gorm.io/driver/sqlite"
 	"gorm.io/gorm"
 )
 
-// Options is what a [Store] is opened with. Zero values are the defaults given.
+// Options is what a [Store] is made with. Zero values are the defaults given.
 type Options struct {
-	// URL is postgres://… or the path of a SQLite file.
-	URL string
+	// DB is the database, and Log the log of requests in it. [Store.Close] closes both.
+	DB  *sqldb.DB
+	Log requestlog.Log
 	// Pepper keys every stored digest. The database remembers which one it was made with.
 	Pepper Pepper
 	// Now gives the time; time.Now if nil.
@@ -28,34 +32,37 @@ type Options struct {
 	Random io.Reader
 	// PasswordCost is how much work a password hash takes; [DefaultPasswordCost] if zero.
 	PasswordCost PasswordCost
-	// OnQuery is told of every statement, for counting, but not of those that look into pieces of the log of requests. May be
-	// nil; called from many goroutines.
+	// OnQuery is called for every statement but those of the log of requests, to count them. It may be nil, and is called
+	// from many goroutines.
 	OnQuery func()
 }
 
 // Store is the database with the rules that guard it. It is safe for use by many goroutines.
 type Store struct {
+	db  *sqldb.DB
+	log requestlog.Log
 	// read and write are the same pool on Postgres. SQLite has one writing connection and several readers.
 	read, write *gorm.DB
-	dialect     string
 	pepper      Pepper
 	now         func() time.Time
 	random      io.Reader
 	passwords   *passwords
 	subscribers []func(Change)
-	// url, channel and sender are for notices between processes: see notify and Listen.
-	url, channel string
-	sender       atomic.Pointer[string]
-	requests     requestRows
+	// channel and sender are for notices between processes: see notify and Listen.
+	channel string
+	sender  atomic.Pointer[string]
 
 	tidying sync.Mutex
 	round   *tidyRound // nil between rounds
 	tidied  int64      // the day on which old counts of unknown keys were removed last
 }
 
-// Open connects to the database. Call [Store.Migrate] before anything else.
-func Open(ctx context.Context, o Options) (*Store, error) {
-	s := &Store{pepper: o.Pepper, now: o.Now, random: o.Random, url: o.URL}
+// IsPostgresURL reports whether a database URL names Postgres. Everything else is the path of a SQLite file.
+func IsPostgresURL(url string) bool { return sqldb.IsPostgresURL(url) }
+
+// New makes a store. Call [Store.Migrate] before anything else.
+func New(ctx context.Context, o Options) (*Store, error) {
+	s := &Store{db: o.DB, log: o.Log, pepper: o.Pepper, now: o.Now, random: o.Random}
 	s.renameSender()
 	if s.now == nil {
 		s.now = time.Now
@@ -64,32 +71,21 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		s.random = rand.Reader
 	}
 	s.passwords = newPasswords(o.PasswordCost)
-
-	config := &gorm.Config{
-		TranslateError:         true,
-		SkipDefaultTransaction: true,
-		Logger:                 queryLogger{onQuery: o.OnQuery},
-		NowFunc:                s.Now,
+	for side, pool := range map[**gorm.DB]*sql.DB{&s.read: o.DB.Read, &s.write: o.DB.Write} {
+		var err error
+		*side, err = gorm.Open(dialector(o.DB.Dialect, pool), &gorm.Config{
+			TranslateError:         true,
+			SkipDefaultTransaction: true,
+			Logger:                 queryLogger{onQuery: o.OnQuery},
+			NowFunc:                s.Now,
+		})
+		if err != nil {
+			return nil, fmt.Errorf("cannot use the database: %w", err)
+		}
 	}
-	var err error
-	if IsPostgresURL(o.URL) {
-		s.dialect = "postgres"
-		err = s.openPostgres(o.URL, config)
-	} else {
-		s.dialect = "sqlite"
-		err = s.openSQLite(o.URL, config)
-	}
-	if err != nil {
-		return nil, err
-	}
-	if err := s.Ping(ctx); err != nil {
-		s.Close()
-		return nil, fmt.Errorf("cannot reach the database: %w", err)
-	}
-	if s.dialect == "postgres" {
+	if s.isPostgres() {
 		schema, err := s.schema(ctx)
 		if err != nil {
-			s.Close()
 			return nil, err
 		}
 		s.channel = noticeChannel(schema)
@@ -97,60 +93,39 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	return s, nil
 }
 
-// IsPostgresURL tells whether a database URL names Postgres; everything else is a SQLite file.
-func IsPostgresURL(url string) bool {
-	return strings.HasPrefix(url, "postgres://") || strings.HasPrefix(url, "postgresql://")
+func dialector(dialect sqldb.Dialect, pool *sql.DB) gorm.Dialector {
+	if dialect == sqldb.Postgres {
+		return postgres.New(postgres.Config{Conn: pool})
+	}
+	return sqliteDialect{sqlitedriver.Dialector{Conn: pool}}
 }
+
+// Log is the log of requests in the same database.
+func (s *Store) Log() requestlog.Log { return s.log }
 
 // Now is the present in UTC, cut to milliseconds: what both databases keep.
 func (s *Store) Now() time.Time { return s.now().UTC().Truncate(time.Millisecond) }
 
-// Dialect is "sqlite" or "postgres".
-func (s *Store) Dialect() string { return s.dialect }
+// Dialect is the kind of database.
+func (s *Store) Dialect() sqldb.Dialect { return s.db.Dialect }
+
+func (s *Store) isPostgres() bool { return s.db.Dialect == sqldb.Postgres }
 
 // Ping asks the database for an answer.
-func (s *Store) Ping(ctx context.Context) error {
-	for _, db := range []*gorm.DB{s.read, s.write} {
-		pool, err := db.DB()
-		if err != nil {
-			return err
-		}
-		if err := pool.PingContext(ctx); err != nil {
-			return err
-		}
-		if s.dialect == "sqlite" { // whose ping does not touch the file
-			var tables int
-			if err := pool.QueryRowContext(ctx, "SELECT COUNT(*) FROM sqlite_schema").Scan(&tables); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+func (s *Store) Ping(ctx context.Context) error { return s.db.Ping(ctx) }
+
+// Close ends what runs in the background and all connections.
+func (s *Store) Close() {
+	s.log.Close()
+	s.db.Close()
 }
 
-// closeTime is how long Close waits for connections in use.
-const closeTime = 5 * time.Second
-
-// Close ends all connections. One in use, such as that of a transaction whose context has just ended, which database/sql
-// rolls back on its own time, ends when it is free: Close waits for it, 5 s at most. SQLite puts its write-ahead log into
-// the file with the last one.
-func (s *Store) Close() {
-	if s.requests != nil {
-		s.requests.close()
+// schema is the one that the connections work in.
+func (s *Store) schema(ctx context.Context) (schema string, err error) {
+	if err := s.read.WithContext(ctx).Raw("SELECT current_schema()").Row().Scan(&schema); err != nil {
+		return "", fmt.Errorf("cannot tell which schema to work in: %w", err)
 	}
-	for _, db := range []*gorm.DB{s.read, s.write} {
-		if db == nil {
-			continue
-		}
-		pool, err := db.DB()
-		if err != nil {
-			continue
-		}
-		pool.Close()
-		for end := time.Now().Add(closeTime); pool.Stats().OpenConnections > 0 && time.Now().Before(end); {
-			time.Sleep(time.Millisecond)
-		}
-	}
+	return schema, nil
 }
 
 // tx runs fn in one transaction on the writing side.
@@ -160,7 +135,7 @@ func (s *Store) tx(ctx context.Context, fn func(tx *gorm.DB) error) error {
 
 // snapshot runs fn on the reading side in a transaction that sees one state of the database throughout.
 func (s *Store) snapshot(ctx context.Context, fn func(tx *gorm.DB) error) error {
-	if s.dialect == "postgres" {
+	if s.isPostgres() {
 		return s.read.WithContext(ctx).Transaction(fn, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
 	}
 	return s.read.WithContext(ctx).Transaction(fn)

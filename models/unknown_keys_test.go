@@ -116,7 +116,7 @@ func TestUnknownKeysAreKeptAsLongAsTheLog(t *testing.T) {
 			}
 		}
 		countUnknown(t, store, 1, counts...)
-		tidy(t, store)
+		testkit.Tidy(t, store)
 		counted := func(project int64) int64 {
 			clock.Advance(-30 * 24 * time.Hour) // so that older days are shown as well
 			defer clock.Advance(30 * 24 * time.Hour)
@@ -133,7 +133,7 @@ func TestUnknownKeysAreKeptAsLongAsTheLog(t *testing.T) {
 		}
 		// A day later it is looked at again.
 		clock.Advance(24 * time.Hour)
-		tidy(t, store)
+		testkit.Tidy(t, store)
 		clock.Advance(-24 * time.Hour)
 		if got := counted(short.ID); got != 770 {
 			t.Errorf("a day later %d are left, want 770", got)

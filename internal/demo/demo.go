@@ -140,7 +140,7 @@ const batch = 5000
 
 // traffic writes the requests of the month, minute by minute.
 func traffic(ctx context.Context, store *models.Store, clock *Clock, keys []Key, end time.Time) error {
-	ids, err := store.NewRequestIDs(ctx)
+	ids, err := store.Log().NewIDs(ctx)
 	if err != nil {
 		return err
 	}
@@ -157,14 +157,14 @@ func traffic(ctx context.Context, store *models.Store, clock *Clock, keys []Key,
 			}
 		}
 		if len(rows) >= batch {
-			if err := store.WriteRequestLogs(ctx, rows); err != nil {
+			if err := store.Log().Write(ctx, rows); err != nil {
 				return err
 			}
 			rows = nil
 		}
 	}
 	clock.at = end
-	return store.WriteRequestLogs(ctx, rows)
+	return store.Log().Write(ctx, rows)
 }
 
 func request(random *rand.Rand, id requestlog.ID, k *Key) requestlog.Row {

@@ -59,12 +59,12 @@ func NewApp(t testing.TB, url string, options ...Option) *App {
 	t.Helper()
 	app := &App{T: t, DatabaseURL: url, Clock: NewClock()}
 	app.Store = Store(t, url, app.Clock, func() { app.Queries.Add(1) })
-	ids, err := app.Store.NewRequestIDs(t.Context())
+	ids, err := app.Store.Log().NewIDs(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.NewTextHandler(testLog{t}, nil))
-	app.Gate = gate.New(app.Store, Pepper(t), gate.Options{Now: app.Clock.Now, Log: log})
+	app.Gate = gate.New(app.Store, app.Store.Log(), Pepper(t), gate.Options{Now: app.Clock.Now, Log: log})
 
 	server := httptest.NewUnstartedServer(nil)
 	app.URL = "http://" + server.Listener.Addr().String()

@@ -16,7 +16,10 @@ import (
 
 	_ "github.com/jackc/pgx/v5/stdlib" // for making schemas
 
+	"github.com/claviger/claviger/internal/app"
 	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/models/requestlog/postgres"
+	"github.com/claviger/claviger/models/requestlog/sqlite"
 )
 
 // localPostgres is where a Postgres usually listens on the machine of a developer.
@@ -132,9 +135,25 @@ var CheapPasswords = models.PasswordCost{MemoryKiB: 64, Iterations: 1, Parallel:
 // Store opens the database at url, migrated.
 func Store(t testing.TB, url string, clock *Clock, onQuery func()) *models.Store {
 	t.Helper()
-	store, err := models.Open(t.Context(), models.Options{
-		URL: url, Pepper: Pepper(t), Now: clock.Now, PasswordCost: CheapPasswords, OnQuery: onQuery,
-	})
+	return OpenStore(t, url, clock, onQuery, app.StoreOptions{})
+}
+
+// SmallLog makes the pieces in which the log of requests is stored so small that a test of some thousand rows reaches all
+// of its limits.
+var SmallLog = app.StoreOptions{
+	SQLite: sqlite.Options{
+		ChunkRows: 40, GroupChunks: 3, HeadChunks: 4, MemtableEntries: 700, MemtableBatches: 9, BlockBytes: 200,
+		RunsPerLevel: 2, BlocksPerStep: 3, ChunksPerStep: 2,
+	},
+	Postgres: postgres.Options{ScanRows: 10, RowsPerStep: 100},
+}
+
+// OpenStore is [Store] with sizes for the log.
+func OpenStore(t testing.TB, url string, clock *Clock, onQuery func(), o app.StoreOptions) *models.Store {
+	t.Helper()
+	o.URL = url
+	o.Options = models.Options{Pepper: Pepper(t), Now: clock.Now, PasswordCost: CheapPasswords, OnQuery: onQuery}
+	store, err := app.OpenStore(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,4 +162,18 @@ func Store(t testing.TB, url string, clock *Clock, onQuery func()) *models.Store
 		t.Fatal(err)
 	}
 	return store
+}
+
+// Tidy tidies the log until nothing is left to do.
+func Tidy(t testing.TB, store *models.Store) {
+	t.Helper()
+	for more, steps := true, 0; more; steps++ {
+		var err error
+		if more, err = store.Tidy(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if steps > 100_000 {
+			t.Fatal("tidying does not come to an end")
+		}
+	}
 }

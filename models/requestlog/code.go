@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// Code is the outcome of a validate request, by the names of product.md, section 3. Errors of the management API use the
-// same codes where they mean the same.
+// Code is the outcome of a validate request, by the names of product.md, section 3. Errors of the management API use
+// the same codes where they mean the same.
 type Code string
 
 const (

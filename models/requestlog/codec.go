@@ -6,9 +6,10 @@ import (
 	"sync"
 )
 
-// Rows in bytes: by columns, because a column's values resemble each other and a reader needs but a few columns to know
-// which rows it wants. A number is a varint: the difference to the row before (ids), the value itself (keys, durations), or a
-// value with how often it repeats (what seldom changes). Texts are numbers into a list of the different ones.
+// Rows in bytes: by columns, because a column's values resemble each other and a reader needs but a few columns to
+// know which rows it wants. A number is a varint: the difference to the row before (ids), the value itself (keys,
+// durations), or a value with how often it repeats (what seldom changes). Texts are numbers into a list of the
+// different ones.
 //
 //	version, number of rows, then each column: its length in bytes, its bytes
 

@@ -16,7 +16,8 @@ type Query struct {
 	Limit       int  // at most that many rows
 }
 
-// Matches reports whether the row is of the query's range and has the values asked for. It does not look at the project.
+// Matches reports whether the row is of the query's range and has the values asked for. It does not look at the
+// project.
 func (q *Query) Matches(r *Row) bool {
 	return r.ID >= q.From && r.ID < q.To && (q.KeyID == 0 || r.KeyID == q.KeyID) &&
 		(q.Type == "" || r.Type == q.Type) && (q.Category == "" || r.Category == q.Category) &&

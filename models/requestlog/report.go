@@ -1,8 +1,13 @@
 package requestlog
 
-import "database/sql"
+import (
+	"cmp"
+	"database/sql"
+	"slices"
+)
 
-// Report is what an app says of a request after it has answered it. Fields that it leaves out stay as they are in the row.
+// Report is what an app says of a request after it has answered it. Fields that it leaves out stay as they are in the
+// row.
 type Report struct {
 	ID      ID
 	Status  int           // 0: left out
@@ -25,4 +30,9 @@ func (r *Report) Apply(row *Row) (changed bool, credits int64) {
 	}
 	changed = row.Status != before.Status || row.TTFBUs != before.TTFBUs || row.Credits != before.Credits
 	return changed, row.Credits - before.Credits
+}
+
+// SortedReports returns the reports in the order of their ids.
+func SortedReports(reports []Report) []Report {
+	return slices.SortedFunc(slices.Values(reports), func(a, b Report) int { return cmp.Compare(a.ID, b.ID) })
 }

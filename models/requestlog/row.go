@@ -1,6 +1,6 @@
-// Package requestlog holds what happened: a row for each request made with a known key, and the counts that follow from
-// the rows. [Log] is how both are stored; the packages sqlite and postgres implement it. It knows no users, keys or plans
-// but their ids.
+// Package requestlog holds what happened: a row for each request made with a known key, and the counts that follow
+// from the rows. [Log] is how both are stored; the packages sqlite and postgres implement it. It knows no users, keys
+// or plans but their ids.
 package requestlog
 
 import "database/sql"

@@ -27,11 +27,12 @@ type VersionUsage struct {
 	LastUsedAt time.Time
 }
 
-// UsageDays is how far back [KeyUsage.Points] reach: the longest window of a quota. The slot in which it starts is whole.
+// UsageDays is how far back [KeyUsage.Points] reach: the longest window of a quota. The slot in which it starts is
+// whole.
 const UsageDays = 30
 
-// Counts by key are kept by the minute for a day, so that a day's window is exact to 1/1440 of its length. For the windows
-// of 7 and 30 days, slots of 6 and 30 minutes do the same. All lengths are in minutes.
+// Counts by key are kept by the minute for a day, so that a day's window is exact to 1/1440 of its length. For the
+// windows of 7 and 30 days, slots of 6 and 30 minutes do the same. All lengths are in minutes.
 const (
 	MinutesPerDay = 24 * 60
 	WeekSlot      = 6
@@ -40,8 +41,8 @@ const (
 	SlotLifetime = (UsageDays + 1) * MinutesPerDay
 )
 
-// SlotOf returns the start of the slot to which a count of the minute belongs at the minute now. total is true where the
-// count is too old for a slot.
+// SlotOf returns the start of the slot to which a count of the minute belongs at the minute now. total is true where
+// the count is too old for a slot.
 func SlotOf(minute, now int64) (slot int64, total bool) {
 	switch age := now - minute; {
 	case age >= SlotLifetime:

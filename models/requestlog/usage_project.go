@@ -15,8 +15,8 @@ type ProjectMinute struct {
 	Credits   int64
 }
 
-// CountByMinute counts rows by project, minute and code. The result is sorted by the three, so that processes that write
-// at the same moment lock rows in the same order.
+// CountByMinute counts rows by project, minute and code. The result is sorted by the three, so that processes that
+// write at the same moment lock rows in the same order.
 func CountByMinute(rows []Row) []ProjectMinute {
 	type group struct {
 		project, minute int64

@@ -13,10 +13,10 @@ CREATE TABLE request_chunks (
     first_id   INTEGER NOT NULL, -- of the rows in it
     last_id    INTEGER NOT NULL,
     count      INTEGER NOT NULL,
-    labels     INTEGER NOT NULL, -- a bit for each code and category in it
+    bitmap     INTEGER NOT NULL, -- a bit for each code and category in it
     data       BLOB NOT NULL
 );
-CREATE UNIQUE INDEX request_chunks_range ON request_chunks (project_id, first_id, last_id, labels);
+CREATE UNIQUE INDEX request_chunks_range ON request_chunks (project_id, first_id, last_id, bitmap);
 
 -- What each key did, by batch as it was written. The program holds these in memory, too, until they are in a run.
 CREATE TABLE key_journal (
@@ -53,7 +53,7 @@ CREATE TABLE key_outcomes (
 );
 
 -- When each key was used last: a page holds the seconds since 1970 of many keys, 4 bytes each.
-CREATE TABLE key_uses (
+CREATE TABLE key_last_used (
     page    INTEGER PRIMARY KEY,
     seconds BLOB NOT NULL
 );

@@ -6,14 +6,14 @@ CREATE TABLE request_groups (
     project_id INTEGER NOT NULL,
     first_id   INTEGER NOT NULL,
     end_id     INTEGER NOT NULL, -- the first one beyond
-    pieces     INTEGER NOT NULL  -- of the filter
+    shards     INTEGER NOT NULL  -- of the filter
 );
 CREATE UNIQUE INDEX request_groups_range ON request_groups (project_id, first_id);
 
--- Bloom filters in pieces: a value is in one of them, so that looking for it reads little.
+-- Bloom filters in shards: a value is in one of them, so that looking for it reads little.
 CREATE TABLE request_filters (
     group_id INTEGER NOT NULL,
-    piece    INTEGER NOT NULL,
+    shard    INTEGER NOT NULL,
     bits     BLOB NOT NULL,
-    PRIMARY KEY (group_id, piece)
+    PRIMARY KEY (group_id, shard)
 ) WITHOUT ROWID;
