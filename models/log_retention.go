@@ -41,9 +41,14 @@ func (s *Store) readRetention(ctx context.Context) (*requestlog.Retention, error
 		ID   int64
 		Days *int64
 	}
-	err := s.read.WithContext(ctx).Raw("SELECT projects.id, CASE WHEN plan_overrides.figure IS NULL THEN plans.log_days ELSE plan_overrides.value END AS days "+
-		"FROM projects JOIN plans ON plans.id = projects.plan_id "+
-		"LEFT JOIN plan_overrides ON plan_overrides.project_id = projects.id AND plan_overrides.figure = ?", FigureLogDays).Scan(&rows).Error
+	err := s.read.WithContext(ctx).Raw(`
+		SELECT
+			projects.id,
+			CASE WHEN plan_overrides.limit_name IS NULL THEN plans.log_days ELSE plan_overrides.value END AS days
+		FROM projects
+		JOIN plans ON plans.id = projects.plan_id
+		LEFT JOIN plan_overrides ON plan_overrides.project_id = projects.id AND plan_overrides.limit_name = ?
+	`, FigureLogDays).Scan(&rows).Error
 	if err != nil {
 		return nil, err
 	}

@@ -15,7 +15,8 @@ import (
 var migrations embed.FS
 
 // Migrate brings the schema to what this binary expects and returns the version it is at then. A database that a newer
-// binary has migrated, or whose digests were made with another pepper, is left alone and is an error.
+// binary has migrated, or whose digests were made with another pepper, is left alone and is an error. [New] has refused
+// databases from before the first release.
 func (s *Store) Migrate(ctx context.Context) (int64, error) {
 	provider, err := s.migrations(ctx)
 	if err != nil {

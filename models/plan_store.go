@@ -10,7 +10,7 @@ import (
 // planOverride is one figure that a project has in place of its plan's.
 type planOverride struct {
 	ProjectID int64  `gorm:"primaryKey;autoIncrement:false"`
-	Figure    Figure `gorm:"primaryKey"`
+	Figure    Figure `gorm:"primaryKey;column:limit_name"`
 	Value     *int64
 }
 

@@ -60,7 +60,8 @@ type Store struct {
 // IsPostgresURL reports whether a database URL names Postgres. Everything else is the path of a SQLite file.
 func IsPostgresURL(url string) bool { return sqldb.IsPostgresURL(url) }
 
-// New makes a store. Call [Store.Migrate] before anything else.
+// New makes a store. Call [Store.Migrate] before anything else. It returns an error where the schema of the database is from
+// before the first release.
 func New(ctx context.Context, o Options) (*Store, error) {
 	s := &Store{db: o.DB, log: o.Log, pepper: o.Pepper, now: o.Now, random: o.Random}
 	s.renameSender()
@@ -84,6 +85,9 @@ func New(ctx context.Context, o Options) (*Store, error) {
 		}
 	}
 	if s.isPostgres() {
+		if err := s.refuseOldPostgres(ctx); err != nil {
+			return nil, err
+		}
 		schema, err := s.schema(ctx)
 		if err != nil {
 			return nil, err

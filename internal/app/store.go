@@ -22,6 +22,11 @@ type StoreOptions struct {
 
 // OpenStore connects to a database, with the log of requests that belongs to it. It does not migrate.
 func OpenStore(ctx context.Context, o StoreOptions) (*models.Store, error) {
+	if !sqldb.IsPostgresURL(o.URL) {
+		if err := models.RefuseOldFile(ctx, o.URL); err != nil {
+			return nil, err
+		}
+	}
 	db, err := sqldb.Open(ctx, o.URL)
 	if err != nil {
 		return nil, err
