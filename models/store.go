@@ -14,8 +14,8 @@ import (
 
 	"github.com/claviger/claviger/internal/sqldb"
 	"github.com/claviger/claviger/models/requestlog"
+	"github.com/libtnb/sqlite"
 	"gorm.io/driver/postgres"
-	sqlitedriver "gorm.io/driver/sqlite"
 	"gorm.io/gorm"
 )
 
@@ -101,7 +101,7 @@ func dialector(dialect sqldb.Dialect, pool *sql.DB) gorm.Dialector {
 	if dialect == sqldb.Postgres {
 		return postgres.New(postgres.Config{Conn: pool})
 	}
-	return sqliteDialect{sqlitedriver.Dialector{Conn: pool}}
+	return sqlite.New(sqlite.Config{Conn: pool})
 }
 
 // Log is the log of requests in the same database.
