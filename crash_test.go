@@ -196,7 +196,7 @@ func (i instance) recorded(projectID int64) (rows map[string]bool, counted int) 
 	if err != nil {
 		i.t.Fatal(err)
 	}
-	store, err := app.OpenStore(i.t.Context(), app.StoreOptions{URL: i.database, Options: models.Options{Pepper: pepper}})
+	store, err := app.ConnectStore(i.t.Context(), app.StoreOptions{URL: i.database, Options: models.Options{Pepper: pepper}})
 	if err != nil {
 		i.t.Fatal(err)
 	}

@@ -123,7 +123,7 @@ func freeAddr(t *testing.T) string {
 // eachRequest gives all rows of the log, read as a new process would.
 func (i instance) eachRequest(yield func(*requestlog.Row)) {
 	i.t.Helper()
-	store, err := app.OpenStore(i.t.Context(), app.StoreOptions{URL: i.database})
+	store, err := app.ConnectStore(i.t.Context(), app.StoreOptions{URL: i.database})
 	if err != nil {
 		i.t.Fatal(err)
 	}

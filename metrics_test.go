@@ -120,7 +120,7 @@ func (i instance) createKeys(projectID int64, n int) (secrets []string) {
 	if err != nil {
 		i.t.Fatal(err)
 	}
-	store, err := app.OpenStore(i.t.Context(), app.StoreOptions{URL: i.database, Options: models.Options{Pepper: parsed}})
+	store, err := app.ConnectStore(i.t.Context(), app.StoreOptions{URL: i.database, Options: models.Options{Pepper: parsed}})
 	if err != nil {
 		i.t.Fatal(err)
 	}

@@ -72,7 +72,7 @@ func (p *pair) makeKeys(address string, file []byte, projectID int64, n int) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	store, err := app.OpenStore(p.t.Context(), app.StoreOptions{URL: address, Options: models.Options{Pepper: pepper}})
+	store, err := app.ConnectStore(p.t.Context(), app.StoreOptions{URL: address, Options: models.Options{Pepper: pepper}})
 	if err != nil {
 		p.t.Fatal(err)
 	}

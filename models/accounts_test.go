@@ -215,7 +215,7 @@ func TestADatabaseRemembersItsPepper(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		wrong, err := app.OpenStore(t.Context(), app.StoreOptions{URL: url, Options: models.Options{Pepper: other}})
+		wrong, err := app.ConnectStore(t.Context(), app.StoreOptions{URL: url, Options: models.Options{Pepper: other}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -243,7 +243,7 @@ func TestARowForgedWithoutThePepperIsFound(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		forger, err := app.OpenStore(t.Context(), app.StoreOptions{URL: url, Options: models.Options{Pepper: other}})
+		forger, err := app.ConnectStore(t.Context(), app.StoreOptions{URL: url, Options: models.Options{Pepper: other}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -57,7 +57,7 @@ func contents(t *testing.T, folder string) map[string]string {
 // refusesOld opens a database that must be refused in a message that has all of words.
 func refusesOld(t *testing.T, url string, words ...string) {
 	t.Helper()
-	store, err := app.OpenStore(t.Context(), app.StoreOptions{URL: url, Options: models.Options{Pepper: testkit.Pepper(t)}})
+	store, err := app.ConnectStore(t.Context(), app.StoreOptions{URL: url, Options: models.Options{Pepper: testkit.Pepper(t)}})
 	if err == nil {
 		store.Close()
 		t.Fatal("the database was opened")
@@ -146,7 +146,7 @@ func TestAPostgresFromBeforeTheFirstReleaseIsRefusedAndNotTouched(t *testing.T) 
 func TestAMessageAboutAnOldPostgresNamesHostAndDatabaseButNoPassword(t *testing.T) {
 	address := testkit.Postgres(t)
 	execute(t, "pgx", address, fmt.Sprintf(oldSchema, 9))
-	store, err := app.OpenStore(t.Context(), app.StoreOptions{
+	store, err := app.ConnectStore(t.Context(), app.StoreOptions{
 		URL: address + "&password=s3same-open", Options: models.Options{Pepper: testkit.Pepper(t)},
 	})
 	if err == nil {
@@ -160,7 +160,7 @@ func TestAMessageAboutAnOldPostgresNamesHostAndDatabaseButNoPassword(t *testing.
 
 func TestANewDatabaseHasTheFirstSchemaOfARelease(t *testing.T) {
 	testkit.EachDatabase(t, func(t *testing.T, url string) {
-		store, err := app.OpenStore(t.Context(), app.StoreOptions{URL: url, Options: models.Options{Pepper: testkit.Pepper(t)}})
+		store, err := app.ConnectStore(t.Context(), app.StoreOptions{URL: url, Options: models.Options{Pepper: testkit.Pepper(t)}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,9 +1,12 @@
-// Package app is the program: its commands, and how its parts are put together.
 package app
 
 import (
 	"context"
+	"fmt"
+	"io"
+	"os"
 
+	"github.com/claviger/claviger/internal/config"
 	"github.com/claviger/claviger/internal/sqldb"
 	"github.com/claviger/claviger/models"
 	"github.com/claviger/claviger/models/requestlog"
@@ -11,8 +14,7 @@ import (
 	"github.com/claviger/claviger/models/requestlog/sqlite"
 )
 
-// StoreOptions is what [OpenStore] opens a database with. It fills in DB and Log of the embedded options, and the
-// clock of the log.
+// StoreOptions is what a store is opened with. DB and Log of the embedded options, and the clocks of the log, are filled in.
 type StoreOptions struct {
 	models.Options
 	URL      string // postgres://…, or the path of a SQLite file
@@ -20,13 +22,23 @@ type StoreOptions struct {
 	Postgres postgres.Options
 }
 
-// OpenStore connects to a database, with the log of requests that belongs to it. It does not migrate.
-func OpenStore(ctx context.Context, o StoreOptions) (*models.Store, error) {
-	if !sqldb.IsPostgresURL(o.URL) {
+// ConnectStore connects to a database, with the log of requests that belongs to it. It does not migrate. The caller closes
+// the store.
+func ConnectStore(ctx context.Context, o StoreOptions) (*models.Store, error) {
+	isPostgres := sqldb.IsPostgresURL(o.URL)
+	if !isPostgres {
 		if err := models.RefuseOldFile(ctx, o.URL); err != nil {
 			return nil, err
 		}
 	}
+	store, err := connectStore(ctx, o)
+	if err != nil && isPostgres {
+		err = fmt.Errorf("cannot open the database of CLAVIGER_DATABASE_URL: %w", err)
+	}
+	return store, err
+}
+
+func connectStore(ctx context.Context, o StoreOptions) (*models.Store, error) {
 	db, err := sqldb.Open(ctx, o.URL)
 	if err != nil {
 		return nil, err
@@ -46,4 +58,55 @@ func OpenStore(ctx context.Context, o StoreOptions) (*models.Store, error) {
 		return nil, err
 	}
 	return store, nil
+}
+
+// OpenStore is [ConnectStore] that brings the schema up to date: see [models.Store.Migrate].
+func OpenStore(ctx context.Context, o StoreOptions) (*models.Store, error) {
+	store, err := ConnectStore(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := store.Migrate(ctx); err != nil {
+		store.Close()
+		return nil, err
+	}
+	return store, nil
+}
+
+// openStore opens the database of c as the commands do, which may start at the same moment. It makes the secrets that
+// are not there yet.
+func openStore(ctx context.Context, c config.Config, o StoreOptions) (*models.Store, config.Secrets, error) {
+	secrets, err := c.LoadSecrets()
+	if err != nil {
+		return nil, secrets, err
+	}
+	unlock, err := lockStart(ctx, c)
+	if err != nil {
+		return nil, secrets, err
+	}
+	defer unlock()
+	o.URL, o.Pepper = c.Database(), secrets.Pepper
+	store, err := OpenStore(ctx, o)
+	return store, secrets, err
+}
+
+func migrate(ctx context.Context, c config.Config, out io.Writer) error {
+	store, _, err := openStore(ctx, c, StoreOptions{})
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	_, err = fmt.Fprintln(out, "The database is up to date.")
+	return err
+}
+
+// databaseExists is an error where there is no SQLite file, which opening would make.
+func databaseExists(c config.Config) error {
+	if c.DatabaseURL != "" {
+		return nil
+	}
+	if _, err := os.Stat(c.Database()); err != nil {
+		return fmt.Errorf("there is no database to look at, see CLAVIGER_DATA: %w", err)
+	}
+	return nil
 }

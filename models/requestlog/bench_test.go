@@ -180,7 +180,7 @@ func BenchmarkRequestLogsBesideMany(b *testing.B) {
 				})
 				b.Run("start_after_kill", func(b *testing.B) {
 					for b.Loop() {
-						again, err := app.OpenStore(b.Context(), app.StoreOptions{URL: file, Options: models.Options{Pepper: testkit.Pepper(b)}})
+						again, err := app.ConnectStore(b.Context(), app.StoreOptions{URL: file, Options: models.Options{Pepper: testkit.Pepper(b)}})
 						if err != nil {
 							b.Fatal(err)
 						}

@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"context"
@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	// gcHeadroom is how much garbage may gather before it is collected, whatever the size of what lives. The default, as much
-	// as lives, collects dozens of times a second while little does, and doubles the memory of a million keys.
+	// gcHeadroom is how much garbage may gather before it is collected, whatever the size of what lives. The default,
+	// as much as lives, collects dozens of times a second while little does, and doubles the memory of a million keys.
 	gcHeadroom = 48 << 20
 	gcInterval = time.Second
 )

@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"bytes"
@@ -12,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/claviger/claviger/internal/app"
 	"github.com/claviger/claviger/internal/config"
 	"github.com/claviger/claviger/models"
 )
@@ -68,7 +67,7 @@ func verifyActions(ctx context.Context, c config.Config, earlier []models.Checkp
 	if err != nil {
 		return nil, err
 	}
-	store, err := app.OpenStore(ctx, app.StoreOptions{URL: c.Database(), Options: models.Options{Pepper: secrets.Pepper}})
+	store, err := ConnectStore(ctx, StoreOptions{URL: c.Database(), Options: models.Options{Pepper: secrets.Pepper}})
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +96,8 @@ func readCheckpoints(file string) ([]models.Checkpoint, error) {
 	decoder := json.NewDecoder(bytes.NewReader(content))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&held); err != nil || len(held.Chains) == 0 { // there is always the chain of the instance
-		return nil, fmt.Errorf("%s is no checkpoint. Put the right one back from a copy, or remove it to begin anew", file)
+		return nil, fmt.Errorf("%s is no checkpoint. "+
+			"Put the right one back from a copy, or remove it to begin anew", file)
 	}
 	return held.Chains, nil
 }

@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"net/http"
@@ -25,8 +25,9 @@ type effects struct{ *prometheus.HistogramVec }
 
 func newEffects() effects {
 	return effects{prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name:    "claviger_change_effect_seconds",
-		Help:    "Time from a change to its effect here, by whether this process made it or another one, by whose clock it began.",
+		Name: "claviger_change_effect_seconds",
+		Help: "Time from a change to its effect here, " +
+			"by whether this process made it or another one, by whose clock it began.",
 		Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5},
 	}, []string{"origin"})}
 }
@@ -46,10 +47,12 @@ func metricsHandler(g *gate.Gate, measured []prometheus.Collector, queries *atom
 	registry.MustRegister(
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		gateMetrics{g},
-		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "claviger_database_statements_total", Help: "Statements sent to the database."},
-			func() float64 { return float64(queries.Load()) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "claviger_database_statements_total", Help: "Statements sent to the database.",
+		}, func() float64 { return float64(queries.Load()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "claviger_build_info", Help: "Always 1; the label tells the version.", ConstLabels: prometheus.Labels{"version": version()},
+			Name: "claviger_build_info", Help: "Always 1; the label tells the version.",
+			ConstLabels: prometheus.Labels{"version": version()},
 		}, func() float64 { return 1 }),
 	)
 	mux := http.NewServeMux()
@@ -61,22 +64,36 @@ func metricsHandler(g *gate.Gate, measured []prometheus.Collector, queries *atom
 type gateMetrics struct{ gate *gate.Gate }
 
 var (
-	verdictsDesc = prometheus.NewDesc("claviger_verdicts_total", "Answers of validate by code.", []string{"code"}, nil)
-	hitsDesc     = prometheus.NewDesc("claviger_directory_lookups_total", "Look-ups of keys by where they were answered.", []string{"from"}, nil)
-	waitingDesc  = prometheus.NewDesc("claviger_recorder_waiting_rows", "Rows of the request log that are not in the database yet, spooled ones included.", nil, nil)
-	spooledDesc  = prometheus.NewDesc("claviger_recorder_spooled_rows", "Rows that wait in the spool for the database.", nil, nil)
-	spoolDesc    = prometheus.NewDesc("claviger_recorder_spooled_bytes", "Size of the rows that wait in the spool.", nil, nil)
-	lagDesc      = prometheus.NewDesc("claviger_recorder_lag_seconds", "Age of the oldest row that is not in the database yet.", nil, nil)
-	rowsDesc     = prometheus.NewDesc("claviger_recorder_rows_total", "Rows of the request log by what became of them.", []string{"outcome"}, nil)
-	hearsDesc    = prometheus.NewDesc("claviger_changes_heard", "1 while changes of other processes are told here, or there are none; 0 while keys are read again instead.", nil, nil)
-	blockedDesc  = prometheus.NewDesc("claviger_blocked_addresses", "Addresses that are blocked in a project at this moment.", nil, nil)
-	knownDesc    = prometheus.NewDesc("claviger_directory_entries", "What the gate keeps in memory: versions of keys, and keys whose requests are counted.", []string{"kind"}, nil)
-	retriesDesc  = prometheus.NewDesc("claviger_recorder_retries_total", "Attempts to write rows that failed and were repeated.", nil, nil)
+	verdictsDesc = describe("claviger_verdicts_total", "Answers of validate by code.", "code")
+	hitsDesc     = describe("claviger_directory_lookups_total",
+		"Look-ups of keys by where they were answered.", "from")
+	waitingDesc = describe("claviger_recorder_waiting_rows",
+		"Rows of the request log that are not in the database yet, spooled ones included.")
+	spooledDesc = describe("claviger_recorder_spooled_rows", "Rows that wait in the spool for the database.")
+	spoolDesc   = describe("claviger_recorder_spooled_bytes", "Size of the rows that wait in the spool.")
+	lagDesc     = describe("claviger_recorder_lag_seconds",
+		"Age of the oldest row that is not in the database yet.")
+	rowsDesc = describe("claviger_recorder_rows_total",
+		"Rows of the request log by what became of them.", "outcome")
+	hearsDesc = describe("claviger_changes_heard",
+		"1 while changes of other processes are told here, or there are none; 0 while keys are read again instead.")
+	blockedDesc = describe("claviger_blocked_addresses",
+		"Addresses that are blocked in a project at this moment.")
+	knownDesc = describe("claviger_directory_entries",
+		"What the gate keeps in memory: versions of keys, and keys whose requests are counted.", "kind")
+	retriesDesc = describe("claviger_recorder_retries_total",
+		"Attempts to write rows that failed and were repeated.")
 )
+
+// describe makes the description of a metric of the gate.
+func describe(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(name, help, labels, nil)
+}
 
 func (gateMetrics) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		verdictsDesc, hitsDesc, waitingDesc, spooledDesc, spoolDesc, lagDesc, rowsDesc, hearsDesc, retriesDesc, blockedDesc, knownDesc,
+		verdictsDesc, hitsDesc, waitingDesc, spooledDesc, spoolDesc, lagDesc, rowsDesc, hearsDesc, retriesDesc,
+		blockedDesc, knownDesc,
 	} {
 		out <- d
 	}

@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"context"
@@ -8,21 +8,17 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
-	"github.com/gofrs/flock"
 	"github.com/labstack/echo/v4"
 	"github.com/labstack/echo/v4/middleware"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/claviger/claviger/gate"
 	"github.com/claviger/claviger/handlers"
-	"github.com/claviger/claviger/internal/app"
 	"github.com/claviger/claviger/internal/config"
 	"github.com/claviger/claviger/models"
 	"github.com/claviger/claviger/web"
@@ -59,7 +55,7 @@ func serve(ctx context.Context, c config.Config, log *slog.Logger, out io.Writer
 	defer unlock()
 	go keepHeadroom(ctx)
 	var queries atomic.Uint64
-	store, secrets, err := openStore(ctx, c, app.StoreOptions{Options: models.Options{OnQuery: func() { queries.Add(1) }}})
+	store, secrets, err := openStore(ctx, c, StoreOptions{Options: models.Options{OnQuery: func() { queries.Add(1) }}})
 	if err != nil {
 		return err
 	}
@@ -77,10 +73,12 @@ func serve(ctx context.Context, c config.Config, log *slog.Logger, out io.Writer
 		return err
 	}
 	if ahead := ids.Ahead(); ahead > time.Minute {
-		log.Warn("the newest request in the log is ahead of the clock: until the clock is there, new ones get its time and count in quotas from then on", "ahead", ahead)
+		log.Warn("the newest request in the log is ahead of the clock: "+
+			"until the clock is there, new ones get its time and count in quotas from then on", "ahead", ahead)
 	}
 	h := handlers.New(handlers.Options{
-		Store: store, Gate: g, IDs: ids, Sessions: web.NewSessions(store, secrets.CookieKey, c.Secure()), Log: log, Now: time.Now,
+		Store: store, Gate: g, IDs: ids, Sessions: web.NewSessions(store, secrets.CookieKey, c.Secure()),
+		Log: log, Now: time.Now,
 		BaseURL: c.BaseURL, TrustedProxies: c.TrustedProxies, Signup: c.Signup, Version: version(), Dev: c.Dev,
 		Durations: newDurations(),
 	})
@@ -93,15 +91,17 @@ func serve(ctx context.Context, c config.Config, log *slog.Logger, out io.Writer
 		return err
 	}
 	server := &http.Server{
-		Handler: e, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn), ConnContext: web.HeaderLinesContext,
+		Handler: e, ConnContext: web.HeaderLinesContext, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
+		MaxHeaderBytes: 64 << 10,
 	}
 	stopTidying := keepTidy(store, log)
 	defer stopTidying()
 	ended := make(chan error, 2)
 	go func() { ended <- server.Serve(web.HeaderLinesListener(listener)) }()
 	if metricsListener != nil {
-		metrics := &http.Server{Handler: metricsHandler(g, []prometheus.Collector{h.Durations, effects}, &queries), ReadHeaderTimeout: 10 * time.Second}
+		handler := metricsHandler(g, []prometheus.Collector{h.Durations, effects}, &queries)
+		metrics := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
 		defer metrics.Close()
 		go func() { ended <- metrics.Serve(metricsListener) }()
 	}
@@ -174,45 +174,13 @@ func within(limit time.Duration, f func(context.Context) error) error {
 func listen(addr, variable string) (net.Listener, error) {
 	listener, err := net.Listen("tcp", addr)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("the address %s is in use already. Stop what listens there, or set %s to another one", addr, variable)
+		return nil, fmt.Errorf("the address %s is in use already. "+
+			"Stop what listens there, or set %s to another one", addr, variable)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen on %s (set by %s): %w", addr, variable, err)
 	}
 	return listener, nil
-}
-
-// lockData keeps a second server off the same SQLite file: it would not learn what this one changes. On Postgres there
-// may be many.
-func lockData(c config.Config) (unlock func() error, err error) {
-	if c.DatabaseURL != "" {
-		return func() error { return nil }, nil
-	}
-	if err := os.MkdirAll(c.Data, 0o700); err != nil {
-		return nil, fmt.Errorf("cannot make the data folder: %w", err)
-	}
-	lock := flock.New(filepath.Join(c.Data, "lock"), flock.SetPermissions(0o600))
-	held, err := lock.TryLock()
-	if err != nil {
-		return nil, fmt.Errorf("cannot lock the data folder: %w", err)
-	}
-	if !held {
-		return nil, fmt.Errorf("another server works with the data folder %s. Set CLAVIGER_DATA to another one", c.Data)
-	}
-	return lock.Unlock, nil
-}
-
-// lockStart lets one process at a time open a SQLite file and migrate it: of a server and a setup that start at the same
-// moment, one waits. Neither the migrations nor SQLite's switch to a write-ahead log would. On Postgres Migrate sees to that.
-func lockStart(ctx context.Context, c config.Config) (unlock func() error, err error) {
-	if c.DatabaseURL != "" {
-		return func() error { return nil }, nil
-	}
-	lock := flock.New(filepath.Join(c.Data, "start.lock"), flock.SetPermissions(0o600))
-	if _, err := lock.TryLockContext(ctx, 10*time.Millisecond); err != nil {
-		return nil, fmt.Errorf("cannot lock the data folder: %w", err)
-	}
-	return lock.Unlock, nil
 }
 
 func logRequests(log *slog.Logger) echo.MiddlewareFunc {

@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"context"
@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	// tidyEvery is how long the tables of requests are left alone once they are tidy; tidyPause is between two steps, so that
-	// requests and pages get their turn.
+	// tidyEvery is how long the tables of requests are left alone once they are tidy; tidyPause is between two steps,
+	// so that requests and pages get their turn.
 	tidyEvery = time.Minute
 	tidyPause = 10 * time.Millisecond
 )

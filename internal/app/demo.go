@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"context"
@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 
-	"github.com/claviger/claviger/internal/app"
 	"github.com/claviger/claviger/internal/config"
 	"github.com/claviger/claviger/internal/demo"
 	"github.com/claviger/claviger/models"
@@ -30,7 +29,7 @@ func demoServer(ctx context.Context, c config.Config, log *slog.Logger, out io.W
 
 	fmt.Fprintln(out, "Making three projects and a month of traffic ...")
 	clock := demo.NewClock()
-	store, _, err := openStore(ctx, c, app.StoreOptions{Options: models.Options{Now: clock.Now}})
+	store, _, err := openStore(ctx, c, StoreOptions{Options: models.Options{Now: clock.Now}})
 	if err != nil {
 		return err
 	}
@@ -40,7 +39,8 @@ func demoServer(ctx context.Context, c config.Config, log *slog.Logger, out io.W
 		return err
 	}
 	return serve(ctx, c, log, out, func() {
-		fmt.Fprintf(out, "Sign in as %s with the password %q. All of it is thrown away when you stop.\n", demo.Email, demo.Password)
+		fmt.Fprintf(out, "Sign in as %s with the password %q. All of it is thrown away when you stop.\n",
+			demo.Email, demo.Password)
 		go demo.Keep(ctx, "http://"+c.LocalAddr(), keys)
 	})
 }

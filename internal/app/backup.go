@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"context"
@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/claviger/claviger/internal/app"
 	"github.com/claviger/claviger/internal/config"
 	"github.com/claviger/claviger/models"
 )
@@ -22,13 +21,13 @@ func backup(ctx context.Context, c config.Config, args []string, out io.Writer) 
 	}
 	file := args[0]
 	if c.DatabaseURL != "" {
-		return errors.New("backup copies SQLite databases, and this instance has Postgres. Use its own tool, such as: " +
-			`pg_dump --format=custom --file=FILE "$CLAVIGER_DATABASE_URL"`)
+		return errors.New("backup copies SQLite databases, and this instance has Postgres. " +
+			`Use its own tool, such as: pg_dump --format=custom --file=FILE "$CLAVIGER_DATABASE_URL"`)
 	}
 	if err := databaseExists(c); err != nil {
 		return err
 	}
-	store, err := app.OpenStore(ctx, app.StoreOptions{URL: c.Database()})
+	store, err := ConnectStore(ctx, StoreOptions{URL: c.Database()})
 	if err != nil {
 		return err
 	}
@@ -40,19 +39,9 @@ func backup(ctx context.Context, c config.Config, args []string, out io.Writer) 
 	if c.Pepper != "" {
 		pepper = "CLAVIGER_PEPPER"
 	}
-	_, err = fmt.Fprintf(out, "The database is copied to %s. Keep a copy of %s too: without it the keys in there are unknown.\n", file, pepper)
+	_, err = fmt.Fprintf(out, "The database is copied to %s. "+
+		"Keep a copy of %s too: without it the keys in there are unknown.\n", file, pepper)
 	return err
-}
-
-// databaseExists is an error where there is no SQLite file, which opening would make.
-func databaseExists(c config.Config) error {
-	if c.DatabaseURL != "" {
-		return nil
-	}
-	if _, err := os.Stat(c.Database()); err != nil {
-		return fmt.Errorf("there is no database to look at, see CLAVIGER_DATA: %w", err)
-	}
-	return nil
 }
 
 // writeBackup writes aside and renames, so that file is a whole copy or not there. It never replaces one.
