@@ -132,15 +132,10 @@ func (d *dataset) open(ctx context.Context, now func() time.Time) (*models.Store
 	if err != nil {
 		return nil, models.Pepper{}, err
 	}
-	store, err := app.OpenStore(ctx, app.StoreOptions{URL: c.Database(), Options: models.Options{Pepper: secrets.Pepper, Now: now}})
-	if err != nil {
-		return nil, models.Pepper{}, err
-	}
-	if _, err := store.Migrate(ctx); err != nil {
-		store.Close()
-		return nil, models.Pepper{}, err
-	}
-	return store, secrets.Pepper, nil
+	store, err := app.OpenStore(ctx, app.StoreOptions{
+		URL: c.Database(), Options: models.Options{Pepper: secrets.Pepper, Now: now},
+	})
+	return store, secrets.Pepper, err
 }
 
 // raw opens the database without the models: for filling it faster than their rules allow.

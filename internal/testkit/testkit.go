@@ -158,9 +158,6 @@ func OpenStore(t testing.TB, url string, clock *Clock, onQuery func(), o app.Sto
 		t.Fatal(err)
 	}
 	t.Cleanup(store.Close)
-	if _, err := store.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
 	return store
 }
 
