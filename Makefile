@@ -1,5 +1,5 @@
 # The development loop. CONTRIBUTING.md says what each is for.
-.PHONY: build generate dev test fuzz bench check
+.PHONY: build generate dev test soak fuzz bench check
 
 build: generate
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o claviger .
@@ -21,6 +21,10 @@ dev: node_modules
 
 test:
 	go test ./...
+
+# The tests that repeat what is left to chance, as often as it takes to meet rare moments.
+soak:
+	SOAK=1 go test -count=1 -timeout 30m -run 'TestKilling' ./e2e/process
 
 fuzz:
 	go test -run '^$$' -fuzz FuzzParseSecret -fuzztime 30s ./models

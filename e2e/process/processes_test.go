@@ -1,11 +1,9 @@
-package main_test
+package process_test
 
 import (
 	"database/sql"
 	"fmt"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -13,30 +11,25 @@ import (
 	"testing"
 	"time"
 
-	"github.com/claviger/claviger/internal/app"
 	"github.com/claviger/claviger/internal/testkit"
 	"github.com/claviger/claviger/models"
 )
 
-// promised is how soon a change holds in the other processes: product.md, section 3.
+// promised is how soon a change holds in the other processes: product.md, section 3. The tests of it run with no other
+// test of the package beside them.
 const promised = time.Second
 
-// pair is two processes on one Postgres: here changes are made, there keys are validated. What there hears goes through a
-// proxy.
+// pair is two processes on one Postgres: here changes are made, there keys are validated. What there hears goes through
+// a proxy.
 type pair struct {
 	t           *testing.T
 	here, there *process
 	proxy       *testkit.Proxy
 	metrics     string // address of there's
 	schema      string
-	keys        []pairKey
+	keys        []madeKey
 	cookie      string
 	database    *sql.DB
-}
-
-type pairKey struct {
-	id     int64
-	secret string
 }
 
 const pairProject = "first"
@@ -53,38 +46,14 @@ func newPair(t *testing.T, keys int) *pair {
 	if _, err := p.database.Exec("UPDATE projects SET plan_id = (SELECT MAX(id) FROM plans)"); err != nil {
 		t.Fatal(err)
 	}
-	pepper, err := os.ReadFile(filepath.Join(here.Data, "pepper"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.makeKeys(address, pepper, s.ProjectID, keys)
+	p.keys = here.createKeys(s.ProjectID, keys, models.KeyInput{})
 
 	p.here = here.serve()
-	p.there = here.atAnotherAddr().with("CLAVIGER_DATABASE_URL="+p.proxy.URL+"&application_name="+p.schema, "CLAVIGER_METRICS_ADDR="+p.metrics).serve()
+	p.there = here.atAnotherAddr().with("CLAVIGER_DATABASE_URL="+p.proxy.URL+"&application_name="+p.schema,
+		"CLAVIGER_METRICS_ADDR="+p.metrics).serve()
 	p.cookie = p.here.signIn(s.Email, s.Password)
 	p.untilHears(true)
 	return p
-}
-
-func (p *pair) makeKeys(address string, file []byte, projectID int64, n int) {
-	p.t.Helper()
-	pepper, err := models.NewPepper([]byte(strings.TrimSpace(string(file))))
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	store, err := app.ConnectStore(p.t.Context(), app.StoreOptions{URL: address, Options: models.Options{Pepper: pepper}})
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	defer store.Close()
-	for i := range n {
-		key, secret, err := store.CreateKey(p.t.Context(), projectID, testkit.Actor(1),
-			models.KeyInput{Name: fmt.Sprintf("key_%d", i), Type: models.TypeProduction, Category: "production"})
-		if err != nil {
-			p.t.Fatal(err)
-		}
-		p.keys = append(p.keys, pairKey{key.ID, secret.Plain()})
-	}
 }
 
 // metric is a line of there's metrics, as it is written there.
@@ -115,17 +84,19 @@ func (p *pair) saysOnce(text string) {
 }
 
 // deactivate is done when here says that it is.
-func (p *pair) deactivate(k pairKey) {
+func (p *pair) deactivate(k madeKey) {
 	p.t.Helper()
 	path := fmt.Sprintf("%s/projects/%s/keys/%d/deactivate", p.here.URL, pairProject, k.id)
-	r := ask(p.t, "POST", path, url.Values{}.Encode(), "Content-Type", "application/x-www-form-urlencoded", "Sec-Fetch-Site", "same-origin", "Cookie", p.cookie)
+	r := ask(p.t, "POST", path, url.Values{}.Encode(), "Content-Type", "application/x-www-form-urlencoded",
+		"Sec-Fetch-Site", "same-origin", "Cookie", p.cookie)
 	if r.Status != 303 {
 		p.t.Fatalf("deactivating gave %d: %s", r.Status, r.Body)
 	}
 }
 
-// refused asks there about the key until it is refused. No request that begins later than was promised may be answered as before.
-func (p *pair) refused(k pairKey) {
+// refused asks there about the key until it is refused. No request that begins later than was promised may be answered
+// as before.
+func (p *pair) refused(k madeKey) {
 	for since := time.Now(); ; time.Sleep(2 * time.Millisecond) {
 		late := time.Since(since)
 		v := p.there.validate(pairProject, k.secret, "")
@@ -139,11 +110,11 @@ func (p *pair) refused(k pairKey) {
 	}
 }
 
-// rounds deactivates each key while there knows it as valid, several at a time, after what before does. Each must be refused
-// within the time that is promised.
+// rounds deactivates each key while there knows it as valid, several at a time, after what before does. Each must be
+// refused within the time that is promised.
 func (p *pair) rounds(before func()) {
 	p.t.Helper()
-	queue := make(chan pairKey, len(p.keys))
+	queue := make(chan madeKey, len(p.keys))
 	for _, k := range p.keys {
 		queue <- k
 	}
@@ -170,18 +141,17 @@ func (p *pair) rounds(before func()) {
 }
 
 func TestAKeyDeactivatedInOneProcessIsRefusedByTheOtherWithinASecond(t *testing.T) {
-	t.Parallel()
 	p := newPair(t, 100)
 	p.rounds(func() {})
 	// On a machine that is so busy that the connection answers late, some changes are seen by reading again.
-	if n, err := strconv.Atoi(p.metric(`claviger_change_effect_seconds_count{origin="remote"}`)); err != nil || n < len(p.keys)/2 {
+	if n, err := strconv.Atoi(p.metric(`claviger_change_effect_seconds_count{origin="remote"}`)); err != nil ||
+		n < len(p.keys)/2 {
 		t.Errorf("of %d changes %d came by a notice (%v)", len(p.keys), n, err)
 	}
 	p.untilHears(true)
 }
 
 func TestAKeyIsRefusedAsSoonWhenTheListeningConnectionIsDown(t *testing.T) {
-	t.Parallel()
 	for name, link := range map[string]testkit.Link{"cut": testkit.Cut, "swallowed by the network": testkit.Held} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -202,10 +172,10 @@ func TestAKeyIsRefusedAsSoonWhenTheListeningConnectionIsDown(t *testing.T) {
 
 // The connection comes and goes: a notice may fall between two of them.
 func TestAKeyIsRefusedAsSoonWhileTheListeningConnectionIsLostAgainAndAgain(t *testing.T) {
-	t.Parallel()
 	p := newPair(t, 100)
 	p.rounds(func() {
-		if _, err := p.database.Exec("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1", p.schema+" listener"); err != nil {
+		if _, err := p.database.Exec("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name "+
+			"= $1", p.schema+" listener"); err != nil {
 			t.Error(err)
 		}
 	})
@@ -213,7 +183,6 @@ func TestAKeyIsRefusedAsSoonWhileTheListeningConnectionIsLostAgainAndAgain(t *te
 }
 
 func TestWithTheDatabaseAwayKnownKeysAreAnsweredWithoutAWait(t *testing.T) {
-	t.Parallel()
 	for name, link := range map[string]testkit.Link{"cut": testkit.Cut, "swallowed by the network": testkit.Held} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -1,4 +1,4 @@
-package main_test
+package process_test
 
 import (
 	"bufio"
@@ -12,7 +12,6 @@ import (
 	"testing"
 
 	"github.com/claviger/claviger/internal/testkit"
-	"github.com/claviger/claviger/models/requestlog"
 )
 
 func TestSIGTERMUnderLoadLosesNoRowOfAnAnsweredRequest(t *testing.T) {
@@ -48,7 +47,8 @@ func TestSIGTERMUnderLoadLosesNoRowOfAnAnsweredRequest(t *testing.T) {
 		if missing > 0 {
 			t.Errorf("of %d answered requests, %d have no row, or more than one", len(got.ids), missing)
 		}
-		if sum := number(t, i.openDatabase(), "SELECT COALESCE(SUM(requests), 0) FROM usage_minutes"); sum != int64(len(rows)) {
+		if sum := number(t, i.openDatabase(),
+			"SELECT COALESCE(SUM(requests), 0) FROM usage_minutes"); sum != int64(len(rows)) {
 			t.Errorf("the usage counts say %d, but there are %d rows", sum, len(rows))
 		}
 	})
@@ -93,14 +93,6 @@ func (a *answers) callUntilRefused(t *testing.T, url, key string) {
 		a.ids = append(a.ids, v.RequestID)
 		a.mu.Unlock()
 	}
-}
-
-// rowsByRequest counts the rows of each request id.
-func (i instance) rowsByRequest() map[string]int {
-	i.t.Helper()
-	counts := map[string]int{}
-	i.eachRequest(func(r *requestlog.Row) { counts[r.ID.String()]++ })
-	return counts
 }
 
 // halfRequest is a validate call that the server works on and whose last byte, a brace, is still to come.

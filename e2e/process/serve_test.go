@@ -1,9 +1,8 @@
-package main_test
+package process_test
 
 import (
 	"io/fs"
 	"os"
-	"path/filepath"
 	"regexp"
 	"testing"
 
@@ -17,7 +16,8 @@ func TestServeOnAnEmptyFolderMakesWhatItNeedsAndSaysWhereToGo(t *testing.T) {
 		i := newInstance(t, url)
 		p := i.serve()
 
-		if line := regexp.MustCompile(`^Claviger \S+ is ready: open http://` + regexp.QuoteMeta(i.Addr) + "\n$"); !line.MatchString(p.Stdout.String()) {
+		if line := regexp.MustCompile(`^Claviger \S+ is ready: open http://` + regexp.QuoteMeta(i.Addr) +
+			"\n$"); !line.MatchString(p.Stdout.String()) {
 			t.Errorf("standard output is %q", p.Stdout.String())
 		}
 		for _, path := range []string{"/healthz", "/readyz"} {
@@ -49,28 +49,6 @@ func TestServeOnAnEmptyFolderMakesWhatItNeedsAndSaysWhereToGo(t *testing.T) {
 			}
 		}
 	})
-}
-
-// modesIn lists the modes of everything in a folder, itself as ".".
-func modesIn(t *testing.T, folder string) map[string]fs.FileMode {
-	t.Helper()
-	modes := map[string]fs.FileMode{}
-	err := filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		info, err := entry.Info()
-		if err != nil {
-			return err
-		}
-		name, err := filepath.Rel(folder, path)
-		modes[name] = info.Mode()
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return modes
 }
 
 func TestARestartKeepsKeysAndSessions(t *testing.T) {

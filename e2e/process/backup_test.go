@@ -1,4 +1,4 @@
-package main_test
+package process_test
 
 import (
 	"bytes"
@@ -42,7 +42,8 @@ func TestABackupMadeUnderLoadServesTheSameKeys(t *testing.T) {
 		atLeast := made.Load()
 		file := filepath.Join(folder, fmt.Sprint(n))
 		backup, code := i.run("backup", file)
-		if code != 0 || backup.Stderr.String() != "" || !strings.Contains(backup.Stdout.String(), filepath.Join(i.Data, "pepper")) {
+		if code != 0 || backup.Stderr.String() != "" ||
+			!strings.Contains(backup.Stdout.String(), filepath.Join(i.Data, "pepper")) {
 			t.Fatalf("backup gave %d: %s%s", code, backup.Stdout.String(), backup.Stderr.String())
 		}
 
@@ -53,10 +54,12 @@ func TestABackupMadeUnderLoadServesTheSameKeys(t *testing.T) {
 			t.Errorf("backup %d: %s %v", n, whole, err)
 		}
 		// One moment: no key without its version, no row without its count.
-		if keys, versions := number(t, db, "SELECT COUNT(*) FROM keys"), number(t, db, "SELECT COUNT(*) FROM key_versions"); keys != versions || keys < atLeast {
+		if keys, versions := number(t, db, "SELECT COUNT(*) FROM keys"),
+			number(t, db, "SELECT COUNT(*) FROM key_versions"); keys != versions || keys < atLeast {
 			t.Errorf("backup %d has %d keys and %d versions, of at least %d", n, keys, versions, atLeast)
 		}
-		if rows, counted := number(t, db, "SELECT COALESCE(SUM(count), 0) FROM request_chunks"), number(t, db, "SELECT COALESCE(SUM(requests), 0) FROM usage_minutes"); rows != counted {
+		if rows, counted := number(t, db, "SELECT COALESCE(SUM(count), 0) FROM request_chunks"),
+			number(t, db, "SELECT COALESCE(SUM(requests), 0) FROM usage_minutes"); rows != counted {
 			t.Errorf("backup %d has %d requests and counts %d", n, rows, counted)
 		}
 		if audit, code := copied.run("audit", "verify"); code != 0 {
@@ -116,9 +119,7 @@ func TestABackupNeedsNoPepperAndMigratesNothing(t *testing.T) {
 	if err := os.Remove(filepath.Join(i.Data, "pepper")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := i.openDatabase().Exec("DELETE FROM goose_db_version WHERE version_id = (SELECT MAX(version_id) FROM goose_db_version)"); err != nil {
-		t.Fatal(err)
-	}
+	i.forgetMigration()
 	const name = "file:odd?mode=ro #1" // which SQLite must not read as an address
 	before := i.dump()
 	p, code := i.run("backup", name)
@@ -143,7 +144,8 @@ func TestABackupOfWhatIsNoSQLiteDatabaseIsRefused(t *testing.T) {
 	for _, args := range [][]string{{"backup", file}, {"audit", "verify"}} {
 		i.refuses(args, "no database", "CLAVIGER_DATA")
 	}
-	message := i.with("CLAVIGER_DATABASE_URL=postgres://clv:s3same-open@"+freeAddr(t)+"/keys").refuses([]string{"backup", file}, "pg_dump")
+	other := i.with("CLAVIGER_DATABASE_URL=postgres://clv:s3same-open@" + freeAddr(t) + "/keys")
+	message := other.refuses([]string{"backup", file}, "pg_dump")
 	if strings.Contains(message, "s3same") {
 		t.Errorf("the password is in the message: %s", message)
 	}

@@ -1,56 +1,16 @@
-package main_test
+package process_test
 
 import (
 	"bytes"
 	"fmt"
-	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 
 	"github.com/claviger/claviger/internal/testkit"
 )
-
-// load makes keys and validates one, from several hands at once, until stop. made counts the keys.
-func (p *process) load(s setupReply, cookie string) (made *atomic.Int64, stop func()) {
-	p.t.Helper()
-	made = &atomic.Int64{}
-	var over atomic.Bool
-	var hands sync.WaitGroup
-	for hand := range 3 {
-		hands.Go(func() {
-			for n := 0; !over.Load(); n++ {
-				r := ask(p.t, http.MethodPost, p.URL+"/projects/"+s.Project+"/keys",
-					url.Values{"name": {fmt.Sprintf("key_%d_%d", hand, n)}, "type": {"test"}, "category": {"staging"}}.Encode(),
-					"Content-Type", "application/x-www-form-urlencoded", "Sec-Fetch-Site", "same-origin", "Cookie", cookie)
-				if r.Status != http.StatusCreated {
-					p.t.Errorf("making a key gave %d", r.Status)
-					return
-				}
-				made.Add(1)
-			}
-		})
-	}
-	for range 3 {
-		hands.Go(func() {
-			for !over.Load() {
-				if v := p.validate(s.Project, s.Key, ""); v.Code != "valid" {
-					p.t.Errorf("a call was answered with %+v", v)
-					return
-				}
-			}
-		})
-	}
-	return made, func() {
-		over.Store(true)
-		hands.Wait()
-	}
-}
 
 func TestAuditVerifyBesideAServerUnderLoadFindsNoDamage(t *testing.T) {
 	t.Parallel()
@@ -65,7 +25,8 @@ func TestAuditVerifyBesideAServerUnderLoadFindsNoDamage(t *testing.T) {
 		for n := range int64(5) {
 			eventually(t, "more keys", func() bool { return made.Load() >= 5*(n+1) || t.Failed() })
 			audit, code := i.run("audit", "verify", "--checkpoint", checkpoint)
-			if code != 0 || audit.Stderr.String() != "" || !regexp.MustCompile(`^\d+ rows in 2 chains fit\.\n$`).MatchString(audit.Stdout.String()) {
+			if code != 0 || audit.Stderr.String() != "" ||
+				!regexp.MustCompile(`^\d+ rows in 2 chains fit\.\n$`).MatchString(audit.Stdout.String()) {
 				t.Fatalf("audit verify gave %d: %s%s", code, audit.Stdout.String(), audit.Stderr.String())
 			}
 			after, err := os.ReadFile(checkpoint)
@@ -82,7 +43,8 @@ func TestAuditVerifyBesideAServerUnderLoadFindsNoDamage(t *testing.T) {
 		}
 		rows := number(t, i.openDatabase(), "SELECT COUNT(*) FROM actions")
 		audit, _ := i.run("audit", "verify")
-		if want := fmt.Sprintf("%d rows in 2 chains fit.\n", rows); audit.Stdout.String() != want || rows < made.Load() {
+		if want := fmt.Sprintf("%d rows in 2 chains fit.\n", rows); audit.Stdout.String() != want ||
+			rows < made.Load() {
 			t.Errorf("audit verify says %q, want %q", audit.Stdout.String(), want)
 		}
 	})
@@ -95,7 +57,8 @@ func TestAuditVerifyNamesProjectAndRowOfDamage(t *testing.T) {
 		s := i.setup("--email", "ada@example.com", "--project", "first") // rows: project, default key, service token
 		i.serve()
 		file := filepath.Join(t.TempDir(), "checkpoint")
-		if p, code := i.run("audit", "verify", "--checkpoint", file); code != 0 || p.Stdout.String() != "4 rows in 2 chains fit.\n" {
+		if p, code := i.run("audit", "verify", "--checkpoint", file); code != 0 ||
+			p.Stdout.String() != "4 rows in 2 chains fit.\n" {
 			t.Fatalf("audit verify gave %d: %s%s", code, p.Stdout.String(), p.Stderr.String())
 		}
 		checkpoint, err := os.ReadFile(file)
@@ -113,7 +76,8 @@ func TestAuditVerifyNamesProjectAndRowOfDamage(t *testing.T) {
 
 		// A tail that is cut off with the record of the end is seen by a checkpoint alone.
 		exec("DELETE FROM actions WHERE chain = %d AND seq = 3", s.ProjectID)
-		exec("UPDATE action_chains SET seq = 2, hash = (SELECT hash FROM actions WHERE chain = %d AND seq = 2) WHERE chain = %[1]d", s.ProjectID)
+		exec("UPDATE action_chains SET seq = 2, hash = (SELECT hash FROM actions WHERE chain = %d AND seq = 2) "+
+			"WHERE chain = %[1]d", s.ProjectID)
 		if p, code := i.run("audit", "verify"); code != 0 {
 			t.Errorf("without a checkpoint: %s", p.Stderr.String())
 		}
@@ -136,7 +100,8 @@ func TestAuditVerifyRefusesWhatItCannotVerify(t *testing.T) {
 		i := newInstance(t, url)
 		i.setup("--email", "ada@example.com", "--project", "first")
 		folder := t.TempDir()
-		for name, content := range map[string]string{"empty": "", "other": "[1]", "none": `{"chains":[]}`, "cut": `{"chains":[{"chain":0,"seq"`} {
+		for name, content := range map[string]string{"empty": "", "other": "[1]", "none": `{"chains":[]}`,
+			"cut": `{"chains":[{"chain":0,"seq"`} {
 			file := filepath.Join(folder, name)
 			if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 				t.Fatal(err)
@@ -146,13 +111,13 @@ func TestAuditVerifyRefusesWhatItCannotVerify(t *testing.T) {
 				t.Errorf("%s was changed to %q (%v)", name, after, err)
 			}
 		}
-		i.refuses([]string{"audit", "verify", "--checkpoint", filepath.Join(folder, "nowhere", "file")}, "the chains fit", "nowhere")
-		i.with("CLAVIGER_PEPPER="+strings.Repeat("another pepper ", 3)).refuses([]string{"audit", "verify"}, "another pepper")
+		i.refuses([]string{"audit", "verify", "--checkpoint", filepath.Join(folder, "nowhere", "file")},
+			"the chains fit", "nowhere")
+		other := i.with("CLAVIGER_PEPPER=" + strings.Repeat("another pepper ", 3))
+		other.refuses([]string{"audit", "verify"}, "another pepper")
 
 		// Verifying must not migrate: the server beside it may be an older one.
-		if _, err := i.openDatabase().Exec("DELETE FROM goose_db_version WHERE version_id = (SELECT MAX(version_id) FROM goose_db_version)"); err != nil {
-			t.Fatal(err)
-		}
+		i.forgetMigration()
 		before := i.dump()
 		i.refuses([]string{"audit", "verify"}, "older than this program", "claviger migrate")
 		if after := i.dump(); after != before {

@@ -1,4 +1,4 @@
-package main_test
+package process_test
 
 import (
 	"fmt"
@@ -39,7 +39,8 @@ func TestWhileTheDatabaseIsAwayKnownKeysAreAnsweredAndNoRequestIsLost(t *testing
 				t.Parallel()
 				proxy := testkit.NewProxy(t, testkit.Postgres(t))
 				metricsAddr := freeAddr(t)
-				i := newInstance(t, proxy.URL).with("CLAVIGER_LOG_DURABILITY="+durability, "CLAVIGER_METRICS_ADDR="+metricsAddr)
+				i := newInstance(t, proxy.URL).with("CLAVIGER_LOG_DURABILITY="+durability,
+					"CLAVIGER_METRICS_ADDR="+metricsAddr)
 				const project = "first"
 				s := i.setup("--email", "ada@example.com", "--project", project)
 				p := i.serve()
@@ -57,7 +58,8 @@ func TestWhileTheDatabaseIsAwayKnownKeysAreAnsweredAndNoRequestIsLost(t *testing
 				if link == testkit.Held { // the first attempt still waits for its answer
 					retries = 0
 				}
-				for name, least := range map[string]float64{"waiting_rows": 100, "spooled_rows": 100, "spooled_bytes": 100, "lag_seconds": lag, "retries_total": retries} {
+				for name, least := range map[string]float64{"waiting_rows": 100, "spooled_rows": 100,
+					"spooled_bytes": 100, "lag_seconds": lag, "retries_total": retries} {
 					if got := metric(t, metricsAddr, "claviger_recorder_"+name); got < least {
 						t.Errorf("meanwhile %s is %g, want at least %g", name, got, least)
 					}
@@ -66,13 +68,18 @@ func TestWhileTheDatabaseIsAwayKnownKeysAreAnsweredAndNoRequestIsLost(t *testing
 					t.Errorf("/readyz gave %d: %s", r.Status, r.Body)
 				}
 				if link == testkit.Cut { // else it takes seconds to find out
-					list := ask(t, http.MethodGet, p.URL+"/v1/projects/"+project+"/keys", "", "Authorization", "Bearer "+s.ServiceToken)
-					if page := p.get("/signin"); list.Status != http.StatusServiceUnavailable || list.Header.Get("Retry-After") == "" || page.Status >= 500 && page.Status != http.StatusServiceUnavailable {
-						t.Errorf("the API gave %d: %s, and the page of signing in %d", list.Status, list.Body, page.Status)
+					list := ask(t, http.MethodGet, p.URL+"/v1/projects/"+project+"/keys", "",
+						"Authorization", "Bearer "+s.ServiceToken)
+					if page := p.get("/signin"); list.Status != http.StatusServiceUnavailable ||
+						list.Header.Get("Retry-After") == "" || page.Status >= 500 &&
+						page.Status != http.StatusServiceUnavailable {
+						t.Errorf("the API gave %d: %s, and the page of signing in %d", list.Status, list.Body,
+							page.Status)
 					}
 				}
 				proxy.All(testkit.Open)
-				eventually(t, "the process to be ready again", func() bool { return p.get("/readyz").Status == http.StatusOK })
+				eventually(t, "the process to be ready again",
+					func() bool { return p.get("/readyz").Status == http.StatusOK })
 				answers := load.stop()
 				ended := time.Now()
 				for least, fell := math.Inf(1), ended; least > 0; time.Sleep(100 * time.Millisecond) {
@@ -83,7 +90,8 @@ func TestWhileTheDatabaseIsAwayKnownKeysAreAnsweredAndNoRequestIsLost(t *testing
 					}
 				}
 				t.Logf("%s later all rows were written", time.Since(ended))
-				for _, name := range []string{"spooled_rows", "spooled_bytes", "lag_seconds", `rows_total{outcome="dropped"}`} {
+				for _, name := range []string{"spooled_rows", "spooled_bytes", "lag_seconds",
+					`rows_total{outcome="dropped"}`} {
 					if got := metric(t, metricsAddr, "claviger_recorder_"+name); got != 0 {
 						t.Errorf("afterwards %s is %g", name, got)
 					}

@@ -1,4 +1,4 @@
-package main_test
+package process_test
 
 import (
 	"net/http"
@@ -54,8 +54,10 @@ func TestADiskThatTakesNothingIsToldOfAndRecoveredFrom(t *testing.T) {
 						return v.Status == http.StatusServiceUnavailable && v.Code == "unavailable"
 					})
 				}
-				told := regexp.MustCompile(`^\{"status":"the request log cannot be written: (the disk reports errors, and )?` + test.reason + `"\}\s$`)
-				eventually(t, "/readyz to tell", func() bool { // where nothing can be read either, it may say that first
+				told := regexp.MustCompile(`^\{"status":"the request log cannot be written: (the disk reports ` +
+					`errors, and )?` + test.reason + `"\}\s$`)
+				// where nothing can be read either, it may say that first
+				eventually(t, "/readyz to tell", func() bool {
 					r := p.get("/readyz")
 					return r.Status == http.StatusServiceUnavailable && told.MatchString(r.Body)
 				})
@@ -84,7 +86,8 @@ func TestADiskThatTakesNothingIsToldOfAndRecoveredFrom(t *testing.T) {
 				p.stop()
 				i.wantEachOnce(s.ProjectID, answers)
 				var verdict string
-				if err := i.openDatabase().QueryRow("PRAGMA integrity_check").Scan(&verdict); err != nil || verdict != "ok" {
+				if err := i.openDatabase().QueryRow("PRAGMA integrity_check").Scan(&verdict); err != nil ||
+					verdict != "ok" {
 					t.Errorf("the database is damaged: %s (%v)", verdict, err)
 				}
 			})
@@ -98,7 +101,8 @@ func mountDisk(t *testing.T, folder string) {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=8m,mode=0700", "tmpfs", folder).CombinedOutput(); err != nil {
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=8m,mode=0700", "tmpfs",
+		folder).CombinedOutput(); err != nil {
 		t.Skipf("a small disk cannot be made here: %v: %s", err, out)
 	}
 	t.Cleanup(func() {
@@ -132,7 +136,8 @@ func fillDisk(t *testing.T, i instance) (mend func()) {
 func forbidWriting(t *testing.T, i instance) (mend func()) {
 	t.Helper()
 	if raced() {
-		t.Skip("SQLite answers with a fault in the memory that it shares through the file, which the race detector does not survive")
+		t.Skip("SQLite answers with a fault in the memory that it shares through the file, which the race detector " +
+			"does not survive")
 	}
 	change := func(flag string) error {
 		files, err := filepath.Glob(filepath.Join(i.Data, "*"))

@@ -1,54 +1,14 @@
-package main_test
+package process_test
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"testing"
 
 	"github.com/claviger/claviger/internal/testkit"
-	"github.com/claviger/claviger/models/requestlog"
 )
-
-// setupReply is what setup prints.
-type setupReply struct {
-	URL          string `json:"url"`
-	Email        string `json:"email"`
-	Password     string `json:"password"`
-	Project      string `json:"project"`
-	ProjectID    int64  `json:"project_id"`
-	Key          string `json:"key"`
-	ServiceToken string `json:"service_token"`
-}
-
-// setup runs the command, which must succeed and print one JSON object with the seven members and nothing else.
-func (i instance) setup(args ...string) (s setupReply) {
-	i.t.Helper()
-	p, code := i.run(append([]string{"setup"}, args...)...)
-	if code != 0 || p.Stderr.String() != "" {
-		i.t.Fatalf("setup gave %d: %s", code, p.Stderr.String())
-	}
-	text := []byte(p.Stdout.String())
-	var members map[string]any
-	if err := json.Unmarshal(text, &members); err != nil {
-		i.t.Fatalf("setup printed %q: %v", text, err)
-	}
-	want := []string{"email", "key", "password", "project", "project_id", "service_token", "url"}
-	if names := slices.Sorted(maps.Keys(members)); !slices.Equal(names, want) {
-		i.t.Errorf("setup printed the members %q, not %q", names, want)
-	}
-	if !bytes.HasSuffix(text, []byte("}\n")) || bytes.Count(text, []byte("\n")) != 1 {
-		i.t.Errorf("setup printed more than one line: %q", text)
-	}
-	if err := json.Unmarshal(text, &s); err != nil {
-		i.t.Fatal(err)
-	}
-	return s
-}
 
 func TestSetupBesideARunningServerGivesWhatWorksAtOnce(t *testing.T) {
 	t.Parallel()
@@ -65,7 +25,8 @@ func TestSetupBesideARunningServerGivesWhatWorksAtOnce(t *testing.T) {
 				t.Errorf("in project %s the key gets %+v", project, v)
 			}
 		}
-		v := p.validate(s.Project, s.Key, `{"ip":"203.0.113.7","method":"PATCH","path":"/v2/orders/17"}`, "Authorization", "Bearer "+s.ServiceToken)
+		v := p.validate(s.Project, s.Key, `{"ip":"203.0.113.7","method":"PATCH","path":"/v2/orders/17"}`,
+			"Authorization", "Bearer "+s.ServiceToken)
 		if v.Code != "valid" {
 			t.Fatalf("with the service token the key gets %+v", v)
 		}
@@ -74,25 +35,6 @@ func TestSetupBesideARunningServerGivesWhatWorksAtOnce(t *testing.T) {
 		}
 		p.signIn(s.Email, s.Password)
 	})
-}
-
-// requestLog gives address, method and path of a request's row, as soon as it is written.
-func (i instance) requestLog(requestID string) string {
-	i.t.Helper()
-	id, ok := requestlog.ParseID(requestID)
-	if !ok {
-		i.t.Fatalf("%q is no request id", requestID)
-	}
-	var row *requestlog.Row
-	eventually(i.t, "the row of "+requestID, func() bool {
-		i.eachRequest(func(r *requestlog.Row) {
-			if r.ID == id {
-				row = r
-			}
-		})
-		return row != nil
-	})
-	return row.IP + " " + row.Method + " " + row.Path
 }
 
 func TestSetupAddsAProjectToAnAccountThatIsThere(t *testing.T) {
@@ -105,7 +47,8 @@ func TestSetupAddsAProjectToAnAccountThatIsThere(t *testing.T) {
 		if second.Password != "" || second.Email != first.Email || second.ProjectID == first.ProjectID {
 			t.Errorf("the second setup printed %+v", second)
 		}
-		if v := p.validate("second", second.Key, "{}", "Authorization", "Bearer "+second.ServiceToken); v.Code != "valid" {
+		if v := p.validate("second", second.Key, "{}",
+			"Authorization", "Bearer "+second.ServiceToken); v.Code != "valid" {
 			t.Errorf("the second project's key gets %+v", v)
 		}
 		if v := p.validate("second", first.Key, ""); v.Code != "key_invalid" {
@@ -134,7 +77,8 @@ func TestSetupThatIsRefusedSaysWhyAndChangesNothing(t *testing.T) {
 		before := i.counts()
 		i.refuses([]string{"setup", "--email", s.Email, "--project", s.Project}, "slug: This slug is taken")
 		i.refuses([]string{"setup", "--email", s.Email, "--project", "Not A Slug"}, "slug: Start with a letter")
-		i.refuses([]string{"setup", "--email", "eve@example.com", "--project", "second"}, "email: This instance has accounts, but none with this address")
+		i.refuses([]string{"setup", "--email", "eve@example.com", "--project", "second"},
+			"email: This instance has accounts, but none with this address")
 		if after := i.counts(); !maps.Equal(after, before) {
 			t.Errorf("there were %v and are now %v", before, after)
 		}
@@ -144,7 +88,8 @@ func TestSetupThatIsRefusedSaysWhyAndChangesNothing(t *testing.T) {
 // counts the rows of what setup makes.
 func (i instance) counts() map[string]int64 {
 	db, counts := i.openDatabase(), map[string]int64{}
-	for _, table := range []string{"users", "projects", "members", "categories", "keys", "key_names", "key_versions", "service_tokens"} {
+	for _, table := range []string{"users", "projects", "members", "categories", "keys", "key_names", "key_versions",
+		"service_tokens"} {
 		counts[table] = number(i.t, db, "SELECT COUNT(*) FROM "+table)
 	}
 	return counts

@@ -1,8 +1,7 @@
-package main_test
+package process_test
 
 import (
 	"bytes"
-	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -13,68 +12,13 @@ import (
 	"github.com/claviger/claviger/models"
 )
 
-// refuses runs a command that must end with exit code 1 and one message on standard error that has all of words.
-func (i instance) refuses(args []string, words ...string) (message string) {
-	i.t.Helper()
-	p, code := i.run(args...)
-	message = p.Stderr.String()
-	if code != 1 {
-		i.t.Errorf("%v: the exit code is %d, not 1", args, code)
-	}
-	if p.Stdout.String() != "" {
-		i.t.Errorf("%v: standard output is %q", args, p.Stdout.String())
-	}
-	if !strings.HasPrefix(message, "claviger: ") || strings.Count(message, "claviger: ") != 1 || strings.Contains(message, "level=") {
-		i.t.Errorf("%v: standard error is not one message: %q", args, message)
-	}
-	for _, word := range words {
-		if !strings.Contains(message, word) {
-			i.t.Errorf("%v: the message does not say %q: %s", args, word, message)
-		}
-	}
-	return message
-}
-
-// dump is the schema and the goose versions: what a migration changes.
-func (i instance) dump() string {
-	i.t.Helper()
-	query := "SELECT type, name, COALESCE(sql, '') FROM sqlite_master ORDER BY 1, 2"
-	if models.IsPostgresURL(i.database) {
-		query = `SELECT table_name, column_name, data_type FROM information_schema.columns
-			WHERE table_schema = current_schema() ORDER BY table_name, ordinal_position`
-	}
-	rows, err := i.openDatabase().Query(query)
-	if err != nil {
-		i.t.Fatal(err)
-	}
-	defer rows.Close()
-	var text strings.Builder
-	for rows.Next() {
-		var a, b, c string
-		if err := rows.Scan(&a, &b, &c); err != nil {
-			i.t.Fatal(err)
-		}
-		fmt.Fprintln(&text, a, b, c)
-	}
-	if err := rows.Err(); err != nil {
-		i.t.Fatal(err)
-	}
-	return text.String()
-}
-
-func (i instance) wantNoDataFolder() {
-	i.t.Helper()
-	if _, err := os.Stat(i.Data); !os.IsNotExist(err) {
-		i.t.Errorf("the data folder was made all the same: %v", modesIn(i.t, i.Data))
-	}
-}
-
 func TestWrongSettingsAreRefusedInOneMessageThatListsThemAll(t *testing.T) {
 	t.Parallel()
 	i := newInstance(t, "").with("CLAVIGER_ADDR=nowhere", "CLAVIGER_SIGNUP=maybe", "CLAVIGER_BASE_URL=ftp://x",
 		"CLAVIGER_TRUSTED_PROXIES=10.0.0.0/99", "CLAVIGER_TYPO=1")
 	for _, command := range []string{"serve", "setup", "demo", "migrate", "backup", "audit", "healthcheck"} {
-		i.refuses([]string{command}, "5 problem(s)", "CLAVIGER_ADDR must", "CLAVIGER_SIGNUP must", "CLAVIGER_BASE_URL must",
+		i.refuses([]string{command}, "5 problem(s)", "CLAVIGER_ADDR must", "CLAVIGER_SIGNUP must",
+			"CLAVIGER_BASE_URL must",
 			`CLAVIGER_TRUSTED_PROXIES has "10.0.0.0/99"`, "CLAVIGER_TYPO is no setting")
 	}
 	i.wantNoDataFolder()
@@ -109,7 +53,8 @@ func TestAnAddressInUseIsRefusedBeforeTheDatabaseIsTouched(t *testing.T) {
 		i.wantNoDataFolder()
 
 		free := i.atAnotherAddr()
-		free.with("CLAVIGER_METRICS_ADDR="+i.Addr).refuses(nil, "the address "+i.Addr+" is in use", "CLAVIGER_METRICS_ADDR")
+		free.with("CLAVIGER_METRICS_ADDR="+i.Addr).refuses(nil, "the address "+i.Addr+" is in use",
+			"CLAVIGER_METRICS_ADDR")
 		i.wantNoDataFolder()
 		if models.IsPostgresURL(url) && i.dump() != "" {
 			t.Errorf("the database was migrated:\n%s", i.dump())
@@ -152,7 +97,8 @@ func TestADatabaseOfANewerProgramIsRefusedAndLeftAlone(t *testing.T) {
 		}
 		const versions = "SELECT COUNT(*) FROM goose_db_version"
 		before, count := i.dump(), number(t, db, versions)
-		for _, args := range [][]string{{"serve"}, {"migrate"}, {"setup", "--email", "ada@example.com", "--project", "first"}, {"audit", "verify"}} {
+		for _, args := range [][]string{{"serve"}, {"migrate"},
+			{"setup", "--email", "ada@example.com", "--project", "first"}, {"audit", "verify"}} {
 			i.refuses(args, "newer than this program", "4711")
 		}
 		if after := i.dump(); after != before {
@@ -180,7 +126,8 @@ func TestAnotherPepperThanTheDatabaseWasMadeWithIsRefused(t *testing.T) {
 		if err := os.WriteFile(file, []byte(other), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		for _, args := range [][]string{{"serve"}, {"migrate"}, {"setup", "--email", "ada@example.com", "--project", "second"}} {
+		for _, args := range [][]string{{"serve"}, {"migrate"},
+			{"setup", "--email", "ada@example.com", "--project", "second"}} {
 			i.refuses(args, "another pepper")
 		}
 		if content, err := os.ReadFile(file); err != nil || !bytes.Equal(content, []byte(other)) {
@@ -235,7 +182,8 @@ func TestCommandsThatAreNotUnderstoodAreRefused(t *testing.T) {
 		{[]string{"setup", "--email", "ada@example.com"}, "setup needs"},
 		{[]string{"setup", "--email", "ada@example.com", "--project", "first", "second"}, "setup needs"},
 		{[]string{"setup", "--mail", "ada@example.com"}, "not defined: -mail"},
-		{[]string{"setup", "--email", "ada@example.com", "--project", "first", "--password-file", "/nowhere"}, "/nowhere"},
+		{[]string{"setup", "--email", "ada@example.com", "--project", "first", "--password-file", "/nowhere"},
+			"/nowhere"},
 	} {
 		i.refuses(test.args, test.says)
 	}

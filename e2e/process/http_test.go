@@ -1,10 +1,11 @@
-package main_test
+package process_test
 
 import (
 	"encoding/json"
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -77,4 +78,20 @@ func (p *process) signIn(email, password string) (cookie string) {
 	}
 	cookie, _, _ = strings.Cut(r.Header.Get("Set-Cookie"), ";")
 	return cookie
+}
+
+// metric reads one figure of a process.
+func metric(t *testing.T, metricsAddr, name string) float64 {
+	t.Helper()
+	for line := range strings.Lines(ask(t, http.MethodGet, "http://"+metricsAddr+"/metrics", "").Body) {
+		if value, found := strings.CutPrefix(line, name+" "); found {
+			number, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return number
+		}
+	}
+	t.Fatalf("the metrics have no %s", name)
+	return 0
 }

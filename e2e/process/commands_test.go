@@ -1,4 +1,4 @@
-package main_test
+package process_test
 
 import (
 	"regexp"
@@ -15,7 +15,8 @@ func TestHealthcheckTellsWhetherAServerIsReady(t *testing.T) {
 	p := i.serve()
 	// An address for all interfaces is asked on this machine.
 	for _, addr := range []string{i.Addr, "0.0.0.0" + i.Addr[len("127.0.0.1"):]} {
-		if check, code := i.with("CLAVIGER_ADDR=" + addr).run("healthcheck"); code != 0 || check.Stdout.String()+check.Stderr.String() != "" {
+		if check, code := i.with("CLAVIGER_ADDR=" + addr).run("healthcheck"); code != 0 ||
+			check.Stdout.String()+check.Stderr.String() != "" {
 			t.Errorf("beside a server on %s the check gave %d: %s", addr, code, check.Stderr.String())
 		}
 	}
@@ -27,7 +28,8 @@ func TestVersionPrintsTheVersionAlone(t *testing.T) {
 	t.Parallel()
 	// Wrong settings must not keep anybody from learning the version.
 	p, code := newInstance(t, "").with("CLAVIGER_TYPO=1").run("version")
-	if !regexp.MustCompile(`^\d+\.\d+\.\d+(\+[0-9a-f]{12}(-modified)?)?\n$`).MatchString(p.Stdout.String()) || code != 0 {
+	if !regexp.MustCompile(`^\d+\.\d+\.\d+(\+[0-9a-f]{12}(-modified)?)?\n$`).MatchString(p.Stdout.String()) ||
+		code != 0 {
 		t.Errorf("version gave %d: %q", code, p.Stdout.String())
 	}
 }
@@ -61,7 +63,8 @@ func TestHelpListsEveryCommand(t *testing.T) {
 		if code != 0 || p.Stderr.String() != "" {
 			t.Errorf("%v gave %d: %s", args, code, p.Stderr.String())
 		}
-		for _, command := range []string{`\[serve\]`, "setup", "demo", "migrate", "backup FILE", "audit verify", "healthcheck", "version"} {
+		for _, command := range []string{`\[serve\]`, "setup", "demo", "migrate", "backup FILE", "audit verify",
+			"healthcheck", "version"} {
 			if !regexp.MustCompile(`(?m)^  claviger ` + command + `  +\S`).MatchString(p.Stdout.String()) {
 				t.Errorf("%v does not tell of %s: %s", args, command, p.Stdout.String())
 			}

@@ -1,4 +1,4 @@
-package main_test
+package process_test
 
 import (
 	"os"
@@ -16,7 +16,8 @@ func newDemo(t *testing.T) (i instance, temp string) {
 		t.Skip("filling a month takes a minute under the race detector")
 	}
 	i, temp = newInstance(t, ""), t.TempDir()
-	return i.with("TMPDIR="+temp, "CLAVIGER_DATABASE_URL=postgres://"+freeAddr(t)+"/keys", "CLAVIGER_PEPPER="+strings.Repeat("p", 32)), temp
+	return i.with("TMPDIR="+temp, "CLAVIGER_DATABASE_URL=postgres://"+freeAddr(t)+"/keys",
+		"CLAVIGER_PEPPER="+strings.Repeat("p", 32)), temp
 }
 
 // wantEmpty fails the test where a demo left something behind.

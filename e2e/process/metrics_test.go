@@ -1,15 +1,10 @@
-package main_test
+package process_test
 
 import (
-	"bytes"
 	"net/http"
-	"os"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 
-	"github.com/claviger/claviger/internal/app"
 	"github.com/claviger/claviger/internal/testkit"
 	"github.com/claviger/claviger/models"
 )
@@ -42,10 +37,13 @@ func TestMetricsCountVerdictsOnTheirOwnAddress(t *testing.T) {
 				t.Errorf("the metrics do not say %s:\n%s", line, text)
 			}
 		}
-		eventually(t, "changes of other processes to arrive", func() bool { return strings.Contains(metrics(), "claviger_changes_heard 1\n") })
+		eventually(t, "changes of other processes to arrive",
+			func() bool { return strings.Contains(metrics(), "claviger_changes_heard 1\n") })
 		label := ask(t, http.MethodPost, p.URL+"/projects/"+s.Project+"/categories", "name=label",
-			"Content-Type", "application/x-www-form-urlencoded", "Sec-Fetch-Site", "same-origin", "Cookie", p.signIn(s.Email, s.Password))
-		if line := `claviger_change_effect_seconds_count{origin="local"} 1`; label.Status != http.StatusSeeOther || !strings.Contains(metrics(), line+"\n") {
+			"Content-Type", "application/x-www-form-urlencoded", "Sec-Fetch-Site", "same-origin",
+			"Cookie", p.signIn(s.Email, s.Password))
+		if line := `claviger_change_effect_seconds_count{origin="local"} 1`; label.Status != http.StatusSeeOther ||
+			!strings.Contains(metrics(), line+"\n") {
 			t.Errorf("after a change that gave %d the metrics do not say %s", label.Status, line)
 		}
 		eventually(t, "the row to be counted as written", func() bool {
@@ -60,7 +58,8 @@ func TestMetricsCountVerdictsOnTheirOwnAddress(t *testing.T) {
 			t.Error("the key is in the metrics")
 		}
 
-		for _, address := range []string{p.URL + "/metrics", "http://" + metricsAddr + "/readyz", "http://" + metricsAddr + "/"} {
+		for _, address := range []string{p.URL + "/metrics", "http://" + metricsAddr + "/readyz",
+			"http://" + metricsAddr + "/"} {
 			if r := ask(t, http.MethodGet, address, ""); r.Status != http.StatusNotFound {
 				t.Errorf("%s gave %d, not 404", address, r.Status)
 			}
@@ -71,22 +70,6 @@ func TestMetricsCountVerdictsOnTheirOwnAddress(t *testing.T) {
 	})
 }
 
-// metric reads one figure of a process.
-func metric(t *testing.T, metricsAddr, name string) float64 {
-	t.Helper()
-	for line := range strings.Lines(ask(t, http.MethodGet, "http://"+metricsAddr+"/metrics", "").Body) {
-		if value, found := strings.CutPrefix(line, name+" "); found {
-			number, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return number
-		}
-	}
-	t.Fatalf("the metrics have no %s", name)
-	return 0
-}
-
 // The setting bounds what is kept in memory, and keys beyond it are answered all the same.
 func TestNoMoreKeysAreInMemoryThanTheSettingSays(t *testing.T) {
 	t.Parallel()
@@ -94,10 +77,11 @@ func TestNoMoreKeysAreInMemoryThanTheSettingSays(t *testing.T) {
 	i := newInstance(t, "").with("CLAVIGER_METRICS_ADDR="+metricsAddr, "CLAVIGER_MAX_KEYS=1000")
 	s := i.setup("--email", "ada@example.com", "--project", "first")
 	const keys, most = 1300, 1064 // with what the spread of keys over parts of the memory leaves room for
-	secrets := i.createKeys(s.ProjectID, keys)
+	daily := int64(100)
+	made := i.createKeys(s.ProjectID, keys, models.KeyInput{Quotas: models.Quotas{Daily: &daily}})
 	p := i.serve()
-	for _, secret := range secrets {
-		if v := p.validate(s.Project, secret, ""); v.Code != "valid" {
+	for _, key := range made {
+		if v := p.validate(s.Project, key.secret, ""); v.Code != "valid" {
 			t.Fatal(v)
 		}
 	}
@@ -107,32 +91,4 @@ func TestNoMoreKeysAreInMemoryThanTheSettingSays(t *testing.T) {
 			t.Errorf("of %d keys, %g of the kind %s are in memory", keys, got, kind)
 		}
 	}
-}
-
-// createKeys makes keys, each with a quota, past the program, which must not run.
-func (i instance) createKeys(projectID int64, n int) (secrets []string) {
-	i.t.Helper()
-	pepper, err := os.ReadFile(filepath.Join(i.Data, "pepper"))
-	if err != nil {
-		i.t.Fatal(err)
-	}
-	parsed, err := models.NewPepper(bytes.TrimSpace(pepper))
-	if err != nil {
-		i.t.Fatal(err)
-	}
-	store, err := app.ConnectStore(i.t.Context(), app.StoreOptions{URL: i.database, Options: models.Options{Pepper: parsed}})
-	if err != nil {
-		i.t.Fatal(err)
-	}
-	defer store.Close()
-	daily := int64(100)
-	for range n {
-		in := models.KeyInput{Name: "key_" + strconv.Itoa(len(secrets)), Type: models.TypeProduction, Category: "production", Quotas: models.Quotas{Daily: &daily}}
-		_, secret, err := store.CreateKey(i.t.Context(), projectID, testkit.Actor(1), in)
-		if err != nil {
-			i.t.Fatal(err)
-		}
-		secrets = append(secrets, secret.Plain())
-	}
-	return secrets
 }

@@ -1,0 +1,217 @@
+// Package process_test meets the program as its users do: the built binary as a process of its own, asked over HTTP.
+// With SOAK=1 what repeats does so more often: make soak.
+package process_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"maps"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/claviger/claviger/models"
+)
+
+// patience bounds every wait. It is long, because it only ends tests that fail.
+const patience = 30 * time.Second
+
+var (
+	buildFolder string
+	program     = sync.OnceValues(build) // the path of the binary
+)
+
+func TestMain(m *testing.M) {
+	folder, err := os.MkdirTemp("", "claviger-test-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	buildFolder = folder
+	code := m.Run()
+	os.RemoveAll(folder)
+	os.Exit(code)
+}
+
+func build() (string, error) {
+	path := filepath.Join(buildFolder, "claviger")
+	args := []string{"build", "-o", path}
+	if raced() {
+		args = append(args, "-race")
+	}
+	args = append(args, "github.com/claviger/claviger")
+	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("the program cannot be built: %w\n%s", err, out)
+	}
+	return path, nil
+}
+
+// raced tells whether the tests run with the race detector; the program does then, too.
+func raced() bool {
+	info, ok := debug.ReadBuildInfo()
+	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
+}
+
+// soak gives short in tests as they mostly run, and long with SOAK=1.
+func soak(short, long int) int {
+	if os.Getenv("SOAK") == "1" {
+		return long
+	}
+	return short
+}
+
+// instance is an installation: what its processes have in common.
+type instance struct {
+	t        *testing.T
+	Addr     string
+	Data     string // a folder that nobody has made yet
+	database string // postgres://… or the path of a SQLite file
+	environ  []string
+}
+
+// newInstance is one on SQLite, or in the database at url where that is Postgres.
+func newInstance(t *testing.T, url string) instance {
+	t.Helper()
+	folder := t.TempDir()
+	i := instance{t: t, Addr: freeAddr(t), Data: filepath.Join(folder, "data"), database: url}
+	for _, pair := range os.Environ() { // Postgres may take settings from there
+		if !strings.HasPrefix(pair, "CLAVIGER_") && !strings.HasPrefix(pair, "TMPDIR=") {
+			i.environ = append(i.environ, pair)
+		}
+	}
+	i = i.with("CLAVIGER_ADDR="+i.Addr, "CLAVIGER_DATA="+i.Data, "TMPDIR="+folder)
+	if models.IsPostgresURL(url) {
+		return i.with("CLAVIGER_DATABASE_URL=" + url)
+	}
+	i.database = filepath.Join(i.Data, "claviger.db")
+	return i
+}
+
+// with is the same installation with further settings; later ones win.
+func (i instance) with(settings ...string) instance {
+	i.environ = append(slices.Clip(i.environ), settings...)
+	return i
+}
+
+// atAnotherAddr is the same installation where another process of it listens.
+func (i instance) atAnotherAddr() instance {
+	i.Addr = freeAddr(i.t)
+	return i.with("CLAVIGER_ADDR=" + i.Addr)
+}
+
+var nextPort atomic.Int32
+
+// freeAddr gives each caller another port. They lie below those that the system hands out by itself, so that no
+// connection of another test takes one before the program does.
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	const first, count = 12_000, 20_000
+	nextPort.CompareAndSwap(0, int32(os.Getpid()%count)) // two runs at once do not walk side by side
+	for range count {
+		addr := fmt.Sprintf("127.0.0.1:%d", first+nextPort.Add(1)%count)
+		if listener, err := net.Listen("tcp", addr); err == nil {
+			listener.Close()
+			return addr
+		}
+	}
+	t.Fatal("there is no free port")
+	return ""
+}
+
+// setupReply is what setup prints.
+type setupReply struct {
+	URL          string `json:"url"`
+	Email        string `json:"email"`
+	Password     string `json:"password"`
+	Project      string `json:"project"`
+	ProjectID    int64  `json:"project_id"`
+	Key          string `json:"key"`
+	ServiceToken string `json:"service_token"`
+}
+
+// setup runs the command, which must succeed and print one JSON object with the seven members and nothing else.
+func (i instance) setup(args ...string) (s setupReply) {
+	i.t.Helper()
+	p, code := i.run(append([]string{"setup"}, args...)...)
+	if code != 0 || p.Stderr.String() != "" {
+		i.t.Fatalf("setup gave %d: %s", code, p.Stderr.String())
+	}
+	text := []byte(p.Stdout.String())
+	var members map[string]any
+	if err := json.Unmarshal(text, &members); err != nil {
+		i.t.Fatalf("setup printed %q: %v", text, err)
+	}
+	want := []string{"email", "key", "password", "project", "project_id", "service_token", "url"}
+	if names := slices.Sorted(maps.Keys(members)); !slices.Equal(names, want) {
+		i.t.Errorf("setup printed the members %q, not %q", names, want)
+	}
+	if !bytes.HasSuffix(text, []byte("}\n")) || bytes.Count(text, []byte("\n")) != 1 {
+		i.t.Errorf("setup printed more than one line: %q", text)
+	}
+	if err := json.Unmarshal(text, &s); err != nil {
+		i.t.Fatal(err)
+	}
+	return s
+}
+
+// refuses runs a command that must end with exit code 1 and one message on standard error that has all of words.
+func (i instance) refuses(args []string, words ...string) (message string) {
+	i.t.Helper()
+	p, code := i.run(args...)
+	message = p.Stderr.String()
+	if code != 1 {
+		i.t.Errorf("%v: the exit code is %d, not 1", args, code)
+	}
+	if p.Stdout.String() != "" {
+		i.t.Errorf("%v: standard output is %q", args, p.Stdout.String())
+	}
+	if !strings.HasPrefix(message, "claviger: ") || strings.Count(message, "claviger: ") != 1 ||
+		strings.Contains(message, "level=") {
+		i.t.Errorf("%v: standard error is not one message: %q", args, message)
+	}
+	for _, word := range words {
+		if !strings.Contains(message, word) {
+			i.t.Errorf("%v: the message does not say %q: %s", args, word, message)
+		}
+	}
+	return message
+}
+
+func (i instance) wantNoDataFolder() {
+	i.t.Helper()
+	if _, err := os.Stat(i.Data); !os.IsNotExist(err) {
+		i.t.Errorf("the data folder was made all the same: %v", modesIn(i.t, i.Data))
+	}
+}
+
+// modesIn lists the modes of everything in a folder, itself as ".".
+func modesIn(t *testing.T, folder string) map[string]fs.FileMode {
+	t.Helper()
+	modes := map[string]fs.FileMode{}
+	err := filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(folder, path)
+		modes[name] = info.Mode()
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return modes
+}
