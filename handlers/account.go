@@ -50,7 +50,7 @@ func (h *Handlers) changePassword(c echo.Context) error {
 	err = h.Store.ChangePassword(c.Request().Context(), h.actor(c),
 		c.FormValue("current_password"), c.FormValue("new_password"), h.Sessions.Hash(c))
 	if err != nil {
-		fields, message, other := formProblem(err)
+		fields, message, other := web.FieldProblems(err)
 		if other != nil {
 			return other
 		}
@@ -70,7 +70,7 @@ func (h *Handlers) changePassword(c echo.Context) error {
 }
 
 func (h *Handlers) endSession(c echo.Context) error {
-	id, err := pathID(c, "session", "session")
+	id, err := web.PathID(c, "session", "session")
 	if err != nil {
 		return err
 	}

@@ -85,7 +85,7 @@ func (q actionQuery) values() url.Values {
 
 func (q actionQuery) filter(now time.Time, limit int) models.ActionFilter {
 	return models.ActionFilter{
-		Actor: q.actor, Action: q.action, Object: q.object, From: rangeStart(q.span, now), Before: q.before, Limit: limit,
+		Actor: q.actor, Action: q.action, Object: q.object, From: web.RangeStart(q.span, now), Before: q.before, Limit: limit,
 	}
 }
 
@@ -123,8 +123,8 @@ func (h *Handlers) actions(c echo.Context) error {
 	for _, a := range log.choices {
 		p.Actions = append(p.Actions, ui.Option{Value: a.value, Label: a.label})
 	}
-	for _, r := range logRanges {
-		p.Ranges = append(p.Ranges, ui.Option{Value: r.value, Label: r.label})
+	for _, r := range web.TimeRanges {
+		p.Ranges = append(p.Ranges, ui.Option{Value: r.Value, Label: r.Label})
 	}
 	for i := range rows {
 		p.Entries = append(p.Entries, actionEntry(root, &rows[i]))
@@ -146,7 +146,7 @@ func (h *Handlers) actions(c echo.Context) error {
 // action is the page of one change.
 func (h *Handlers) action(c echo.Context) error {
 	log := h.actionLog(c)
-	seq, err := pathID(c, "seq", "change")
+	seq, err := web.PathID(c, "seq", "change")
 	if err != nil {
 		return err
 	}

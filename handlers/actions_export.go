@@ -8,6 +8,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/web"
 )
 
 var actionColumns = []string{
@@ -17,9 +18,9 @@ var actionColumns = []string{
 // exportActions sends what the filter leaves of the action log, newest first.
 func (h *Handlers) exportActions(c echo.Context) error {
 	log := h.actionLog(c)
-	filter := readActionQuery(c).filter(h.Now(), exportBatch)
+	filter := readActionQuery(c).filter(h.Now(), web.ExportBatch)
 	name := log.name + "-actions-" + h.Now().UTC().Format(time.DateOnly) + ".csv"
-	return export(h, c, name, csvType, newCSVRows(c, actionColumns, actionFields), func(ctx context.Context) ([]models.Action, bool, error) {
+	return web.Export(c, h.Log, name, web.CSVType, web.NewCSVRows(c, actionColumns, actionFields), func(ctx context.Context) ([]models.Action, bool, error) {
 		rows, more, err := h.Store.Actions(ctx, log.chain, filter)
 		if len(rows) > 0 {
 			filter.Before = rows[len(rows)-1].Seq
@@ -30,7 +31,7 @@ func (h *Handlers) exportActions(c echo.Context) error {
 
 func actionFields(row *models.Action) []string {
 	return []string{
-		strconv.FormatInt(row.Seq, 10), row.At.UTC().Format(exportTime), string(row.ActorKind),
+		strconv.FormatInt(row.Seq, 10), row.At.UTC().Format(web.ExportTime), string(row.ActorKind),
 		strconv.FormatInt(row.ActorID, 10), row.ActorName, row.Action, row.ObjectKind, strconv.FormatInt(row.ObjectID, 10), row.ObjectName,
 		row.Before, row.After, row.IP,
 	}

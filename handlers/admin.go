@@ -86,7 +86,7 @@ func (h *Handlers) adminDone(c echo.Context, text, target string) error {
 
 // planOf reads the plan that the path names.
 func (h *Handlers) planOf(c echo.Context) (*models.Plan, error) {
-	id, err := pathID(c, "plan", "plan")
+	id, err := web.PathID(c, "plan", "plan")
 	if err != nil {
 		return nil, err
 	}
@@ -128,13 +128,13 @@ func (h *Handlers) updatePlan(c echo.Context) error {
 	}
 	var plan *models.Plan
 	if len(problems) > 0 {
-		err = withProblems(problems, figures.Check())
+		err = web.WithProblems(problems, figures.Check())
 	} else {
 		plan, err = h.Store.UpdatePlan(c.Request().Context(), h.actor(c), before.ID, figures)
 	}
 	if err != nil {
 		var other error
-		if p.Errors, p.Message, other = formProblem(err); other != nil {
+		if p.Errors, p.Message, other = web.FieldProblems(err); other != nil {
 			return other
 		}
 		return h.renderPlan(c, http.StatusUnprocessableEntity, before, p)
@@ -143,7 +143,7 @@ func (h *Handlers) updatePlan(c echo.Context) error {
 }
 
 func (h *Handlers) adminProjects(c echo.Context) error {
-	p := instance.ProjectsProps{Search: strings.TrimSpace(queryText(c, "q"))}
+	p := instance.ProjectsProps{Search: strings.TrimSpace(web.QueryText(c.QueryParam("q")))}
 	before, _ := strconv.ParseInt(c.QueryParam("before"), 10, 64)
 	list, next, err := h.Store.ProjectUses(c.Request().Context(), models.ProjectFilter{Search: p.Search, Before: before, Limit: projectsPerPage})
 	if err != nil {
@@ -251,13 +251,13 @@ func (h *Handlers) changeProjectPlan(c echo.Context) error {
 		}
 	}
 	if len(problems) > 0 {
-		err = withProblems(problems, overrides.Check())
+		err = web.WithProblems(problems, overrides.Check())
 	} else {
 		_, err = h.Store.ChangeProjectPlan(ctx, h.actor(c), project.ID, p.Plan, overrides)
 	}
 	if err != nil {
 		var other error
-		if p.Errors, p.Message, other = formProblem(err); other != nil {
+		if p.Errors, p.Message, other = web.FieldProblems(err); other != nil {
 			return other
 		}
 		return h.renderProjectPlan(c, http.StatusUnprocessableEntity, project, p)

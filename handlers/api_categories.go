@@ -77,7 +77,7 @@ func (h *Handlers) answerCategory(c echo.Context, status int, id int64) error {
 }
 
 func (h *Handlers) apiRenameCategory(c echo.Context) error {
-	id, err := pathID(c, "category", "category")
+	id, err := web.PathID(c, "category", "category")
 	if err != nil {
 		return err
 	}
@@ -99,7 +99,7 @@ type merged struct {
 
 func (h *Handlers) apiMergeCategory(c echo.Context) error {
 	ctx, project := c.Request().Context(), caller(c).project
-	id, err := pathID(c, "category", "category")
+	id, err := web.PathID(c, "category", "category")
 	if err != nil {
 		return err
 	}
@@ -121,7 +121,7 @@ func (h *Handlers) apiMergeCategory(c echo.Context) error {
 }
 
 func (h *Handlers) apiDeleteCategory(c echo.Context) error {
-	id, err := pathID(c, "category", "category")
+	id, err := web.PathID(c, "category", "category")
 	if err != nil {
 		return err
 	}

@@ -59,10 +59,10 @@ const (
 func (h *Handlers) keyObject(k *models.KeyDetails) keyObject {
 	return keyObject{
 		ID: k.ID, Name: k.Name, Description: k.Description, Type: k.Type, Category: k.Category, Status: k.Status(h.Now()), State: k.State,
-		IsDefault: k.IsDefault, Version: k.Version, Prefix: k.Prefix + "_" + secretKindOf(k.Type), Last4: k.Last4,
+		IsDefault: k.IsDefault, Version: k.Version, Prefix: k.Prefix + "_" + string(k.Type.SecretKind()), Last4: k.Last4,
 		ExpiresAt: utc(k.ExpiresAt), SelfRotation: k.SelfRotation, Platforms: platforms(k.Restrictions),
-		IOSBundleID: textOrNull(k.IOSBundleID), AndroidPackage: textOrNull(k.AndroidPackage), Quotas: keyQuotas(k.Quotas),
-		RotationDue: k.RotationDue(h.Now()), CreatedBy: textOrNull(k.Creator),
+		IOSBundleID: web.TextOrNull(k.IOSBundleID), AndroidPackage: web.TextOrNull(k.AndroidPackage), Quotas: keyQuotas(k.Quotas),
+		RotationDue: k.RotationDue(h.Now()), CreatedBy: web.TextOrNull(k.Creator),
 		CreatedAt: k.CreatedAt.UTC(), UpdatedAt: k.UpdatedAt.UTC(), RotatedAt: utc(k.RotatedAt), LastUsedAt: utc(k.LastUsedAt),
 	}
 }
@@ -84,13 +84,6 @@ func utc(at *time.Time) *time.Time {
 	}
 	moment := at.UTC()
 	return &moment
-}
-
-func textOrNull(text string) *string {
-	if text == "" {
-		return nil
-	}
-	return &text
 }
 
 // keyBody is what a caller may say of a key in JSON. Null and absent are the same for a new key; of one that is there,
@@ -142,7 +135,7 @@ func readKeyInput(body []byte, key *models.Key, as models.KeyInput, now time.Tim
 		problems["type"] = "The type of a key is fixed when it is made."
 	}
 	if len(problems) > 0 {
-		return in, withProblems(problems, in.Check(key, now))
+		return in, web.WithProblems(problems, in.Check(key, now))
 	}
 	return in, nil
 }

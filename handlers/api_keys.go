@@ -9,6 +9,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/web"
 )
 
 func (h *Handlers) apiKeys(c echo.Context) error {
@@ -45,7 +46,7 @@ func (h *Handlers) apiKeys(c echo.Context) error {
 }
 
 func (h *Handlers) apiKey(c echo.Context) error {
-	id, err := keyID(c)
+	id, err := web.KeyID(c)
 	if err != nil {
 		return err
 	}
@@ -123,7 +124,7 @@ func goneSince(err error) error {
 }
 
 func (h *Handlers) apiUpdateKey(c echo.Context) error {
-	id, err := keyID(c)
+	id, err := web.KeyID(c)
 	if err != nil {
 		return err
 	}
@@ -143,7 +144,7 @@ func (h *Handlers) apiUpdateKey(c echo.Context) error {
 // apiChangeKeyState activates, deactivates or revokes a key.
 func (h *Handlers) apiChangeKeyState(action models.KeyAction) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		id, err := keyID(c)
+		id, err := web.KeyID(c)
 		if err != nil {
 			return err
 		}
@@ -159,7 +160,7 @@ func (h *Handlers) apiChangeKeyState(action models.KeyAction) echo.HandlerFunc {
 
 func (h *Handlers) apiDeleteKey(c echo.Context) error {
 	ctx := c.Request().Context()
-	id, err := keyID(c)
+	id, err := web.KeyID(c)
 	if err != nil {
 		return err
 	}

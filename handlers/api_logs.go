@@ -1,83 +1,46 @@
 package handlers
 
 import (
-	"encoding/hex"
 	"math"
 	"net/http"
-	"time"
 
 	"github.com/labstack/echo/v4"
 
 	"github.com/claviger/claviger/models"
 	"github.com/claviger/claviger/models/requestlog"
+	"github.com/claviger/claviger/web"
 )
 
-// logObject is one request in JSON.
-type logObject struct {
-	ID         string          `json:"id"`
-	At         time.Time       `json:"at"`
-	KeyID      int64           `json:"key_id"`
-	KeyName    *string         `json:"key_name"` // as it is called now; null where it is deleted
-	Version    int             `json:"version"`
-	Type       string          `json:"type"`     // of the key
-	Category   string          `json:"category"` // at the time
-	Method     string          `json:"method"`
-	Path       string          `json:"path"`
-	Status     int             `json:"status"`
-	Code       requestlog.Code `json:"code"`
-	DurationMS float64         `json:"duration_ms"` // of validate
-	TTFBMS     *float64        `json:"ttfb_ms"`     // of the app; null where it did not report it
-	IP         string          `json:"ip"`
-	Credits    int64           `json:"credits"`
-	Session    *string         `json:"session"` // hashed; null where none was told
-}
-
-func newLogObject(e *models.LogEntry) logObject {
-	var ttfb *float64
-	if e.TTFBUs.Valid {
-		ttfb = new(float64(e.TTFBUs.Int64) / 1000)
-	}
-	return logObject{
-		ID: e.ID.String(), At: e.ID.Time(), KeyID: e.KeyID, KeyName: textOrNull(e.KeyName), Version: e.Version, Type: string(e.Type), Category: e.Category,
-		Method: e.Method, Path: e.Path, Status: e.Status, Code: e.Code, DurationMS: float64(e.DurationUs) / 1000, TTFBMS: ttfb,
-		IP: e.IP, Credits: e.Credits, Session: textOrNull(hex.EncodeToString(e.SessionHash)),
-	}
+// apiLogProblems say what is wrong with a parameter of the filter.
+var apiLogProblems = map[string]string{
+	"type":     chooseOneOf(models.KeyTypes),
+	"code":     chooseOneOf(requestlog.LoggedCodes),
+	"status":   chooseOneOf(web.StatusClasses),
+	"endpoint": "Give a path, with or without a method before it.",
+	"ip":       "Give an IP address.",
+	"key":      "No key has or had this name.",
 }
 
 func (h *Handlers) apiLogs(c echo.Context) error {
 	ctx, project := c.Request().Context(), caller(c).project
 	q := newAPIQuery(c)
-	codes := make([]string, len(requestlog.LoggedCodes))
-	for i, code := range requestlog.LoggedCodes {
-		codes[i] = string(code)
+	text := web.LogFilter{
+		Key: q.text("key"), Type: q.text("type"), Category: q.text("category"), Code: q.text("code"),
+		Status: q.text("status"), Endpoint: q.text("endpoint"), IP: q.text("ip"),
 	}
-	types := make([]string, len(models.KeyTypes))
-	for i, t := range models.KeyTypes {
-		types[i] = string(t)
+	filter, wrong, err := text.Parse(ctx, h.Store, project.ID)
+	if err != nil {
+		return err
 	}
-	filter := models.LogFilter{
-		KeyID: q.whole("key_id", 0, math.MaxInt64), Type: models.KeyType(q.choice("type", types...)), Category: q.text("category"), Code: requestlog.Code(q.choice("code", codes...)),
-		From: q.moment("from"), To: q.moment("to"), Limit: q.limit(),
+	for _, name := range wrong {
+		q.problems[name] = apiLogProblems[name]
 	}
-	filter.StatusClass, _ = parseStatusClass(q.choice("status", statusClasses...))
-	var ok bool
-	if filter.Method, filter.Path, ok = parseEndpoint(q.text("endpoint")); !ok {
-		q.problems["endpoint"] = "Give a path, with or without a method before it."
-	}
-	if filter.IP, ok = parseIP(q.text("ip")); !ok {
-		q.problems["ip"] = "Give an IP address."
-	}
-	if name := q.text("key"); name != "" {
-		id, err := h.Store.KeyIDByName(ctx, project.ID, name)
-		switch {
-		case models.IsNotFound(err):
-			q.problems["key"] = "No key has or had this name."
-		case err != nil:
-			return err
-		case filter.KeyID != 0 && filter.KeyID != id:
-			q.problems["key"] = "This name and key_id are of two keys."
-		}
+	filter.From, filter.To, filter.Limit = q.moment("from"), q.moment("to"), q.limit()
+	switch id := q.whole("key_id", 0, math.MaxInt64); {
+	case filter.KeyID == 0:
 		filter.KeyID = id
+	case id != 0 && filter.KeyID > 0 && id != filter.KeyID:
+		q.problems["key"] = "This name and key_id are of two keys."
 	}
 	q.cursor(func(text string) (ok bool) {
 		filter.Before, ok = requestlog.ParseID(text)
@@ -90,9 +53,9 @@ func (h *Handlers) apiLogs(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	page := apiPage[logObject]{Data: make([]logObject, len(found.Entries))}
+	page := apiPage[web.LogObject]{Data: make([]web.LogObject, len(found.Entries))}
 	for i := range found.Entries {
-		page.Data[i] = newLogObject(&found.Entries[i])
+		page.Data[i] = web.NewLogObject(&found.Entries[i])
 	}
 	if n := len(page.Data); n > 0 && found.HasOlder {
 		page.NextCursor = &page.Data[n-1].ID
@@ -109,5 +72,5 @@ func (h *Handlers) apiLog(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.JSON(http.StatusOK, newLogObject(entry))
+	return c.JSON(http.StatusOK, web.NewLogObject(entry))
 }

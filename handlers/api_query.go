@@ -11,6 +11,7 @@ import (
 
 	"github.com/claviger/claviger/models"
 	"github.com/claviger/claviger/models/requestlog"
+	"github.com/claviger/claviger/web"
 )
 
 const (
@@ -46,9 +47,9 @@ func (q *apiQuery) text(name string) string {
 	if len(q.values[name]) > 1 {
 		q.problems[name] = "Give it once."
 	}
-	value := models.LogText(q.values.Get(name), maxQueryText)
+	value := web.QueryText(q.values.Get(name))
 	if value != q.values.Get(name) {
-		q.problems[name] = "Give at most " + strconv.Itoa(maxQueryText) + " bytes of text without control characters."
+		q.problems[name] = "Give at most " + strconv.Itoa(web.MaxQueryText) + " bytes of text without control characters."
 	}
 	return value
 }
@@ -57,9 +58,17 @@ func (q *apiQuery) text(name string) string {
 func (q *apiQuery) choice(name string, choices ...string) string {
 	value := q.text(name)
 	if value != "" && !slices.Contains(choices, value) {
-		q.problems[name] = "Choose one of " + strings.Join(choices, ", ") + "."
+		q.problems[name] = chooseOneOf(choices)
 	}
 	return value
+}
+
+func chooseOneOf[T ~string](choices []T) string {
+	texts := make([]string, len(choices))
+	for i, choice := range choices {
+		texts[i] = string(choice)
+	}
+	return "Choose one of " + strings.Join(texts, ", ") + "."
 }
 
 // whole is a number from 1 to most; otherwise where it is absent.
@@ -101,7 +110,7 @@ func (q *apiQuery) cursor(read func(string) bool) {
 func (q *apiQuery) err() error {
 	for name := range q.values {
 		if !q.asked[name] {
-			q.problems[models.LogText(name, maxQueryText)] = "There is no such parameter."
+			q.problems[web.QueryText(name)] = "There is no such parameter."
 		}
 	}
 	if len(q.problems) == 0 {

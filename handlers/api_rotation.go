@@ -21,7 +21,7 @@ type rotateBody struct {
 // apiRotateKey answers with the new secret, in the only response that ever does.
 func (h *Handlers) apiRotateKey(c echo.Context) error {
 	ctx, project := c.Request().Context(), caller(c).project
-	id, err := keyID(c)
+	id, err := web.KeyID(c)
 	if err != nil {
 		return err
 	}
@@ -66,7 +66,7 @@ func graceOf(field, name string) (time.Duration, error) {
 	for i, g := range models.Graces {
 		names[i] = g.Name
 	}
-	return 0, models.Invalid(map[string]string{field: "Choose one of " + strings.Join(names, ", ") + "."})
+	return 0, models.Invalid(map[string]string{field: chooseOneOf(names)})
 }
 
 // versionObject is one secret of a key in JSON.
@@ -85,7 +85,7 @@ func (h *Handlers) apiVersions(c echo.Context) error {
 	if err := newAPIQuery(c).err(); err != nil {
 		return err
 	}
-	id, err := keyID(c)
+	id, err := web.KeyID(c)
 	if err != nil {
 		return err
 	}
@@ -101,8 +101,8 @@ func (h *Handlers) apiVersions(c echo.Context) error {
 	for i := range versions {
 		v := &versions[i]
 		page.Data[i] = versionObject{
-			Version: v.Number, Status: v.Status(h.Now()), Prefix: v.Prefix + "_" + secretKindOf(key.Type), Last4: v.Last4,
-			CreatedBy: textOrNull(v.CreatedByName), CreatedAt: v.CreatedAt.UTC(), EndsAt: utc(v.EndsAt),
+			Version: v.Number, Status: v.Status(h.Now()), Prefix: v.Prefix + "_" + string(key.Type.SecretKind()), Last4: v.Last4,
+			CreatedBy: web.TextOrNull(v.CreatedByName), CreatedAt: v.CreatedAt.UTC(), EndsAt: utc(v.EndsAt),
 		}
 	}
 	return c.JSON(http.StatusOK, page)
@@ -110,7 +110,7 @@ func (h *Handlers) apiVersions(c echo.Context) error {
 
 // apiEndVersion moves the end of a version that is retiring.
 func (h *Handlers) apiEndVersion(c echo.Context) error {
-	id, err := keyID(c)
+	id, err := web.KeyID(c)
 	if err != nil {
 		return err
 	}

@@ -75,7 +75,7 @@ func (h *Handlers) APIRoutes() []APIRoute {
 
 // registerAPI puts every route of the API into e, each behind the check of its scope.
 func (h *Handlers) registerAPI(e *echo.Echo) error {
-	api := e.Group("", middleware.ContextTimeout(pageTimeout), noStore)
+	api := e.Group("", middleware.ContextTimeout(web.RequestTimeout), noStore)
 	methods := map[string][]string{}
 	for _, route := range h.APIRoutes() {
 		methods[route.Path] = append(methods[route.Path], route.Method)

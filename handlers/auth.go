@@ -60,7 +60,7 @@ func (h *Handlers) signUp(c echo.Context) error {
 	user, err := h.Store.SignUp(c.Request().Context(), h.Signup, p.Email, c.FormValue("password"), c.RealIP())
 	if err != nil {
 		var other error
-		if p.Errors, p.Message, other = formProblem(err); other != nil {
+		if p.Errors, p.Message, other = web.FieldProblems(err); other != nil {
 			return other
 		}
 		return h.renderSignUp(c, http.StatusUnprocessableEntity, p)

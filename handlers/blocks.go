@@ -22,7 +22,7 @@ const (
 
 // blocks is the page of the addresses that are or were blocked in a project.
 func (h *Handlers) blocks(c echo.Context) error {
-	m, search := web.Membership(c), strings.TrimSpace(queryText(c, "q"))
+	m, search := web.Membership(c), strings.TrimSpace(web.QueryText(c.QueryParam("q")))
 	before, _ := strconv.ParseInt(c.QueryParam("before"), 10, 64)
 	p := blocks.ListProps{
 		Root: projectPath(&m.Project), Now: h.Now(), Zone: web.TimeZone(c), Search: search, MayLift: m.Role.May(models.PermitAdminister),
@@ -88,7 +88,7 @@ func lastsInWords(d time.Duration) string {
 
 func (h *Handlers) liftBlock(c echo.Context) error {
 	m := web.Membership(c)
-	id, err := pathID(c, "block", "block")
+	id, err := web.PathID(c, "block", "block")
 	if err != nil {
 		return err
 	}

@@ -56,7 +56,7 @@ func (h *Handlers) createCategory(c echo.Context) error {
 	added, err := h.Store.CreateCategory(c.Request().Context(), m.ID, h.actor(c), p.Name)
 	if err != nil {
 		var other error
-		if p.Errors, p.Message, other = formProblem(err); other != nil {
+		if p.Errors, p.Message, other = web.FieldProblems(err); other != nil {
 			return other
 		}
 		return h.renderNewCategory(c, http.StatusUnprocessableEntity, p)
@@ -66,7 +66,7 @@ func (h *Handlers) createCategory(c echo.Context) error {
 
 // categoryOf reads the label that the path names, one that may be changed.
 func (h *Handlers) categoryOf(c echo.Context) (*models.CategoryUse, error) {
-	id, err := pathID(c, "category", "category")
+	id, err := web.PathID(c, "category", "category")
 	if err != nil {
 		return nil, err
 	}
@@ -142,7 +142,7 @@ func (h *Handlers) mergeCategory(c echo.Context) error {
 
 // categoryProblem shows the label's page again with what was typed and what is wrong with it.
 func (h *Handlers) categoryProblem(c echo.Context, category *models.CategoryUse, p categories.EditProps, err error) error {
-	fields, message, other := formProblem(err)
+	fields, message, other := web.FieldProblems(err)
 	if other != nil {
 		return other
 	}

@@ -3,11 +3,9 @@
 package handlers
 
 import (
-	"errors"
 	"log/slog"
 	"net/netip"
 	"net/url"
-	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -142,15 +140,6 @@ func (h *Handlers) actor(c echo.Context) models.Actor {
 	return session.User.Actor(c.RealIP())
 }
 
-// pathID is the number that the path has for a thing; [models.CodeNotFound] where it is none. what names the thing.
-func pathID(c echo.Context, param, what string) (int64, error) {
-	id, err := strconv.ParseInt(c.Param(param), 10, 64)
-	if err != nil {
-		return 0, models.NotFound(what)
-	}
-	return id, nil
-}
-
 // withQuery is an address with parameters, and without the question mark where there are none.
 func withQuery(path string, v url.Values) string {
 	if len(v) == 0 {
@@ -166,27 +155,4 @@ func (h *Handlers) callerIP(c echo.Context) string {
 		return ""
 	}
 	return ip
-}
-
-// queryText is a parameter of the address as every database takes it in a condition: a NUL byte, which no row can hold,
-// would make Postgres refuse the query.
-func queryText(c echo.Context, name string) string {
-	return models.LogText(c.QueryParam(name), maxQueryText)
-}
-
-// maxQueryText is the length of the longest endpoint: its method, a space, its path.
-const maxQueryText = requestlog.MaxMethod + 1 + requestlog.MaxPath
-
-// formProblem takes the messages out of an error that a form can show: those of fields, and a message for the whole
-// form where the rest is in order. Other errors come back as they are.
-func formProblem(err error) (fields map[string]string, message string, other error) {
-	var known *models.Error
-	if !errors.As(err, &known) {
-		return nil, "", err
-	}
-	switch known.Code {
-	case models.CodeInvalid, models.CodeConflict, models.CodePlanLimit, models.CodeUnauthorized, models.CodeTooMany:
-		return known.Fields, known.Message, nil
-	}
-	return nil, "", err
 }

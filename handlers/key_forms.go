@@ -120,7 +120,7 @@ func readKeyForm(c echo.Context, before *models.Key) (form keys.Form, in models.
 	}
 	if form.ExpiresAt != "" {
 		zone := web.ParseTimeZone(form.Zone)
-		at, err := parseLocalTime(form.ExpiresAt, zone)
+		at, err := web.ParseLocalTime(form.ExpiresAt, zone)
 		switch {
 		case err != nil:
 			problems["expires_at"] = "Enter a date and a time."
@@ -150,22 +150,13 @@ func parseWhole(field, text, otherwise string, problems map[string]string) *int6
 	return &n
 }
 
-// parseLocalTime reads the value of a date and time field, which browsers send with or without seconds.
-func parseLocalTime(text string, zone *time.Location) (time.Time, error) {
-	at, err := time.ParseInLocation("2006-01-02T15:04", text, zone)
-	if err != nil {
-		at, err = time.ParseInLocation("2006-01-02T15:04:05", text, zone)
-	}
-	return at, err
-}
-
 // createKey answers with the page that shows the secret, the only response that ever does.
 func (h *Handlers) createKey(c echo.Context) error {
 	m := web.Membership(c)
 	form, in, problems := readKeyForm(c, nil)
 	p := keys.FormProps{Form: form}
 	if len(problems) > 0 {
-		return h.keyFormProblem(c, p, withProblems(problems, in.Check(nil, h.Now())))
+		return h.keyFormProblem(c, p, web.WithProblems(problems, in.Check(nil, h.Now())))
 	}
 	key, secret, err := h.Store.CreateKey(c.Request().Context(), m.ID, h.actor(c), in)
 	if err != nil {
@@ -195,7 +186,7 @@ func (h *Handlers) updateKey(c echo.Context) error {
 	form.Type = string(before.Type)
 	p := keys.FormProps{Form: form, KeyID: before.ID, KeyName: before.Name, Default: before.IsDefault}
 	if len(problems) > 0 {
-		return h.keyFormProblem(c, p, withProblems(problems, in.Check(&before.Key, h.Now())))
+		return h.keyFormProblem(c, p, web.WithProblems(problems, in.Check(&before.Key, h.Now())))
 	}
 	key, err := h.Store.UpdateKey(c.Request().Context(), m.ID, before.ID, h.actor(c), in)
 	if err != nil {
@@ -207,23 +198,9 @@ func (h *Handlers) updateKey(c echo.Context) error {
 	return web.Redirect(c, keyPath(m, key.ID))
 }
 
-// withProblems adds what the rules say to problems of shape, so that a person sees all of it at once.
-func withProblems(problems map[string]string, rules error) error {
-	fields, _, other := formProblem(rules)
-	if other != nil {
-		return other
-	}
-	for name, text := range fields {
-		if problems[name] == "" {
-			problems[name] = text
-		}
-	}
-	return models.Invalid(problems)
-}
-
 // keyFormProblem shows the form again with what was typed and what is wrong with it.
 func (h *Handlers) keyFormProblem(c echo.Context, p keys.FormProps, err error) error {
-	fields, message, other := formProblem(err)
+	fields, message, other := web.FieldProblems(err)
 	if other != nil {
 		return other
 	}

@@ -22,7 +22,7 @@ func (h *Handlers) keys(c echo.Context) error {
 	before, _ := strconv.ParseInt(query.Get("before"), 10, 64)
 	p := keys.ListProps{
 		Root: projectPath(&m.Project), Now: h.Now(), Zone: web.TimeZone(c), CanWrite: m.Role.May(models.PermitWriteKeys),
-		Search: strings.TrimSpace(queryText(c, "q")), Type: queryText(c, "type"), Category: queryText(c, "category"), Status: queryText(c, "status"),
+		Search: strings.TrimSpace(web.QueryText(c.QueryParam("q"))), Type: web.QueryText(c.QueryParam("type")), Category: web.QueryText(c.QueryParam("category")), Status: web.QueryText(c.QueryParam("status")),
 	}
 	var err error
 	if p.Page, err = h.projectPage(c, "Keys", tabKeys); err != nil {
@@ -82,7 +82,7 @@ func (h *Handlers) keyItem(k *models.KeyDetails) keys.Item {
 	item := keys.Item{
 		ID: k.ID, Name: k.Name, Description: k.Description, Type: string(k.Type), Category: k.Category,
 		Status: string(k.Status(h.Now())), Default: k.IsDefault, SelfRotation: k.SelfRotation,
-		Prefix: k.Prefix + "_" + secretKindOf(k.Type), Last4: k.Last4, Version: k.Version,
+		Prefix: k.Prefix + "_" + string(k.Type.SecretKind()), Last4: k.Last4, Version: k.Version,
 		CreatedBy: k.Creator, CreatedAt: k.CreatedAt, RotationDue: k.RotationDue(h.Now()),
 		Platforms: platformNames(k.Restrictions), IOSBundleID: k.IOSBundleID, AndroidPackage: k.AndroidPackage,
 	}
@@ -107,13 +107,6 @@ func platformNames(r models.Restrictions) string {
 	return "Any"
 }
 
-func secretKindOf(t models.KeyType) string {
-	if t == models.TypeTest {
-		return string(models.SecretTest)
-	}
-	return string(models.SecretProduction)
-}
-
 func (h *Handlers) categoryNames(c echo.Context) ([]string, error) {
 	list, err := h.Store.Categories(c.Request().Context(), web.Membership(c).ID)
 	names := make([]string, len(list))
@@ -125,14 +118,12 @@ func (h *Handlers) categoryNames(c echo.Context) ([]string, error) {
 
 // keyOf reads the key that the path names.
 func (h *Handlers) keyOf(c echo.Context) (*models.KeyDetails, error) {
-	id, err := keyID(c)
+	id, err := web.KeyID(c)
 	if err != nil {
 		return nil, err
 	}
 	return h.Store.Key(c.Request().Context(), web.Membership(c).ID, id)
 }
-
-func keyID(c echo.Context) (int64, error) { return pathID(c, "key", "key") }
 
 func (h *Handlers) key(c echo.Context) error {
 	m := web.Membership(c)
@@ -218,7 +209,7 @@ func (h *Handlers) versions(c echo.Context, key *models.KeyDetails) (list []keys
 	}
 	for _, v := range versions {
 		row := keys.Version{
-			Number: v.Number, Status: string(v.Status(now)), Prefix: v.Prefix + "_" + secretKindOf(key.Type), Last4: v.Last4,
+			Number: v.Number, Status: string(v.Status(now)), Prefix: v.Prefix + "_" + string(key.Type.SecretKind()), Last4: v.Last4,
 			CreatedBy: v.CreatedByName, CreatedAt: v.CreatedAt,
 		}
 		if v.EndsAt != nil {
@@ -242,7 +233,7 @@ func (h *Handlers) versions(c echo.Context, key *models.KeyDetails) (list []keys
 func (h *Handlers) changeKeyState(action models.KeyAction) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		m := web.Membership(c)
-		id, err := keyID(c)
+		id, err := web.KeyID(c)
 		if err != nil {
 			return err
 		}
@@ -264,7 +255,7 @@ func (h *Handlers) changeKeyState(action models.KeyAction) echo.HandlerFunc {
 
 func (h *Handlers) deleteKey(c echo.Context) error {
 	ctx, m := c.Request().Context(), web.Membership(c)
-	id, err := keyID(c)
+	id, err := web.KeyID(c)
 	if err != nil {
 		return err
 	}

@@ -41,7 +41,7 @@ func (h *Handlers) logs(c echo.Context) error {
 
 	p := logs.ListProps{
 		Root: list.Root, List: list, Problems: problems,
-		Key: q.key, Type: q.keyType, Category: q.category, Code: q.code, Status: q.status, Endpoint: q.endpoint, IP: q.ip, Range: q.span, From: q.from, To: q.to, TimeZone: q.zone, Custom: customRange,
+		Key: q.Key, Type: q.Type, Category: q.Category, Code: q.Code, Status: q.Status, Endpoint: q.Endpoint, IP: q.IP, Range: q.span, From: q.from, To: q.to, TimeZone: q.zone, Custom: web.CustomRange,
 	}
 	if len(problems) == 0 {
 		p.CSVHref, p.JSONHref = withQuery(list.Root+"/logs.csv", q.values()), withQuery(list.Root+"/logs.json", q.values())
@@ -57,8 +57,8 @@ func (h *Handlers) logs(c echo.Context) error {
 		return err
 	}
 	// The log knows a request by the label of its time, which may have another name today, or be gone.
-	if q.category != "" && !slices.Contains(names, q.category) {
-		names = append(names, q.category)
+	if q.Category != "" && !slices.Contains(names, q.Category) {
+		names = append(names, q.Category)
 	}
 	for _, name := range names {
 		p.Categories = append(p.Categories, logs.Choice{Value: name, Label: name})
@@ -66,11 +66,11 @@ func (h *Handlers) logs(c echo.Context) error {
 	for _, code := range requestlog.LoggedCodes {
 		p.Codes = append(p.Codes, logs.Choice{Value: string(code), Label: codeLabel(code)})
 	}
-	for _, class := range statusClasses {
+	for _, class := range web.StatusClasses {
 		p.Statuses = append(p.Statuses, logs.Choice{Value: class, Label: class})
 	}
-	for _, r := range logRanges {
-		p.Ranges = append(p.Ranges, logs.Choice{Value: r.value, Label: r.label})
+	for _, r := range web.TimeRanges {
+		p.Ranges = append(p.Ranges, logs.Choice{Value: r.Value, Label: r.Label})
 	}
 	return web.Render(c, http.StatusOK, logs.List(p))
 }

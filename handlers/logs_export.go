@@ -2,9 +2,7 @@ package handlers
 
 import (
 	"context"
-	"encoding/hex"
 	"net/url"
-	"strconv"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -13,35 +11,17 @@ import (
 	"github.com/claviger/claviger/web"
 )
 
-// logColumns are the members of a request in JSON, in their order.
-var logColumns = []string{
-	"id", "at", "key_id", "key_name", "version", "type", "category", "method", "path", "status", "code", "duration_ms", "ttfb_ms", "ip", "credits", "session",
-}
-
-func logFields(e *models.LogEntry) []string {
-	ttfb := ""
-	if e.TTFBUs.Valid {
-		ttfb = milliseconds(e.TTFBUs.Int64)
-	}
-	return []string{
-		e.ID.String(), e.ID.Time().UTC().Format(exportTime), strconv.FormatInt(e.KeyID, 10), e.KeyName, strconv.Itoa(e.Version), string(e.Type), e.Category,
-		e.Method, e.Path, strconv.Itoa(e.Status), string(e.Code), milliseconds(e.DurationUs), ttfb,
-		e.IP, strconv.FormatInt(e.Credits, 10), hex.EncodeToString(e.SessionHash),
-	}
-}
-
-func milliseconds(us int64) string { return strconv.FormatFloat(float64(us)/1000, 'f', -1, 64) }
-
 func (h *Handlers) exportLogsCSV(c echo.Context) error {
-	return h.exportLogs(c, ".csv", csvType, newCSVRows(c, logColumns, logFields))
+	return h.exportLogs(c, ".csv", web.CSVType, web.NewCSVRows(c, web.LogColumns, web.LogFields))
 }
 
 func (h *Handlers) exportLogsJSON(c echo.Context) error {
-	return h.exportLogs(c, ".json", echo.MIMEApplicationJSON, newJSONRows(c, func(e *models.LogEntry) any { return newLogObject(e) }))
+	return h.exportLogs(c, ".json", echo.MIMEApplicationJSON,
+		web.NewJSONRows(c, func(e *models.LogEntry) any { return web.NewLogObject(e) }))
 }
 
 // exportLogs sends what the filter leaves of the requests, newest first. Those that come meanwhile are not in it.
-func (h *Handlers) exportLogs(c echo.Context, ending, contentType string, w rowWriter[models.LogEntry]) error {
+func (h *Handlers) exportLogs(c echo.Context, ending, contentType string, w web.RowWriter[models.LogEntry]) error {
 	// A filter that is dropped would give what was not asked for.
 	if _, err := url.ParseQuery(c.QueryString()); err != nil {
 		return models.Invalid(map[string]string{"query": "The filter in this address cannot be read."})
@@ -56,9 +36,9 @@ func (h *Handlers) exportLogs(c echo.Context, ending, contentType string, w rowW
 		return models.Invalid(problems)
 	}
 	m := web.Membership(c)
-	filter.Limit = exportBatch
+	filter.Limit = web.ExportBatch
 	name := m.Slug + "-requests-" + h.Now().UTC().Format(time.DateOnly) + ending
-	return export(h, c, name, contentType, w, func(ctx context.Context) ([]models.LogEntry, bool, error) {
+	return web.Export(c, h.Log, name, contentType, w, func(ctx context.Context) ([]models.LogEntry, bool, error) {
 		page, err := h.Store.RequestLogs(ctx, m.ID, filter)
 		if n := len(page.Entries); n > 0 {
 			filter.Before = page.Entries[n-1].ID

@@ -56,7 +56,7 @@ func (h *Handlers) createProject(c echo.Context) error {
 		models.ProjectInput{Name: form.Name, Slug: form.Slug, KeyPrefix: form.KeyPrefix})
 	if err != nil {
 		var other error
-		if form.Errors, form.Message, other = formProblem(err); other != nil {
+		if form.Errors, form.Message, other = web.FieldProblems(err); other != nil {
 			return other
 		}
 		return h.renderNewProject(c, http.StatusUnprocessableEntity, form)

@@ -87,7 +87,7 @@ func (h *Handlers) rotateKey(c echo.Context) error {
 // endVersion moves the end of a version that is retiring.
 func (h *Handlers) endVersion(c echo.Context) error {
 	m := web.Membership(c)
-	id, err := keyID(c)
+	id, err := web.KeyID(c)
 	if err != nil {
 		return err
 	}

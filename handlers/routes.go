@@ -3,7 +3,6 @@ package handlers
 import (
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/labstack/echo/v4"
 	"github.com/labstack/echo/v4/middleware"
@@ -125,7 +124,6 @@ const (
 	validatePath = "/v1/projects/:project/validate"
 
 	maxFormBody = "64K"
-	pageTimeout = 30 * time.Second
 )
 
 // Register puts every route into e, each behind the middleware of its kind.
@@ -149,7 +147,7 @@ func (h *Handlers) Register(e *echo.Echo) error {
 	if err != nil {
 		return err
 	}
-	pageTime := middleware.ContextTimeoutWithConfig(middleware.ContextTimeoutConfig{Timeout: pageTimeout, Skipper: exportsTakeTheirTime})
+	pageTime := middleware.ContextTimeoutWithConfig(middleware.ContextTimeoutConfig{Timeout: web.RequestTimeout, Skipper: exportsTakeTheirTime})
 	pages := e.Group("", middleware.Gzip(), pageTime, sameOrigin, middleware.BodyLimit(maxFormBody))
 	for _, route := range h.Routes() {
 		var guards []echo.MiddlewareFunc
@@ -180,4 +178,9 @@ func (h *Handlers) recover() echo.MiddlewareFunc {
 			return err
 		},
 	})
+}
+
+// exportsTakeTheirTime keeps exports out of the time limit of pages, which would cut them off.
+func exportsTakeTheirTime(c echo.Context) bool {
+	return strings.HasSuffix(c.Path(), ".csv") || strings.HasSuffix(c.Path(), ".json")
 }

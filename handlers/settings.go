@@ -84,7 +84,7 @@ func (h *Handlers) changeSlug(c echo.Context) error {
 // settingsProblem shows the page again with what was typed and what is wrong with it.
 func (h *Handlers) settingsProblem(c echo.Context, p projects.SettingsProps, err error) error {
 	var other error
-	if p.Errors, p.Message, other = formProblem(err); other != nil {
+	if p.Errors, p.Message, other = web.FieldProblems(err); other != nil {
 		return other
 	}
 	return h.renderSettings(c, http.StatusUnprocessableEntity, p)

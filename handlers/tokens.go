@@ -83,7 +83,7 @@ func (h *Handlers) createToken(c echo.Context) error {
 	token, secret, err := h.Store.CreateServiceToken(c.Request().Context(), m.ID, h.actor(c), p.Name, scopes)
 	if err != nil {
 		var other error
-		if p.Errors, p.Message, other = formProblem(err); other != nil {
+		if p.Errors, p.Message, other = web.FieldProblems(err); other != nil {
 			return other
 		}
 		return h.renderTokenForm(c, http.StatusUnprocessableEntity, p, scopes)
@@ -113,7 +113,7 @@ func (h *Handlers) trustedCurl(project *models.Project, token string) string {
 
 func (h *Handlers) revokeToken(c echo.Context) error {
 	m := web.Membership(c)
-	id, err := pathID(c, "token", "service token")
+	id, err := web.PathID(c, "token", "service token")
 	if err != nil {
 		return err
 	}

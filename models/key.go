@@ -15,7 +15,8 @@ const (
 // KeyTypes are all there are.
 var KeyTypes = []KeyType{TypeProduction, TypeTest}
 
-func (t KeyType) secretKind() SecretKind {
+// SecretKind is the middle part of the secrets of such keys.
+func (t KeyType) SecretKind() SecretKind {
 	if t == TypeTest {
 		return SecretTest
 	}

@@ -62,7 +62,7 @@ func (c *change) createKey(project *Project, in KeyInput, isDefault bool) (*Key,
 
 // createVersion makes the secret of the key's version.
 func (c *change) createVersion(key *Key, prefix string) (Secret, error) {
-	secret, err := NewSecret(c.store.random, prefix, key.Type.secretKind())
+	secret, err := NewSecret(c.store.random, prefix, key.Type.SecretKind())
 	if err != nil {
 		return Secret{}, err
 	}

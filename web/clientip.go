@@ -20,8 +20,8 @@ func ClientIP(trusted []netip.Prefix) echo.IPExtractor {
 	}
 }
 
-// Callers gives the address that called, as the trusted proxies in between saw it, and the one for which that says it calls;
-// before is empty where it does not say. Where no proxy is trusted the peer calls.
+// Callers gives the address that called, as the trusted proxies in between saw it, and the one for which that says it
+// calls; before is empty where it does not say. Where no proxy is trusted the peer calls.
 func Callers(r *http.Request, trusted []netip.Prefix) (caller, before string) {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {

@@ -11,6 +11,9 @@ import (
 	"github.com/claviger/claviger/models/requestlog"
 )
 
+// RequestTimeout is how long answering a page or a call of the API may take.
+const RequestTimeout = 30 * time.Second
+
 // What middleware puts into echo's context for handlers.
 const (
 	requestIDKey  = "request_id"

@@ -34,7 +34,8 @@ func Explain(c echo.Context, err error) Problem {
 	var fromEcho *echo.HTTPError
 	switch {
 	case errors.As(err, &known):
-		p.Status, p.Code, p.Message, p.Fields, p.Retry = statusOf[known.Code], known.Code, known.Message, known.Fields, known.Retry
+		p.Status, p.Code, p.Message, p.Fields, p.Retry = statusOf[known.Code], known.Code, known.Message, known.Fields,
+			known.Retry
 		if p.Status == 0 {
 			p.Status = known.Code.Status() // of a refused key or token, as validate would answer
 		}
@@ -101,7 +102,8 @@ func ErrorHandler(pages ErrorPages, log *slog.Logger) echo.HTTPErrorHandler {
 		if c.Response().Committed {
 			return
 		}
-		if errors.Is(err, context.Canceled) { // the client is gone, or has closed its side and still reads: never an empty success
+		// the client is gone, or has closed its side and still reads: never an empty success
+		if errors.Is(err, context.Canceled) {
 			c.NoContent(http.StatusServiceUnavailable)
 			return
 		}
@@ -114,14 +116,16 @@ func ErrorHandler(pages ErrorPages, log *slog.Logger) echo.HTTPErrorHandler {
 			c.Response().Header().Set(echo.HeaderRetryAfter, strconv.FormatInt(SecondsUp(p.Retry), 10))
 		}
 		if p.Status >= 500 {
-			log.Error("request failed", "request_id", p.RequestID, "method", c.Request().Method, "path", c.Path(), "error", err)
+			log.Error("request failed", "request_id", p.RequestID, "method", c.Request().Method, "path", c.Path(),
+				"error", err)
 		}
 		var sendErr error
 		switch {
 		case c.Request().Method == http.MethodHead:
 			sendErr = c.NoContent(p.Status)
 		case strings.HasPrefix(c.Request().URL.Path, "/v1/"):
-			sendErr = c.JSON(p.Status, ErrorBody{Error: p.Message, Code: p.Code, Fields: p.Fields, RequestID: p.RequestID})
+			sendErr = c.JSON(p.Status, ErrorBody{Error: p.Message, Code: p.Code, Fields: p.Fields,
+				RequestID: p.RequestID})
 		default:
 			sendErr = Render(c, p.Status, pages(c, p, IsPartial(c)))
 		}

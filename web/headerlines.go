@@ -8,13 +8,14 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// net/http keeps the headers of a reply in a map, which it lets grow, copies, sorts and cleans. For a verdict with its dozen
-// of them that took more of the processor than everything the gate does. So a handler may write its headers itself, and the
-// connection puts them into the head that net/http makes. docs/performance.md has the figures.
+// net/http keeps the headers of a reply in a map, which it lets grow, copies, sorts and cleans. For a verdict with
+// its dozen of them that took more of the processor than everything the gate does. So a handler may write its headers
+// itself, and the connection puts them into the head that net/http makes. docs/performance.md has the figures.
 
-// AddHeaderLines adds lines to the head of the reply that the handler is about to write: each is a name, ": ", a value, and
-// "\r\n". Nobody looks at them again: a value must hold nothing that a header must not. Where the connection cannot do that,
-// because its server does not use [HeaderLinesListener] and [HeaderLinesContext], they go through net/http's map.
+// AddHeaderLines adds lines to the head of the reply that the handler is about to write: each is a name, ": ", a
+// value, and "\r\n". Nobody looks at them again: a value must hold nothing that a header must not. Where the
+// connection cannot do that, because its server does not use [HeaderLinesListener] and [HeaderLinesContext], they go
+// through net/http's map.
 func AddHeaderLines(c echo.Context, lines []byte) {
 	if conn, ok := c.Request().Context().Value(headerLinesKey{}).(*headerLinesConn); ok {
 		conn.lines = append(conn.lines[:0], lines...)
@@ -48,7 +49,8 @@ func (l headerLinesListener) Accept() (net.Conn, error) {
 	return &headerLinesConn{Conn: c}, nil
 }
 
-// headerLinesConn takes one reply after the other from the goroutine that answers its requests, each with its head first.
+// headerLinesConn takes one reply after the other from the goroutine that answers its requests, each with its head
+// first.
 type headerLinesConn struct {
 	net.Conn
 	lines []byte // for the next reply

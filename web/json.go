@@ -26,8 +26,8 @@ func DecodeJSON(w http.ResponseWriter, r *http.Request, limit int64, target any)
 	return decodeStrictly(http.MaxBytesReader(w, r.Body, limit), target)
 }
 
-// ReadJSONBody reads a body of at most limit bytes that is JSON if there is one. Errors: [models.CodeMediaType] for a body
-// of another content type, [requestlog.CodeTooLarge].
+// ReadJSONBody reads a body of at most limit bytes that is JSON if there is one. Errors: [models.CodeMediaType] for a
+// body of another content type, [requestlog.CodeTooLarge].
 func ReadJSONBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	if err != nil {
@@ -36,8 +36,10 @@ func ReadJSONBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, 
 	if len(body) == 0 {
 		return nil, nil
 	}
-	if is := mediaTypeOf(r.Header.Get("Content-Type")); is != "application/json" && is != "application/merge-patch+json" {
-		return nil, &models.Error{Code: models.CodeMediaType, Message: "The body must be JSON, with Content-Type: application/json"}
+	if is := mediaTypeOf(r.Header.Get("Content-Type")); is != "application/json" &&
+		is != "application/merge-patch+json" {
+		return nil, &models.Error{Code: models.CodeMediaType,
+			Message: "The body must be JSON, with Content-Type: application/json"}
 	}
 	return body, nil
 }
@@ -72,7 +74,8 @@ func decodeStrictly(body io.Reader, target any) error {
 func badJSON(err error) error {
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
-		return &models.Error{Code: requestlog.CodeTooLarge, Message: fmt.Sprintf("The body is larger than %d KiB", tooLarge.Limit>>10)}
+		return &models.Error{Code: requestlog.CodeTooLarge, Message: fmt.Sprintf("The body is larger than %d KiB",
+			tooLarge.Limit>>10)}
 	}
 	bad := &models.Error{Code: requestlog.CodeBadRequest, Message: "The body is not valid JSON"}
 	var wrongType *json.UnmarshalTypeError
@@ -100,4 +103,12 @@ func typeName(kind string) string {
 		return "a list"
 	}
 	return "a JSON object"
+}
+
+// TextOrNull is what JSON has of a text that may be missing: null where it is empty.
+func TextOrNull(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/claviger/claviger/models/requestlog"
 )
 
-// Rates bounds how often each of many may ask: so many requests at once, which come back evenly within a minute. Its memory
-// is bounded: the ones heard of longest ago are forgotten first.
+// Rates bounds how often each of many may ask: so many requests at once, which come back evenly within a minute. Its
+// memory is bounded: the ones heard of longest ago are forgotten first.
 type Rates struct {
 	now       func() time.Time
 	perMinute int
@@ -49,5 +49,6 @@ func (r *Rates) Take(header http.Header, who string) error {
 	if allowed {
 		return nil
 	}
-	return &models.Error{Code: requestlog.CodeRateLimited, Retry: time.Duration(seconds(1-left)) * time.Second, Message: fmt.Sprintf("More than %d requests in a minute. Wait as long as Retry-After says.", r.perMinute)}
+	return &models.Error{Code: requestlog.CodeRateLimited, Retry: time.Duration(seconds(1-left)) * time.Second,
+		Message: fmt.Sprintf("More than %d requests in a minute. Wait as long as Retry-After says.", r.perMinute)}
 }

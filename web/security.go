@@ -13,8 +13,8 @@ import (
 const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; " +
 	"connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
-// SecurityHeaders go with every page, pages of errors included. https adds Strict-Transport-Security. The API has no use
-// for them: no browser renders its answers.
+// SecurityHeaders go with every page, pages of errors included. https adds Strict-Transport-Security. The API has no
+// use for them: no browser renders its answers.
 func SecurityHeaders(https bool) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {

@@ -23,8 +23,8 @@ type Notice struct {
 
 func init() { gob.Register(Notice{}) } // what a session carries is stored as gob
 
-// Sessions keeps browser sessions in the database. It is the store behind gorilla/sessions: a cookie holds a signed random
-// secret, the table its hash. Only signed-in visitors have a session.
+// Sessions keeps browser sessions in the database. It is the store behind gorilla/sessions: a cookie holds a signed
+// random secret, the table its hash. Only signed-in visitors have a session.
 type Sessions struct {
 	store  *models.Store
 	codec  securecookie.Codec
@@ -64,7 +64,8 @@ func (s *Sessions) New(r *http.Request, name string) (*sessions.Session, error) 
 	session := sessions.NewSession(s, name)
 	session.IsNew = true
 	session.Options = &sessions.Options{
-		Path: "/", MaxAge: int(models.SessionLifetime.Seconds()), HttpOnly: true, Secure: s.secure, SameSite: http.SameSiteLaxMode,
+		Path: "/", MaxAge: int(models.SessionLifetime.Seconds()), HttpOnly: true, Secure: s.secure,
+		SameSite: http.SameSiteLaxMode,
 	}
 	cookie, err := r.Cookie(name)
 	if err != nil {
@@ -143,7 +144,8 @@ func (s *Sessions) SignIn(c echo.Context, user *models.User, notices ...Notice) 
 	if _, err := rand.Read(secret); err != nil {
 		return err
 	}
-	row, err := s.store.CreateSession(ctx, models.HashSession(secret), user.ID, data, c.RealIP(), c.Request().UserAgent())
+	row, err := s.store.CreateSession(ctx, models.HashSession(secret), user.ID, data, c.RealIP(),
+		c.Request().UserAgent())
 	if err != nil {
 		return err
 	}

@@ -1,47 +1,46 @@
-package handlers
+package web
 
 import (
 	"bufio"
 	"context"
 	"encoding/csv"
 	"encoding/json"
+	"log/slog"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
-
-	"github.com/claviger/claviger/web"
 )
 
 const (
-	// exportBatch is how many rows are held in memory at a time.
-	exportBatch = 1000
+	// ExportBatch is how many rows are held in memory at a time.
+	ExportBatch = 1000
 	// exportBatchTimeout bounds reading and sending one batch. An export as a whole takes as long as it takes.
-	exportBatchTimeout = pageTimeout
+	exportBatchTimeout = RequestTimeout
+	// ExportTime is how moments stand in CSV.
+	ExportTime = "2006-01-02T15:04:05.000Z"
+	// CSVType is the content type of a table.
+	CSVType = "text/csv; charset=utf-8"
 )
 
-// exportTime is how moments stand in CSV.
-const exportTime = "2006-01-02T15:04:05.000Z"
-
-// exportsTakeTheirTime keeps exports out of the time limit of pages, which would cut them off.
-func exportsTakeTheirTime(c echo.Context) bool {
-	return strings.HasSuffix(c.Path(), ".csv") || strings.HasSuffix(c.Path(), ".json")
-}
-
-// rowWriter is a format of exports. What it writes may wait in memory until flush.
-type rowWriter[R any] interface {
+// RowWriter is a format of exports: [NewCSVRows] or [NewJSONRows]. What it writes may wait in memory until flush.
+type RowWriter[R any] interface {
 	begin() error
 	write(*R) error
 	flush() error
 	end() error
 }
 
-// export sends rows as a file, batch by batch. next reads the next ones, and tells whether there are more behind them. Where it
-// fails midway the connection is aborted, so that nobody takes a part for the whole.
-func export[R any](h *Handlers, c echo.Context, name, contentType string, w rowWriter[R], next func(context.Context) ([]R, bool, error)) error {
+// Export sends rows as a file, batch by batch. next reads the next ones, and tells whether there are more behind them.
+// Where it fails midway the connection is aborted, so that nobody takes a part for the whole; log has the reason.
+func Export[R any](
+	c echo.Context, log *slog.Logger, name, contentType string, w RowWriter[R],
+	next func(context.Context) ([]R, bool, error),
+) error {
 	batch := func() ([]R, bool, error) {
-		// The client has time anew to take the rows. Where that cannot be set, it has the server's own; the real one counts for connections.
+		// The client has time anew to take the rows. Where that cannot be set, it has the server's own; the real one
+		// counts for connections.
 		_ = http.NewResponseController(c.Response()).SetWriteDeadline(time.Now().Add(exportBatchTimeout))
 		ctx, cancel := context.WithTimeout(c.Request().Context(), exportBatchTimeout)
 		defer cancel()
@@ -72,7 +71,7 @@ func export[R any](h *Handlers, c echo.Context, name, contentType string, w rowW
 		response.Flush()
 	}
 	if err != nil {
-		h.Log.Error("an export ended before its end", "request_id", web.RequestID(c).String(), "error", err)
+		log.Error("an export ended before its end", "request_id", RequestID(c).String(), "error", err)
 		panic(http.ErrAbortHandler)
 	}
 	return nil
@@ -85,9 +84,8 @@ type csvRows[R any] struct {
 	fields  func(*R) []string
 }
 
-const csvType = "text/csv; charset=utf-8"
-
-func newCSVRows[R any](c echo.Context, columns []string, fields func(*R) []string) csvRows[R] {
+// NewCSVRows writes a table with a line of headings. Values that a spreadsheet would run are made harmless.
+func NewCSVRows[R any](c echo.Context, columns []string, fields func(*R) []string) RowWriter[R] {
 	return csvRows[R]{csv.NewWriter(c.Response()), columns, fields}
 }
 
@@ -123,7 +121,8 @@ type jsonRows[R any] struct {
 	some   bool
 }
 
-func newJSONRows[R any](c echo.Context, object func(*R) any) *jsonRows[R] {
+// NewJSONRows writes a list of objects.
+func NewJSONRows[R any](c echo.Context, object func(*R) any) RowWriter[R] {
 	return &jsonRows[R]{Writer: bufio.NewWriter(c.Response()), object: object}
 }
 

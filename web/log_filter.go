@@ -1,0 +1,90 @@
+package web
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/claviger/claviger/models"
+	"github.com/claviger/claviger/models/requestlog"
+)
+
+// LogFilter is a filter of the request log as it is typed, in a form or in an address of the API. Empty members filter
+// nothing.
+type LogFilter struct{ Key, Type, Category, Code, Status, Endpoint, IP string }
+
+// StatusClasses are in the order of their first digit, from 1 on.
+var StatusClasses = []string{"1xx", "2xx", "3xx", "4xx", "5xx"}
+
+// Parse reads the filter. wrong names the parameters of an address that cannot be read; the filter has them as they
+// are, so that no request matches. The key is looked up by its name among those that the project has or had.
+func (f LogFilter) Parse(
+	ctx context.Context, store *models.Store, projectID int64,
+) (filter models.LogFilter, wrong []string, err error) {
+	check := func(name string, ok bool) {
+		if !ok {
+			wrong = append(wrong, name)
+		}
+	}
+	filter = models.LogFilter{Type: models.KeyType(f.Type), Category: f.Category, Code: requestlog.Code(f.Code)}
+	check("type", f.Type == "" || slices.Contains(models.KeyTypes, filter.Type))
+	check("code", f.Code == "" || slices.Contains(requestlog.LoggedCodes, filter.Code))
+	var ok bool
+	filter.StatusClass, ok = parseStatusClass(f.Status)
+	check("status", ok)
+	filter.Method, filter.Path, ok = parseEndpoint(f.Endpoint)
+	check("endpoint", ok)
+	filter.IP, ok = parseIP(f.IP)
+	check("ip", ok)
+	if f.Key == "" {
+		return filter, wrong, nil
+	}
+	filter.KeyID, err = store.KeyIDByName(ctx, projectID, f.Key)
+	if models.IsNotFound(err) {
+		filter.KeyID, err = noKey, nil
+		check("key", false)
+	}
+	return filter, wrong, err
+}
+
+// noKey is the number of no key.
+const noKey = -1
+
+// parseStatusClass reads one of [StatusClasses]; 0 for none, and -1, which no row has, for any other text.
+func parseStatusClass(text string) (class int, ok bool) {
+	if text == "" {
+		return 0, true
+	}
+	if class = slices.Index(StatusClasses, text) + 1; class == 0 {
+		return -1, false
+	}
+	return class, true
+}
+
+// parseEndpoint reads "GET /orders", or a path alone. A query is no part of it, as in the log. Of a text without a
+// path, all is the path, which no row has.
+func parseEndpoint(text string) (method, path string, ok bool) {
+	path = strings.TrimSpace(text)
+	first, rest, _ := strings.Cut(path, " ")
+	if rest = strings.TrimSpace(rest); rest != "" && first == strings.ToUpper(first) && !strings.HasPrefix(first, "/") {
+		method, path = first, rest
+	}
+	if path, _, _ = strings.Cut(path, "?"); path == "" && text != "" {
+		return "", text, false
+	}
+	return method, path, true
+}
+
+// parseIP reads an address as the log writes it; any other text, which no row has, as it is.
+func parseIP(text string) (ip string, ok bool) {
+	text = strings.TrimSpace(text)
+	if text == "" {
+		return "", true
+	}
+	addr, err := netip.ParseAddr(text)
+	if err != nil {
+		return text, false
+	}
+	return PlainAddr(addr), true
+}
