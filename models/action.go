@@ -214,7 +214,10 @@ type ActionFilter struct {
 }
 
 // Actions lists changes in a project, newest first, and tells whether there are older ones.
-func (s *Store) Actions(ctx context.Context, projectID int64, f ActionFilter) (rows []Action, more bool, err error) {
+func (s *Store) Actions(
+	ctx context.Context, projectID int64, f ActionFilter,
+) (rows []Action, more bool, err error) {
+	defer doing(&err, "list audit rows")
 	q := s.read.WithContext(ctx).Where("chain = ?", projectID)
 	q = whereContains(q, "actor_name", f.Actor)
 	q = whereContains(q, "object_name", f.Object)
@@ -248,8 +251,9 @@ func whereContains(q *gorm.DB, column, part string) *gorm.DB {
 }
 
 // Action reads one change of the project, or [CodeNotFound].
-func (s *Store) Action(ctx context.Context, projectID, seq int64) (*Action, error) {
+func (s *Store) Action(ctx context.Context, projectID, seq int64) (_ *Action, err error) {
+	defer doing(&err, "read audit row")
 	var row Action
-	err := s.read.WithContext(ctx).Where("chain = ? AND seq = ?", projectID, seq).Take(&row).Error
+	err = s.read.WithContext(ctx).Where("chain = ? AND seq = ?", projectID, seq).Take(&row).Error
 	return &row, notFoundAs(err, "change")
 }

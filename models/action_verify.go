@@ -38,10 +38,11 @@ func (b *Broken) Error() string {
 // VerifyActions recomputes every chain, holds it against its newest hash and against checkpoints of earlier times, and gives
 // the ends of all chains for the next time. The error is a [Broken] where a row was changed, removed, put elsewhere or cut off.
 // Who can write to the database can cut rows off the end and move the record of the end back: only a checkpoint shows that.
-func (s *Store) VerifyActions(ctx context.Context, earlier []Checkpoint) ([]Checkpoint, error) {
+func (s *Store) VerifyActions(ctx context.Context, earlier []Checkpoint) (_ []Checkpoint, err error) {
+	defer doing(&err, "verify audit log")
 	var ends []Checkpoint
 	// One transaction, so that rows that come meanwhile do not look like damage.
-	err := s.snapshot(ctx, func(tx *gorm.DB) error {
+	err = s.snapshot(ctx, func(tx *gorm.DB) error {
 		var heads []actionChain
 		if err := tx.Order("chain").Find(&heads).Error; err != nil {
 			return err

@@ -68,9 +68,10 @@ var blocker = Actor{Kind: ActorSystem, Name: "claviger"}
 // BlockAddress writes down that an address is blocked since b.BlockedAt, with at least b.Strikes strikes, and gives the row as
 // it is then: where another process blocked the address before, or somebody has lifted the block since, that one. It may be
 // repeated. [CodeConflict] where the project has no room for further rows.
-func (s *Store) BlockAddress(ctx context.Context, b AddressBlock) (*AddressBlock, error) {
+func (s *Store) BlockAddress(ctx context.Context, b AddressBlock) (_ *AddressBlock, err error) {
+	defer doing(&err, "block address")
 	row := &AddressBlock{ProjectID: b.ProjectID, Address: b.Address, Strikes: b.Strikes, BlockedAt: b.BlockedAt}
-	err := s.change(ctx, b.ProjectID, blocker, func(c *change) error {
+	err = s.change(ctx, b.ProjectID, blocker, func(c *change) error {
 		var last AddressBlock
 		err := c.tx.Where("project_id = ? AND address = ?", b.ProjectID, b.Address).Take(&last).Error
 		switch {
@@ -119,9 +120,12 @@ func (c *change) roomForAddressBlock() error {
 }
 
 // LiftAddressBlock ends a block that is in force; [CodeConflict] where it is over.
-func (s *Store) LiftAddressBlock(ctx context.Context, projectID, id int64, actor Actor) (*AddressBlock, error) {
+func (s *Store) LiftAddressBlock(
+	ctx context.Context, projectID, id int64, actor Actor,
+) (_ *AddressBlock, err error) {
+	defer doing(&err, "lift address block")
 	var b AddressBlock
-	err := s.change(ctx, projectID, actor, func(c *change) error {
+	err = s.change(ctx, projectID, actor, func(c *change) error {
 		if err := c.tx.Where("project_id = ? AND id = ?", projectID, id).Take(&b).Error; err != nil {
 			return notFoundAs(err, "block")
 		}
@@ -141,9 +145,10 @@ func (s *Store) LiftAddressBlock(ctx context.Context, projectID, id int64, actor
 }
 
 // AddressBlock reads one block of the project, or [CodeNotFound].
-func (s *Store) AddressBlock(ctx context.Context, projectID, id int64) (*AddressBlock, error) {
+func (s *Store) AddressBlock(ctx context.Context, projectID, id int64) (_ *AddressBlock, err error) {
+	defer doing(&err, "read address block")
 	var b AddressBlock
-	err := s.read.WithContext(ctx).Where("project_id = ? AND id = ?", projectID, id).Take(&b).Error
+	err = s.read.WithContext(ctx).Where("project_id = ? AND id = ?", projectID, id).Take(&b).Error
 	return &b, notFoundAs(err, "block")
 }
 
@@ -161,7 +166,10 @@ type AddressBlockPage struct {
 }
 
 // AddressBlocks lists a project's blocks, newest first: those in force and those that still count for the next.
-func (s *Store) AddressBlocks(ctx context.Context, projectID int64, f AddressBlockFilter) (AddressBlockPage, error) {
+func (s *Store) AddressBlocks(
+	ctx context.Context, projectID int64, f AddressBlockFilter,
+) (_ AddressBlockPage, err error) {
+	defer doing(&err, "list address blocks")
 	q := whereContains(s.countingBlocks(ctx).Where("project_id = ?", projectID), "address", f.Address)
 	if f.Before > 0 {
 		q = q.Where("id < ?", f.Before)
@@ -179,6 +187,7 @@ func (s *Store) AddressBlocks(ctx context.Context, projectID int64, f AddressBlo
 
 // AllAddressBlocks gives the newest blocks of all projects that are in force or still count for the next, for the gate's memory.
 func (s *Store) AllAddressBlocks(ctx context.Context, limit int) (list []AddressBlock, err error) {
+	defer doing(&err, "list address blocks")
 	return list, s.countingBlocks(ctx).Order("id DESC").Limit(limit).Find(&list).Error
 }
 

@@ -121,25 +121,28 @@ func findCategory(tx *gorm.DB, projectID int64, name string) (*Category, error) 
 }
 
 // Categories lists the labels of a project: the built-in ones, then its own by name.
-func (s *Store) Categories(ctx context.Context, projectID int64) ([]Category, error) {
+func (s *Store) Categories(ctx context.Context, projectID int64) (_ []Category, err error) {
+	defer doing(&err, "list categories")
 	var list []Category
-	err := s.read.WithContext(ctx).Where("project_id = ?", projectID).
+	err = s.read.WithContext(ctx).Where("project_id = ?", projectID).
 		Order("built_in DESC, CASE WHEN built_in THEN id END, name").Find(&list).Error
 	return list, err
 }
 
 // CategoryUses is [Store.Categories] with the number of keys of each.
-func (s *Store) CategoryUses(ctx context.Context, projectID int64) ([]CategoryUse, error) {
+func (s *Store) CategoryUses(ctx context.Context, projectID int64) (_ []CategoryUse, err error) {
+	defer doing(&err, "list categories")
 	var list []CategoryUse
-	err := s.categoryUses(s.read.WithContext(ctx), projectID).
+	err = s.categoryUses(s.read.WithContext(ctx), projectID).
 		Order("built_in DESC, CASE WHEN built_in THEN id END, name").Find(&list).Error
 	return list, err
 }
 
 // Category reads one label of the project, or [CodeNotFound].
-func (s *Store) Category(ctx context.Context, projectID, id int64) (*CategoryUse, error) {
+func (s *Store) Category(ctx context.Context, projectID, id int64) (_ *CategoryUse, err error) {
+	defer doing(&err, "read category")
 	var found CategoryUse
-	err := s.categoryUses(s.read.WithContext(ctx), projectID).Where("id = ?", id).Take(&found).Error
+	err = s.categoryUses(s.read.WithContext(ctx), projectID).Where("id = ?", id).Take(&found).Error
 	return &found, notFoundAs(err, "category")
 }
 
@@ -150,8 +153,11 @@ func (s *Store) categoryUses(tx *gorm.DB, projectID int64) *gorm.DB {
 }
 
 // CreateCategory adds a label to the project. Errors: field name.
-func (s *Store) CreateCategory(ctx context.Context, projectID int64, actor Actor, name string) (*Category, error) {
-	name, err := checkLabel(name)
+func (s *Store) CreateCategory(
+	ctx context.Context, projectID int64, actor Actor, name string,
+) (_ *Category, err error) {
+	defer doing(&err, "create category")
+	name, err = checkLabel(name)
 	if err != nil {
 		return nil, err
 	}
@@ -178,7 +184,10 @@ func checkLabel(name string) (string, error) {
 
 // RenameCategory gives a label another name, which all its keys show from then on. Requests that are in the log keep the
 // name they were made under. Errors: field name; [CodeConflict] for a built-in one.
-func (s *Store) RenameCategory(ctx context.Context, projectID, id int64, actor Actor, name string) (*Category, error) {
+func (s *Store) RenameCategory(
+	ctx context.Context, projectID, id int64, actor Actor, name string,
+) (_ *Category, err error) {
+	defer doing(&err, "rename category")
 	return s.changeCategory(ctx, projectID, id, actor, func(c *change, label *CategoryUse) error {
 		if why := label.Obstacle(); why != "" {
 			return Conflict(why)
@@ -198,7 +207,10 @@ func (s *Store) RenameCategory(ctx context.Context, projectID, id int64, actor A
 
 // MergeCategory moves the keys of one label to another of the project and deletes the first. It gives the second one, and
 // how many keys moved. Errors: field into; [CodeConflict] for a built-in first one.
-func (s *Store) MergeCategory(ctx context.Context, projectID, id, intoID int64, actor Actor) (into *Category, moved int64, err error) {
+func (s *Store) MergeCategory(
+	ctx context.Context, projectID, id, intoID int64, actor Actor,
+) (into *Category, moved int64, err error) {
+	defer doing(&err, "merge category")
 	into = &Category{}
 	_, err = s.changeCategory(ctx, projectID, id, actor, func(c *change, label *CategoryUse) error {
 		if why := label.Obstacle(); why != "" {
@@ -224,7 +236,8 @@ func (s *Store) MergeCategory(ctx context.Context, projectID, id, intoID int64, 
 }
 
 // DeleteCategory removes a label that no key has; [CodeConflict] with the reason where that is not possible.
-func (s *Store) DeleteCategory(ctx context.Context, projectID, id int64, actor Actor) (*Category, error) {
+func (s *Store) DeleteCategory(ctx context.Context, projectID, id int64, actor Actor) (_ *Category, err error) {
+	defer doing(&err, "delete category")
 	return s.changeCategory(ctx, projectID, id, actor, func(c *change, label *CategoryUse) error {
 		if why := label.DeleteObstacle(); why != "" {
 			return Conflict(why)

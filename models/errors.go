@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
+	"fmt"
 	"net"
 	"time"
 
@@ -121,3 +122,12 @@ func isDuplicate(err error) bool { return errors.Is(err, gorm.ErrDuplicatedKey) 
 
 // WhyNotWritten says in a few words why an error kept the database from writing. They may be shown to anybody.
 func WhyNotWritten(err error) string { return sqldb.WhyNotWritten(err) }
+
+// doing says in front of an error what was being done: methods of [Store] defer it, so that the log line of a failure tells
+// where it came from. Errors that are answers for the caller, [Error] and [Done], stay as they are.
+func doing(err *error, what string) {
+	if *err == nil || errors.As(*err, new(*Error)) || errors.As(*err, new(Done)) {
+		return
+	}
+	*err = fmt.Errorf("%s: %w", what, *err)
+}

@@ -92,12 +92,13 @@ func (r *Restrictions) Refusal(use Use) requestlog.Code {
 }
 
 // FindKey looks a digest up among the versions of all keys; nil where there is none.
-func (s *Store) FindKey(ctx context.Context, digest Digest) (*GateKey, error) {
+func (s *Store) FindKey(ctx context.Context, digest Digest) (_ *GateKey, err error) {
+	defer doing(&err, "find key")
 	var row struct {
 		GateKey `gorm:"embedded"`
 		Quotas  `gorm:"embedded;embeddedPrefix:quota_"`
 	}
-	err := s.read.WithContext(ctx).Table("key_versions").
+	err = s.read.WithContext(ctx).Table("key_versions").
 		Select("keys.project_id, keys.id AS key_id, keys.name, keys.type, categories.name AS category, keys.state, keys.expires_at, keys.self_rotation, "+
 			"keys.platform_ios, keys.platform_android, keys.ios_bundle_id, keys.android_package, "+
 			"keys.quota_total, keys.quota_daily, keys.quota_weekly, keys.quota_monthly, "+

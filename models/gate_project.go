@@ -20,7 +20,8 @@ const (
 )
 
 // GateProject finds a project by slug or id, or [CodeNotFound].
-func (s *Store) GateProject(ctx context.Context, ref string) (*GateProject, error) {
+func (s *Store) GateProject(ctx context.Context, ref string) (_ *GateProject, err error) {
+	defer doing(&err, "read project for the gate")
 	project, err := s.Project(ctx, ref)
 	if err != nil {
 		return nil, err

@@ -20,7 +20,8 @@ func (s *Store) keyDetails(ctx context.Context, projectID int64) *gorm.DB {
 }
 
 // Key reads one key of the project, or [CodeNotFound].
-func (s *Store) Key(ctx context.Context, projectID, keyID int64) (*KeyDetails, error) {
+func (s *Store) Key(ctx context.Context, projectID, keyID int64) (_ *KeyDetails, err error) {
+	defer doing(&err, "read key")
 	var key KeyDetails
 	if err := s.keyDetails(ctx, projectID).Where("keys.id = ?", keyID).Take(&key).Error; err != nil {
 		return &key, notFoundAs(err, "key")
@@ -63,7 +64,8 @@ type KeyPage struct {
 }
 
 // Keys lists keys of a project, newest first.
-func (s *Store) Keys(ctx context.Context, projectID int64, f KeyFilter) (KeyPage, error) {
+func (s *Store) Keys(ctx context.Context, projectID int64, f KeyFilter) (_ KeyPage, err error) {
+	defer doing(&err, "list keys")
 	q := s.keyDetails(ctx, projectID)
 	if f.Search != "" {
 		q = q.Where(`(lower(keys.name) LIKE ? ESCAPE '\' OR lower(keys.description) LIKE ? ESCAPE '\' OR key_versions.last4 = ?)`,
@@ -104,18 +106,21 @@ func (s *Store) Keys(ctx context.Context, projectID int64, f KeyFilter) (KeyPage
 
 // CountActiveKeys counts the keys that are active at this moment: not inactive, not revoked, not expired.
 func (s *Store) CountActiveKeys(ctx context.Context, projectID int64) (n int64, err error) {
+	defer doing(&err, "count active keys")
 	return n, activeKeys(s.read.WithContext(ctx), projectID, s.Now()).Count(&n).Error
 }
 
 // KeyIDByName finds the key that has or had the name.
-func (s *Store) KeyIDByName(ctx context.Context, projectID int64, name string) (int64, error) {
+func (s *Store) KeyIDByName(ctx context.Context, projectID int64, name string) (_ int64, err error) {
+	defer doing(&err, "find key by name")
 	var row KeyName
-	err := s.read.WithContext(ctx).Where("project_id = ? AND name = ?", projectID, name).Take(&row).Error
+	err = s.read.WithContext(ctx).Where("project_id = ? AND name = ?", projectID, name).Take(&row).Error
 	return row.KeyID, notFoundAs(err, "key")
 }
 
 // FreeKeyName gives a name like the given one that no key of the project has or had: "server_prod_2".
-func (s *Store) FreeKeyName(ctx context.Context, projectID int64, name string) (string, error) {
+func (s *Store) FreeKeyName(ctx context.Context, projectID int64, name string) (_ string, err error) {
+	defer doing(&err, "find free key name")
 	base := numberAtEnd.ReplaceAllString(name, "")
 	for n := 2; ; n++ {
 		suffix := "_" + strconv.Itoa(n)
@@ -134,6 +139,7 @@ var numberAtEnd = regexp.MustCompile(`_[0-9]{1,3}$`)
 
 // RecentKeyNames lists the names of the keys used last, for suggestions.
 func (s *Store) RecentKeyNames(ctx context.Context, projectID int64, limit int) (names []string, err error) {
+	defer doing(&err, "list recent key names")
 	err = s.read.WithContext(ctx).Model(&Key{}).Where("project_id = ?", projectID).
 		Order("last_used_at IS NULL, last_used_at DESC, id DESC").Limit(limit).Pluck("name", &names).Error
 	return names, err

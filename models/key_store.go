@@ -11,7 +11,10 @@ import (
 )
 
 // CreateKey makes a key with its first version. The secret is returned this once. Errors: the fields of [KeyInput].
-func (s *Store) CreateKey(ctx context.Context, projectID int64, actor Actor, in KeyInput) (*Key, Secret, error) {
+func (s *Store) CreateKey(
+	ctx context.Context, projectID int64, actor Actor, in KeyInput,
+) (_ *Key, _ Secret, err error) {
+	defer doing(&err, "create key")
 	if err := in.normalize(nil, s.Now()); err != nil {
 		return nil, Secret{}, err
 	}
@@ -19,7 +22,7 @@ func (s *Store) CreateKey(ctx context.Context, projectID int64, actor Actor, in 
 		key    *Key
 		secret Secret
 	)
-	err := s.change(ctx, projectID, actor, func(c *change) error {
+	err = s.change(ctx, projectID, actor, func(c *change) error {
 		project, err := c.project()
 		if err != nil {
 			return err
@@ -109,13 +112,19 @@ func nameTaken(err error) error {
 }
 
 // UpdateKey changes what a person may change of a key: all of [KeyInput] but the type.
-func (s *Store) UpdateKey(ctx context.Context, projectID, keyID int64, actor Actor, in KeyInput) (*Key, error) {
+func (s *Store) UpdateKey(
+	ctx context.Context, projectID, keyID int64, actor Actor, in KeyInput,
+) (_ *Key, err error) {
+	defer doing(&err, "update key")
 	return s.EditKey(ctx, projectID, keyID, actor, func(*Key, KeyInput) (KeyInput, error) { return in, nil })
 }
 
 // EditKey is [Store.UpdateKey] with what edit makes of the key as it is, which it must not change. Nobody else changes the key meanwhile, so that
 // who changes one field takes back nobody's change of another.
-func (s *Store) EditKey(ctx context.Context, projectID, keyID int64, actor Actor, edit func(key *Key, as KeyInput) (KeyInput, error)) (*Key, error) {
+func (s *Store) EditKey(
+	ctx context.Context, projectID, keyID int64, actor Actor, edit func(key *Key, as KeyInput) (KeyInput, error),
+) (_ *Key, err error) {
+	defer doing(&err, "edit key")
 	return s.changeKey(ctx, projectID, keyID, actor, ActionEdit, func(c *change, key *Key) error {
 		var was Category
 		if err := c.tx.Take(&was, key.CategoryID).Error; err != nil {
@@ -153,7 +162,10 @@ func (s *Store) EditKey(ctx context.Context, projectID, keyID int64, actor Actor
 }
 
 // ChangeKeyState activates, deactivates or revokes a key; [CodeConflict] with the reason where that is not possible.
-func (s *Store) ChangeKeyState(ctx context.Context, projectID, keyID int64, actor Actor, action KeyAction) (*Key, error) {
+func (s *Store) ChangeKeyState(
+	ctx context.Context, projectID, keyID int64, actor Actor, action KeyAction,
+) (_ *Key, err error) {
+	defer doing(&err, "change key state")
 	next, known := map[KeyAction]KeyState{
 		ActionActivate: StateActive, ActionDeactivate: StateInactive, ActionRevoke: StateRevoked,
 	}[action]
@@ -175,6 +187,7 @@ func (s *Store) ChangeKeyState(ctx context.Context, projectID, keyID int64, acto
 
 // DeleteKey removes a key that was never used. Its name stays taken.
 func (s *Store) DeleteKey(ctx context.Context, projectID, keyID int64, actor Actor) (key *Key, err error) {
+	defer doing(&err, "delete key")
 	err = s.log.HoldUse(ctx, keyID, func(used bool) error {
 		key, err = s.changeKey(ctx, projectID, keyID, actor, ActionDelete, func(c *change, key *Key) error {
 			result := c.tx.Where("project_id = ? AND last_used_at IS NULL AND NOT ?", projectID, used).Delete(key)

@@ -17,6 +17,7 @@ type tidyRound struct {
 // project's plan says, and sees to the indexes. more is true while there is more to do: call it again soon then, and else in a
 // minute. Several processes on one Postgres may call it.
 func (s *Store) Tidy(ctx context.Context) (more bool, err error) {
+	defer doing(&err, "tidy tables")
 	s.tidying.Lock()
 	defer s.tidying.Unlock()
 	if s.round == nil {

@@ -17,7 +17,8 @@ var migrations embed.FS
 // Migrate brings the schema to what this binary expects and returns the version it is at then. A database that a newer
 // binary has migrated, or whose digests were made with another pepper, is left alone and is an error. [New] has refused
 // databases from before the first release.
-func (s *Store) Migrate(ctx context.Context) (int64, error) {
+func (s *Store) Migrate(ctx context.Context) (_ int64, err error) {
+	defer doing(&err, "migrate database")
 	provider, err := s.migrations(ctx)
 	if err != nil {
 		return 0, err
@@ -33,7 +34,7 @@ func (s *Store) Migrate(ctx context.Context) (int64, error) {
 		}
 	}
 	if _, err := provider.Up(ctx); err != nil {
-		return current, fmt.Errorf("cannot migrate the database: %w", err)
+		return current, err
 	}
 	if err := s.checkPepper(ctx); err != nil {
 		return newest, err
@@ -43,7 +44,8 @@ func (s *Store) Migrate(ctx context.Context) (int64, error) {
 
 // CheckSchema is an error unless schema and pepper are those that this binary expects. It changes nothing, so that commands that
 // only look may run beside a server of another version.
-func (s *Store) CheckSchema(ctx context.Context) error {
+func (s *Store) CheckSchema(ctx context.Context) (err error) {
+	defer doing(&err, "check schema")
 	provider, err := s.migrations(ctx)
 	if err != nil {
 		return err

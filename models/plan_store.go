@@ -26,6 +26,7 @@ func readPlans(tx *gorm.DB) (all []Plan, err error) { return all, tx.Order("id")
 
 // Plans lists all plans in their order, with the id of the one that new projects get.
 func (s *Store) Plans(ctx context.Context) (all []Plan, defaultID int64, err error) {
+	defer doing(&err, "list plans")
 	tx := s.read.WithContext(ctx)
 	var settings instanceSettings
 	if err := tx.Take(&settings).Error; err != nil {
@@ -36,18 +37,20 @@ func (s *Store) Plans(ctx context.Context) (all []Plan, defaultID int64, err err
 }
 
 // Plan reads one plan, or [CodeNotFound].
-func (s *Store) Plan(ctx context.Context, id int64) (*Plan, error) {
+func (s *Store) Plan(ctx context.Context, id int64) (_ *Plan, err error) {
+	defer doing(&err, "read plan")
 	var plan Plan
 	return &plan, notFoundAs(s.read.WithContext(ctx).Take(&plan, id).Error, "plan")
 }
 
 // UpdatePlan changes the figures of a plan, for every project that has it. Errors: the fields named by [Figure].
-func (s *Store) UpdatePlan(ctx context.Context, actor Actor, id int64, figures PlanFigures) (*Plan, error) {
+func (s *Store) UpdatePlan(ctx context.Context, actor Actor, id int64, figures PlanFigures) (_ *Plan, err error) {
+	defer doing(&err, "update plan")
 	if err := figures.Check(); err != nil {
 		return nil, err
 	}
 	var plan Plan
-	err := s.change(ctx, InstanceChain, actor, func(c *change) error {
+	err = s.change(ctx, InstanceChain, actor, func(c *change) error {
 		if err := c.tx.Take(&plan, id).Error; err != nil {
 			return notFoundAs(err, "plan")
 		}
@@ -62,9 +65,10 @@ func (s *Store) UpdatePlan(ctx context.Context, actor Actor, id int64, figures P
 }
 
 // SetDefaultPlan chooses the plan that new projects get.
-func (s *Store) SetDefaultPlan(ctx context.Context, actor Actor, id int64) (*Plan, error) {
+func (s *Store) SetDefaultPlan(ctx context.Context, actor Actor, id int64) (_ *Plan, err error) {
+	defer doing(&err, "set default plan")
 	var plan Plan
-	err := s.change(ctx, InstanceChain, actor, func(c *change) error {
+	err = s.change(ctx, InstanceChain, actor, func(c *change) error {
 		if err := c.tx.Take(&plan, id).Error; err != nil {
 			return notFoundAs(err, "plan")
 		}
@@ -86,7 +90,8 @@ func (c *change) defaultPlan() (*Plan, error) {
 }
 
 // ProjectPlan reads what the project may do, or [CodeNotFound].
-func (s *Store) ProjectPlan(ctx context.Context, project *Project) (*ProjectPlan, error) {
+func (s *Store) ProjectPlan(ctx context.Context, project *Project) (_ *ProjectPlan, err error) {
+	defer doing(&err, "read plan of project")
 	return projectPlan(s.read.WithContext(ctx), project)
 }
 
@@ -114,12 +119,15 @@ func projectPlan(tx *gorm.DB, project *Project) (*ProjectPlan, error) {
 
 // ChangeProjectPlan gives a project another plan and figures of its own. A project that has more active keys than allowed
 // from then on keeps them and can make no more. Errors: fields plan and those named by [Figure].
-func (s *Store) ChangeProjectPlan(ctx context.Context, actor Actor, projectID, planID int64, overrides Overrides) (*Project, error) {
+func (s *Store) ChangeProjectPlan(
+	ctx context.Context, actor Actor, projectID, planID int64, overrides Overrides,
+) (_ *Project, err error) {
+	defer doing(&err, "change plan of project")
 	if err := overrides.Check(); err != nil {
 		return nil, err
 	}
 	var project Project
-	err := s.change(ctx, projectID, actor, func(c *change) error {
+	err = s.change(ctx, projectID, actor, func(c *change) error {
 		if err := c.tx.Take(&project, projectID).Error; err != nil {
 			return notFoundAs(err, "project")
 		}
@@ -189,6 +197,7 @@ type ProjectFilter struct {
 
 // ProjectUses lists all projects of the instance, newest first, and gives the cursor of the next page, 0 on the last one.
 func (s *Store) ProjectUses(ctx context.Context, f ProjectFilter) (list []ProjectUse, next int64, err error) {
+	defer doing(&err, "list projects")
 	q := s.read.WithContext(ctx).Table("projects").
 		Select("projects.*, plans.name AS plan_name, "+
 			"(SELECT COUNT(*) FROM plan_overrides WHERE plan_overrides.project_id = projects.id) AS override_count, "+

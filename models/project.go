@@ -134,7 +134,10 @@ func Slugify(name string) string {
 
 // CreateProject makes a project with the actor as its owner, the built-in categories and the default key, whose secret is
 // returned: this is the one chance to show it. Errors: fields name, slug, key_prefix.
-func (s *Store) CreateProject(ctx context.Context, actor Actor, in ProjectInput) (*Project, *Key, Secret, error) {
+func (s *Store) CreateProject(
+	ctx context.Context, actor Actor, in ProjectInput,
+) (_ *Project, _ *Key, _ Secret, err error) {
+	defer doing(&err, "create project")
 	if err := in.normalize(); err != nil {
 		return nil, nil, Secret{}, err
 	}
@@ -143,7 +146,7 @@ func (s *Store) CreateProject(ctx context.Context, actor Actor, in ProjectInput)
 		key     *Key
 		secret  Secret
 	)
-	err := s.change(ctx, InstanceChain, actor, func(c *change) (err error) {
+	err = s.change(ctx, InstanceChain, actor, func(c *change) (err error) {
 		project, key, secret, err = c.createProject(in)
 		return err
 	})
@@ -198,7 +201,10 @@ func slugTaken(err error) error {
 
 // UpdateProject changes the settings of a project; the slug of the input is not looked at. Secrets that exist keep the
 // prefix they were made with, and stay valid. Errors: fields name, key_prefix and quota_status.
-func (s *Store) UpdateProject(ctx context.Context, projectID int64, actor Actor, in ProjectInput) (*Project, error) {
+func (s *Store) UpdateProject(
+	ctx context.Context, projectID int64, actor Actor, in ProjectInput,
+) (_ *Project, err error) {
+	defer doing(&err, "update project")
 	problems := fieldErrors{}
 	in.checkName(problems)
 	in.checkKeyPrefix(problems)
@@ -213,7 +219,8 @@ func (s *Store) UpdateProject(ctx context.Context, projectID int64, actor Actor,
 
 // ChangeSlug gives a project another slug. From then on nothing is found under the one before it; the id stays.
 // Errors: field slug.
-func (s *Store) ChangeSlug(ctx context.Context, projectID int64, actor Actor, slug string) (*Project, error) {
+func (s *Store) ChangeSlug(ctx context.Context, projectID int64, actor Actor, slug string) (_ *Project, err error) {
+	defer doing(&err, "change slug")
 	slug = strings.TrimSpace(slug)
 	if problem := slugProblem(slug); problem != "" {
 		return nil, invalidField("slug", problem)
@@ -238,14 +245,16 @@ func (s *Store) changeProject(ctx context.Context, projectID int64, actor Actor,
 }
 
 // Projects lists the projects that the user is a member of, by name.
-func (s *Store) Projects(ctx context.Context, userID int64) ([]Membership, error) {
+func (s *Store) Projects(ctx context.Context, userID int64) (_ []Membership, err error) {
+	defer doing(&err, "list projects of user")
 	var list []Membership
-	err := s.memberships(ctx, userID).Order("lower(projects.name), projects.id").Find(&list).Error
+	err = s.memberships(ctx, userID).Order("lower(projects.name), projects.id").Find(&list).Error
 	return list, err
 }
 
 // Membership finds a project by slug or id, for a member. Anybody else gets [CodeNotFound]: for them it does not exist.
-func (s *Store) Membership(ctx context.Context, userID int64, ref string) (*Membership, error) {
+func (s *Store) Membership(ctx context.Context, userID int64, ref string) (_ *Membership, err error) {
+	defer doing(&err, "read membership")
 	if !mayBeRef(ref) {
 		return nil, NotFound("project")
 	}
@@ -262,7 +271,8 @@ func (s *Store) memberships(ctx context.Context, userID int64) *gorm.DB {
 }
 
 // Project finds a project by slug or id, for the gate, which asks for no member.
-func (s *Store) Project(ctx context.Context, ref string) (*Project, error) {
+func (s *Store) Project(ctx context.Context, ref string) (_ *Project, err error) {
+	defer doing(&err, "read project")
 	if !mayBeRef(ref) {
 		return nil, NotFound("project")
 	}

@@ -42,7 +42,9 @@ type LogPage struct {
 }
 
 // RequestLogs lists requests of a project, newest first. With After and no Before it is the stretch just newer than After.
-func (s *Store) RequestLogs(ctx context.Context, projectID int64, f LogFilter) (LogPage, error) {
+func (s *Store) RequestLogs(ctx context.Context, projectID int64, f LogFilter) (_ LogPage, err error) {
+	defer doing(&err, "list requests")
+	defer doing(&err, "read page of the log")
 	q := requestlog.Query{
 		ProjectID: projectID, KeyID: f.KeyID, Type: string(f.Type), Category: f.Category, Code: f.Code, StatusClass: f.StatusClass,
 		Method: f.Method, Path: f.Path, IP: f.IP, To: requestlog.EndOfIDs, Limit: f.Limit + 1,
@@ -88,7 +90,8 @@ func (s *Store) RequestLogs(ctx context.Context, projectID int64, f LogFilter) (
 }
 
 // requestlog.Row reads one request of the project, or [CodeNotFound].
-func (s *Store) RequestLog(ctx context.Context, projectID int64, id requestlog.ID) (*LogEntry, error) {
+func (s *Store) RequestLog(ctx context.Context, projectID int64, id requestlog.ID) (_ *LogEntry, err error) {
+	defer doing(&err, "read request")
 	rows, err := s.log.List(ctx, requestlog.Query{ProjectID: projectID, From: id, To: id + 1, Limit: 1})
 	if err != nil {
 		return nil, err
@@ -136,7 +139,9 @@ func (s *Store) withKeyNames(ctx context.Context, rows []requestlog.Row) ([]LogE
 }
 
 // UsageByMinute gives the last minutes of a project up to the present one, oldest first, quiet ones included.
-func (s *Store) UsageByMinute(ctx context.Context, projectID int64, minutes int) ([]requestlog.MinuteUsage, error) {
+func (s *Store) UsageByMinute(
+	ctx context.Context, projectID int64, minutes int,
+) (_ []requestlog.MinuteUsage, err error) {
 	last := s.Now().Unix() / 60
 	first := last - int64(minutes) + 1
 	return s.log.UsageByMinute(ctx, projectID, first, last)

@@ -11,7 +11,10 @@ import (
 // RotateKey makes a new version of a key and lets the one before it end after grace: at once for 0. seen is the number of the
 // version that the asker knows as the newest, 0 for whichever it is: of two rotations at the same moment one wins,
 // and the other is told.
-func (s *Store) RotateKey(ctx context.Context, projectID, keyID int64, actor Actor, seen int, grace time.Duration) (*Key, Secret, error) {
+func (s *Store) RotateKey(
+	ctx context.Context, projectID, keyID int64, actor Actor, seen int, grace time.Duration,
+) (_ *Key, _ Secret, err error) {
+	defer doing(&err, "rotate key")
 	var secret Secret
 	key, err := s.changeKey(ctx, projectID, keyID, actor, ActionRotate, func(c *change, key *Key) error {
 		if actor.Kind == ActorKey {
@@ -73,7 +76,10 @@ func (k *Key) selfRotationRefusal(used int, now time.Time) error {
 }
 
 // EndVersion moves the end of a version that is retiring: to now where in is 0, and otherwise to so long from now.
-func (s *Store) EndVersion(ctx context.Context, projectID, keyID int64, actor Actor, number int, in time.Duration) (*Key, error) {
+func (s *Store) EndVersion(
+	ctx context.Context, projectID, keyID int64, actor Actor, number int, in time.Duration,
+) (_ *Key, err error) {
+	defer doing(&err, "end version")
 	return s.changeKey(ctx, projectID, keyID, actor, ActionRotate, func(c *change, key *Key) error {
 		var version KeyVersion
 		err := c.tx.Clauses(clause.Locking{Strength: "UPDATE"}).Where("key_id = ? AND number = ?", key.ID, number).Take(&version).Error
@@ -96,16 +102,20 @@ func (s *Store) EndVersion(ctx context.Context, projectID, keyID int64, actor Ac
 }
 
 // Versions lists the versions of a key of the project, the newest first.
-func (s *Store) Versions(ctx context.Context, projectID, keyID int64) ([]KeyVersion, error) {
+func (s *Store) Versions(ctx context.Context, projectID, keyID int64) (_ []KeyVersion, err error) {
+	defer doing(&err, "list versions")
 	var list []KeyVersion
-	err := s.read.WithContext(ctx).Table("key_versions").Select("key_versions.*").
+	err = s.read.WithContext(ctx).Table("key_versions").Select("key_versions.*").
 		Joins("JOIN keys ON keys.id = key_versions.key_id AND keys.project_id = ?", projectID).
 		Where("key_versions.key_id = ?", keyID).Order("key_versions.number DESC").Limit(200).Find(&list).Error
 	return list, err
 }
 
 // UseByVersion counts the logged requests of a key of the project by version since a moment.
-func (s *Store) UseByVersion(ctx context.Context, projectID, keyID int64, since time.Time) (map[int]requestlog.VersionUsage, error) {
+func (s *Store) UseByVersion(
+	ctx context.Context, projectID, keyID int64, since time.Time,
+) (_ map[int]requestlog.VersionUsage, err error) {
+	defer doing(&err, "count requests by version")
 	switch key, err := s.loggedKey(ctx, keyID); {
 	case err != nil:
 		return nil, err

@@ -59,7 +59,10 @@ const (
 )
 
 // CreateServiceToken makes a token. The secret is returned this once. Errors: fields name and scopes.
-func (s *Store) CreateServiceToken(ctx context.Context, projectID int64, actor Actor, name string, scopes []Scope) (*ServiceToken, Secret, error) {
+func (s *Store) CreateServiceToken(
+	ctx context.Context, projectID int64, actor Actor, name string, scopes []Scope,
+) (_ *ServiceToken, _ Secret, err error) {
+	defer doing(&err, "create service token")
 	problems := fieldErrors{}
 	name, printable := oneLine(name)
 	switch {
@@ -81,7 +84,7 @@ func (s *Store) CreateServiceToken(ctx context.Context, projectID int64, actor A
 		token  *ServiceToken
 		secret Secret
 	)
-	err := s.change(ctx, projectID, actor, func(c *change) error {
+	err = s.change(ctx, projectID, actor, func(c *change) error {
 		var living int64
 		if err := c.tx.Model(&ServiceToken{}).Where("project_id = ? AND revoked_at IS NULL", projectID).Count(&living).Error; err != nil {
 			return err
@@ -125,9 +128,12 @@ func (c *change) createServiceToken(project *Project, name string, scopes []Scop
 func (t *ServiceToken) object() Object { return Object{"service_token", t.ID, t.Name} }
 
 // RevokeServiceToken ends a token for good.
-func (s *Store) RevokeServiceToken(ctx context.Context, projectID, tokenID int64, actor Actor) (*ServiceToken, error) {
+func (s *Store) RevokeServiceToken(
+	ctx context.Context, projectID, tokenID int64, actor Actor,
+) (_ *ServiceToken, err error) {
+	defer doing(&err, "revoke service token")
 	var token ServiceToken
-	err := s.change(ctx, projectID, actor, func(c *change) error {
+	err = s.change(ctx, projectID, actor, func(c *change) error {
 		err := c.tx.Clauses(clause.Locking{Strength: "UPDATE"}).Where("project_id = ? AND id = ?", projectID, tokenID).Take(&token).Error
 		if err != nil {
 			return notFoundAs(err, "service token")
@@ -145,9 +151,10 @@ func (s *Store) RevokeServiceToken(ctx context.Context, projectID, tokenID int64
 }
 
 // ServiceTokens lists the tokens of a project, the living ones first, then the newest.
-func (s *Store) ServiceTokens(ctx context.Context, projectID int64) ([]ServiceTokenDetails, error) {
+func (s *Store) ServiceTokens(ctx context.Context, projectID int64) (_ []ServiceTokenDetails, err error) {
+	defer doing(&err, "list service tokens")
 	var list []ServiceTokenDetails
-	err := s.read.WithContext(ctx).Table("service_tokens").
+	err = s.read.WithContext(ctx).Table("service_tokens").
 		Select("service_tokens.*, COALESCE(users.email, '') AS creator_email").
 		Joins("LEFT JOIN users ON users.id = service_tokens.created_by").
 		Where("service_tokens.project_id = ?", projectID).
@@ -156,16 +163,18 @@ func (s *Store) ServiceTokens(ctx context.Context, projectID int64) ([]ServiceTo
 }
 
 // TouchServiceToken notes that a token was used at a moment, at most once a minute.
-func (s *Store) TouchServiceToken(ctx context.Context, tokenID int64, at time.Time) error {
+func (s *Store) TouchServiceToken(ctx context.Context, tokenID int64, at time.Time) (err error) {
+	defer doing(&err, "update use of service token")
 	return s.write.WithContext(ctx).Model(&ServiceToken{}).
 		Where("id = ? AND (last_used_at IS NULL OR last_used_at <= ?)", tokenID, at.Add(-time.Minute)).
 		UpdateColumn("last_used_at", at).Error
 }
 
 // FindServiceToken looks a digest up among all tokens, revoked ones too; nil where there is none.
-func (s *Store) FindServiceToken(ctx context.Context, digest Digest) (*ServiceToken, error) {
+func (s *Store) FindServiceToken(ctx context.Context, digest Digest) (_ *ServiceToken, err error) {
+	defer doing(&err, "find service token")
 	var token ServiceToken
-	err := s.read.WithContext(ctx).Where("digest = ?", digest[:]).Take(&token).Error
+	err = s.read.WithContext(ctx).Where("digest = ?", digest[:]).Take(&token).Error
 	if errors.Is(err, gorm.ErrRecordNotFound) {
 		return nil, nil
 	}

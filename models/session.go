@@ -40,13 +40,16 @@ type Session struct {
 }
 
 // CreateSession starts a session of userID.
-func (s *Store) CreateSession(ctx context.Context, hash SessionHash, userID int64, data []byte, ip, userAgent string) (*Session, error) {
+func (s *Store) CreateSession(
+	ctx context.Context, hash SessionHash, userID int64, data []byte, ip, userAgent string,
+) (_ *Session, err error) {
+	defer doing(&err, "create session")
 	now := s.Now()
 	session := &Session{
 		SecretHash: hash[:], UserID: userID, Data: data, IP: ip, UserAgent: LogText(userAgent, maxUserAgent),
 		CreatedAt: now, LastSeenAt: now, ExpiresAt: now.Add(SessionLifetime),
 	}
-	err := s.tx(ctx, func(tx *gorm.DB) error {
+	err = s.tx(ctx, func(tx *gorm.DB) error {
 		// The ended sessions of the same account go along, so that the table does not grow with time.
 		if err := tx.Where("user_id = ? AND (expires_at <= ? OR last_seen_at <= ?)", userID, now, now.Add(-SessionIdle)).
 			Delete(&Session{}).Error; err != nil {
@@ -61,10 +64,11 @@ func (s *Store) CreateSession(ctx context.Context, hash SessionHash, userID int6
 }
 
 // FindSession gives the living session with its account, or [CodeNotFound].
-func (s *Store) FindSession(ctx context.Context, hash SessionHash) (*Session, error) {
+func (s *Store) FindSession(ctx context.Context, hash SessionHash) (_ *Session, err error) {
+	defer doing(&err, "find session")
 	now := s.Now()
 	var session Session
-	err := s.read.WithContext(ctx).Joins("User").
+	err = s.read.WithContext(ctx).Joins("User").
 		Where("sessions.secret_hash = ? AND sessions.expires_at > ? AND sessions.last_seen_at > ?", hash[:], now, now.Add(-SessionIdle)).
 		Take(&session).Error
 	if err != nil {
@@ -77,27 +81,31 @@ func (s *Store) FindSession(ctx context.Context, hash SessionHash) (*Session, er
 }
 
 // SaveSessionData replaces what the session carries.
-func (s *Store) SaveSessionData(ctx context.Context, hash SessionHash, data []byte) error {
+func (s *Store) SaveSessionData(ctx context.Context, hash SessionHash, data []byte) (err error) {
+	defer doing(&err, "save session")
 	return s.write.WithContext(ctx).Model(&Session{}).Where("secret_hash = ?", hash[:]).Update("data", data).Error
 }
 
 // UserSessions lists the living sessions of an account, the one last used first.
-func (s *Store) UserSessions(ctx context.Context, userID int64) ([]Session, error) {
+func (s *Store) UserSessions(ctx context.Context, userID int64) (_ []Session, err error) {
+	defer doing(&err, "list sessions")
 	now := s.Now()
 	var sessions []Session
-	err := s.read.WithContext(ctx).
+	err = s.read.WithContext(ctx).
 		Where("user_id = ? AND expires_at > ? AND last_seen_at > ?", userID, now, now.Add(-SessionIdle)).
 		Order("last_seen_at DESC, id DESC").Limit(100).Find(&sessions).Error
 	return sessions, err
 }
 
 // DeleteSession ends the session of a cookie. Ending one that is gone is no error.
-func (s *Store) DeleteSession(ctx context.Context, hash SessionHash) error {
+func (s *Store) DeleteSession(ctx context.Context, hash SessionHash) (err error) {
+	defer doing(&err, "delete session")
 	return s.write.WithContext(ctx).Where("secret_hash = ?", hash[:]).Delete(&Session{}).Error
 }
 
 // EndSession ends one session of the account, or [CodeNotFound].
-func (s *Store) EndSession(ctx context.Context, userID, sessionID int64) error {
+func (s *Store) EndSession(ctx context.Context, userID, sessionID int64) (err error) {
+	defer doing(&err, "end session")
 	result := s.write.WithContext(ctx).Where("user_id = ? AND id = ?", userID, sessionID).Delete(&Session{})
 	if result.Error == nil && result.RowsAffected == 0 {
 		return NotFound("session")
@@ -106,7 +114,8 @@ func (s *Store) EndSession(ctx context.Context, userID, sessionID int64) error {
 }
 
 // EndAllSessions signs an account out everywhere.
-func (s *Store) EndAllSessions(ctx context.Context, actor Actor) error {
+func (s *Store) EndAllSessions(ctx context.Context, actor Actor) (err error) {
+	defer doing(&err, "end all sessions")
 	return s.change(ctx, InstanceChain, actor, func(c *change) error {
 		if err := c.tx.Where("user_id = ?", actor.ID).Delete(&Session{}).Error; err != nil {
 			return err

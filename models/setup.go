@@ -15,7 +15,8 @@ type SetupResult struct {
 
 // Setup makes, all or nothing: the instance admin where the instance has no account, a project of slug, its default key
 // and a service token with every scope. On an instance with accounts, email must name one of them, and password is not looked at.
-func (s *Store) Setup(ctx context.Context, email, password, slug string) (*SetupResult, error) {
+func (s *Store) Setup(ctx context.Context, email, password, slug string) (_ *SetupResult, err error) {
+	defer doing(&err, "set up")
 	in := ProjectInput{Name: slug, Slug: slug}
 	if err := in.normalize(); err != nil {
 		return nil, err

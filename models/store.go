@@ -116,7 +116,10 @@ func (s *Store) Dialect() sqldb.Dialect { return s.db.Dialect }
 func (s *Store) isPostgres() bool { return s.db.Dialect == sqldb.Postgres }
 
 // Ping asks the database for an answer.
-func (s *Store) Ping(ctx context.Context) error { return s.db.Ping(ctx) }
+func (s *Store) Ping(ctx context.Context) (err error) {
+	defer doing(&err, "ask the database for an answer")
+	return s.db.Ping(ctx)
+}
 
 // Close ends what runs in the background and all connections.
 func (s *Store) Close() {

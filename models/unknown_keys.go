@@ -35,7 +35,8 @@ const (
 // CountUnknownKeys adds counts to what is stored. After an error that leaves it open whether a batch was stored, just repeat it
 // under its number, which tells it from all others: a row does not take the same batch twice. (On Postgres another process may
 // have added to the row in between; then it does.)
-func (s *Store) CountUnknownKeys(ctx context.Context, batch int64, counts []UnknownKeyCount) error {
+func (s *Store) CountUnknownKeys(ctx context.Context, batch int64, counts []UnknownKeyCount) (err error) {
+	defer doing(&err, "count unknown keys")
 	return s.tx(ctx, func(tx *gorm.DB) error {
 		rows, err := boundUnknownKeys(tx, counts)
 		if err != nil || len(rows) == 0 {
@@ -110,7 +111,10 @@ type UnknownKeyPage struct {
 const UnknownKeyDays = 7
 
 // UnknownKeys tells which addresses came with no known key in the last days, where search is part of the address.
-func (s *Store) UnknownKeys(ctx context.Context, projectID int64, search string, limit int) (page UnknownKeyPage, err error) {
+func (s *Store) UnknownKeys(
+	ctx context.Context, projectID int64, search string, limit int,
+) (page UnknownKeyPage, err error) {
+	defer doing(&err, "list unknown keys")
 	from := UnknownKeyDay(s.Now()) - UnknownKeyDays + 1
 	err = s.snapshot(ctx, func(tx *gorm.DB) error {
 		counts := whereContains(tx.Model(&UnknownKeyCount{}).Where("project_id = ? AND day >= ?", projectID, from), "address", search)

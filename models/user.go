@@ -43,7 +43,8 @@ func NormalizeEmail(email string) (normal string, ok bool) {
 }
 
 // MaySignUp tells whether a stranger may make an account now.
-func (s *Store) MaySignUp(ctx context.Context, mode SignupMode) (bool, error) {
+func (s *Store) MaySignUp(ctx context.Context, mode SignupMode) (_ bool, err error) {
+	defer doing(&err, "read whether sign-up is open")
 	switch mode {
 	case SignupOpen:
 		return true, nil
@@ -55,7 +56,10 @@ func (s *Store) MaySignUp(ctx context.Context, mode SignupMode) (bool, error) {
 }
 
 // HasUsers tells whether the instance has any account.
-func (s *Store) HasUsers(ctx context.Context) (bool, error) { return hasUsers(s.read.WithContext(ctx)) }
+func (s *Store) HasUsers(ctx context.Context) (_ bool, err error) {
+	defer doing(&err, "read whether there are users")
+	return hasUsers(s.read.WithContext(ctx))
+}
 
 func hasUsers(db *gorm.DB) (some bool, err error) {
 	return some, db.Raw("SELECT EXISTS (SELECT 1 FROM users)").Scan(&some).Error
@@ -63,7 +67,8 @@ func hasUsers(db *gorm.DB) (some bool, err error) {
 
 // SignUp makes an account, the first one as instance admin. Errors: fields email and password; [CodeForbidden] where
 // mode does not let strangers in.
-func (s *Store) SignUp(ctx context.Context, mode SignupMode, email, password, ip string) (*User, error) {
+func (s *Store) SignUp(ctx context.Context, mode SignupMode, email, password, ip string) (_ *User, err error) {
+	defer doing(&err, "sign up")
 	user, err := s.newUser(ctx, email, password)
 	if err != nil {
 		return nil, err
@@ -123,13 +128,14 @@ func (u *User) object() Object { return Object{"account", u.ID, u.Email} }
 
 // SignIn finds the account of an address and password. An unknown address gets the same answer as a wrong password,
 // after the same time.
-func (s *Store) SignIn(ctx context.Context, email, password string) (*User, error) {
+func (s *Store) SignIn(ctx context.Context, email, password string) (_ *User, err error) {
+	defer doing(&err, "sign in")
 	email, ok := NormalizeEmail(email)
 	if !ok {
 		email = "" // nobody's; and what no row can hold never gets into a query
 	}
 	var user User
-	err := s.read.WithContext(ctx).Where("email = ?", email).Limit(1).Find(&user).Error
+	err = s.read.WithContext(ctx).Where("email = ?", email).Limit(1).Find(&user).Error
 	if err != nil {
 		return nil, err
 	}
@@ -145,7 +151,10 @@ func (s *Store) SignIn(ctx context.Context, email, password string) (*User, erro
 
 // ChangePassword sets a new password after checking the present one, and ends all sessions of the account but keep.
 // Errors: fields current_password and new_password.
-func (s *Store) ChangePassword(ctx context.Context, actor Actor, current, next string, keep SessionHash) error {
+func (s *Store) ChangePassword(
+	ctx context.Context, actor Actor, current, next string, keep SessionHash,
+) (err error) {
+	defer doing(&err, "change password")
 	user, err := s.User(ctx, actor.ID)
 	if err != nil {
 		return err
@@ -187,7 +196,8 @@ func (s *Store) ChangePassword(ctx context.Context, actor Actor, current, next s
 }
 
 // User reads one account.
-func (s *Store) User(ctx context.Context, id int64) (*User, error) {
+func (s *Store) User(ctx context.Context, id int64) (_ *User, err error) {
+	defer doing(&err, "read user")
 	var user User
 	if err := s.read.WithContext(ctx).Take(&user, id).Error; err != nil {
 		return nil, notFoundAs(err, "account")
