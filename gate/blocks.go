@@ -35,7 +35,7 @@ type blocks struct {
 	epoch atomic.Uint64
 	shard [shards]blockShard
 
-	keeper blockKeeper
+	sync blockSync
 }
 
 // caller is an address in a project.
@@ -46,7 +46,7 @@ type caller struct {
 
 type blockShard struct {
 	mu      sync.RWMutex
-	watched *simplelru.LRU[caller, *watch]
+	watched *simplelru.LRU[caller, *failureWindow]
 	blocked *simplelru.LRU[caller, *block]
 }
 
@@ -63,9 +63,10 @@ type block struct {
 func newBlocks(o Options, store blockStore) *blocks {
 	b := &blocks{now: o.Now, seed: maphash.MakeSeed()}
 	for i := range b.shard {
-		b.shard[i].watched, b.shard[i].blocked = newestOf[*watch](maxWatched/shards), newestOf[*block](maxBlocked/shards)
+		b.shard[i].watched = newestOf[*failureWindow](maxWatched / shards)
+		b.shard[i].blocked = newestOf[*block](maxBlocked / shards)
 	}
-	b.keeper.start(b, store, o.Log)
+	b.sync.start(b, store, o.Log)
 	return b
 }
 
@@ -120,7 +121,7 @@ func (b *blocks) noteBad(projectID int64, ip, key string) {
 	}
 	seen, _ := shard.watched.Get(who)
 	if seen == nil {
-		seen = &watch{}
+		seen = &failureWindow{}
 		shard.watched.Add(who, seen)
 	}
 	if seen.note(hash, now.UnixMilli()) < badKeysToBlock {
@@ -129,7 +130,7 @@ func (b *blocks) noteBad(projectID int64, ip, key string) {
 	strike := models.Strike(last.strikes, time.UnixMilli(last.ends), now)
 	made := block{id: last.id, strikes: strike, ends: now.Add(models.BlockLasts(strike)).UnixMilli(), unwritten: true}
 	row := models.AddressBlock{ProjectID: projectID, Address: group.String(), Strikes: strike, BlockedAt: now.UTC().Truncate(time.Millisecond)}
-	if !b.keeper.write(who, row, made.ends) {
+	if !b.sync.write(who, row, made.ends) {
 		made.unwritten = false
 	}
 	b.put(shard, who, made)
@@ -158,8 +159,8 @@ func (b *blocks) put(shard *blockShard, who caller, made block) {
 	}
 }
 
-// changed is told that the row was made or lifted. What holds in memory by that row ends at once, and the keeper reads what the
-// table says.
+// changed is told that the row was made or lifted. What holds in memory by that row ends at once, and the row
+// is read again.
 func (b *blocks) changed(projectID, id int64) {
 	b.epoch.Add(1)
 	now := b.now().UnixMilli()
@@ -173,13 +174,13 @@ func (b *blocks) changed(projectID, id int64) {
 		}
 		shard.mu.Unlock()
 	}
-	b.keeper.read(projectID, id)
+	b.sync.read(projectID, id)
 }
 
-// everythingChanged is told that changes may have been missed. What is known holds until the keeper has read all rows again.
+// everythingChanged is told that changes may have been missed. What is known holds until all rows have been read again.
 func (b *blocks) everythingChanged() {
 	b.epoch.Add(1)
-	b.keeper.readAgain()
+	b.sync.readAgain()
 }
 
 // learn takes over what a row says, unless something was changed since epoch, when it was read.
@@ -236,9 +237,9 @@ func (b *blocks) count() (n int) {
 	return n
 }
 
-// watch is what is known of an address that came with bad keys: which ones, and when each came last. Keys are hashed under a seed
-// that this process alone has.
-type watch struct{ keys []badKey }
+// failureWindow has the bad keys that an address came with, and when each came last. Keys are hashed under a seed that this
+// process alone has.
+type failureWindow struct{ keys []badKey }
 
 type badKey struct {
 	hash uint64
@@ -246,7 +247,7 @@ type badKey struct {
 }
 
 // note takes a key down and gives how many distinct ones came within the window.
-func (w *watch) note(hash uint64, at int64) int {
+func (w *failureWindow) note(hash uint64, at int64) int {
 	kept := w.keys[:0]
 	for _, k := range w.keys {
 		if k.hash != hash && at-k.at < badKeyWindow.Milliseconds() {

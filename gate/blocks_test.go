@@ -120,7 +120,7 @@ func newBlockWorld(t *testing.T) *blockWorld {
 	w.blocks = newBlocks(Options{Now: w.clock.now, Log: slog.New(slog.DiscardHandler)}, w.table)
 	w.table.told = w.changed
 	t.Cleanup(func() {
-		if err := w.keeper.close(context.Background()); err != nil {
+		if err := w.sync.worker.close(context.Background()); err != nil {
 			t.Error(err)
 		}
 	})
@@ -140,7 +140,7 @@ func (w *blockWorld) settle() {
 	w.Helper()
 	ctx, cancel := context.WithTimeout(w.Context(), 20*time.Second)
 	defer cancel()
-	if err := w.keeper.flush(ctx); err != nil {
+	if err := w.sync.flush(ctx); err != nil {
 		w.Fatal(err)
 	}
 }
@@ -332,7 +332,7 @@ func TestWhatTheTableHasHoldsFromTheStart(t *testing.T) {
 	w.bad(20, 1, "2001:db8::1")
 	w.settle()
 	later := newBlocks(Options{Now: w.clock.now, Log: slog.New(slog.DiscardHandler)}, w.table)
-	w.Cleanup(func() { later.keeper.close(context.Background()) })
+	w.Cleanup(func() { later.sync.worker.close(context.Background()) })
 	w.clock.advance(time.Minute)
 	for _, ip := range []string{eve, "2001:db8::2"} {
 		if got := later.blocked(1, ip); got != 14*time.Minute {
@@ -347,11 +347,11 @@ func TestAStartWithoutTheDatabaseReadsTheBlocksLater(t *testing.T) {
 	w.settle()
 	w.table.isAway(true)
 	later := newBlocks(Options{Now: w.clock.now, Log: slog.New(slog.DiscardHandler)}, w.table)
-	w.Cleanup(func() { later.keeper.close(context.Background()) })
+	w.Cleanup(func() { later.sync.worker.close(context.Background()) })
 	w.table.isAway(false)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	if err := later.keeper.flush(ctx); err != nil {
+	if err := later.sync.flush(ctx); err != nil {
 		t.Fatal(err)
 	}
 	if later.blocked(1, eve) == 0 {
@@ -368,7 +368,7 @@ func TestALiftHoldsAtOnceAlsoWhileTheBlockIsBeingRead(t *testing.T) {
 	// Another change makes the row be read; it is lifted between the reading and the taking over.
 	reading, goOn := make(chan struct{}), make(chan struct{})
 	w.table.read = func() { reading <- struct{}{}; <-goOn }
-	w.keeper.read(1, 1)
+	w.sync.read(1, 1)
 	<-reading
 	w.table.lift(1, w.clock.now())
 	w.expect(1, eve, 0)
@@ -390,7 +390,7 @@ func TestABlockThatIsNotWrittenYetOutweighsWhatTheTableSays(t *testing.T) {
 	w.clock.advance(time.Hour)
 	reading, goOn := make(chan struct{}), make(chan struct{})
 	w.table.read = func() { reading <- struct{}{}; <-goOn }
-	w.keeper.read(1, 1)
+	w.sync.read(1, 1)
 	<-reading
 	<-w.table.tried // of the first block
 	w.table.isAway(true)

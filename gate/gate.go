@@ -128,12 +128,12 @@ func New(store Store, log Log, pepper models.Pepper, o Options) *Gate {
 
 // Close writes what waits to be written.
 func (g *Gate) Close(ctx context.Context) error {
-	return errors.Join(g.recorder.Close(ctx), g.uses.close(ctx), g.blocks.keeper.close(ctx), g.unknown.close(ctx))
+	return errors.Join(g.recorder.Close(ctx), g.uses.close(ctx), g.blocks.sync.worker.close(ctx), g.unknown.close(ctx))
 }
 
 // Flush returns when every request answered so far is in the log or counted, and every block that they led to is in the database.
 func (g *Gate) Flush(ctx context.Context) error {
-	if err := errors.Join(g.uses.flush(ctx), g.blocks.keeper.flush(ctx), g.unknown.flush(ctx)); err != nil {
+	if err := errors.Join(g.uses.flush(ctx), g.blocks.sync.flush(ctx), g.unknown.flush(ctx)); err != nil {
 		return err
 	}
 	return g.recorder.Flush(ctx)

@@ -46,7 +46,7 @@ type loop struct {
 // fly writes one batch after the other.
 func (r *Recorder) fly() {
 	for rows := range r.flights {
-		r.landed <- once(func(ctx context.Context) error { return r.Write(ctx, rows) })
+		r.landed <- withTimeout(func(ctx context.Context) error { return r.Write(ctx, rows) })
 	}
 }
 

@@ -2,6 +2,7 @@ package gate
 
 import (
 	"context"
+	"fmt"
 	"hash/maphash"
 	"log/slog"
 	"math/rand/v2"
@@ -22,23 +23,18 @@ const (
 // counts is in the database a second later.
 type unknownKeys struct {
 	store func(ctx context.Context, batch int64, counts []models.UnknownKeyCount) error
-	log   *slog.Logger
 	seed  maphash.Seed
 	shard [shards]unknownShard
-
-	noted chan struct{}        // something waits
-	asked chan chan<- struct{} // write at once, and close it
-	end   chan struct{}        // closed at close: write what waits, then end
-	done  chan struct{}        // closed when the loop has ended
+	*worker
 }
 
 type unknownShard struct {
 	mu     sync.Mutex
-	counts map[stranger]tally
+	counts map[unknownKeySource]tally
 }
 
-// stranger is an address on one day.
-type stranger struct {
+// unknownKeySource is an address on one day.
+type unknownKeySource struct {
 	caller
 	other bool // all addresses that are counted together
 	day   int64
@@ -48,20 +44,19 @@ type tally struct{ requests, last int64 } // last is in milliseconds since 1970
 
 func newUnknownKeys(store func(context.Context, int64, []models.UnknownKeyCount) error, log *slog.Logger) *unknownKeys {
 	u := &unknownKeys{
-		store: store, log: log, seed: maphash.MakeSeed(),
-		noted: make(chan struct{}, 1), asked: make(chan chan<- struct{}), end: make(chan struct{}), done: make(chan struct{}),
+		store: store, seed: maphash.MakeSeed(), worker: newWorker("count requests with unknown keys", gatherCounts, log),
 	}
 	for i := range u.shard {
-		u.shard[i].counts = map[stranger]tally{}
+		u.shard[i].counts = map[unknownKeySource]tally{}
 	}
-	go u.run()
+	u.start(u.write)
 	return u
 }
 
 // note counts a request. It waits for nothing but its shard.
 func (u *unknownKeys) note(projectID int64, ip string, at time.Time) {
 	network, ok := models.NetworkOf(ip)
-	who := stranger{caller{projectID, network}, !ok, models.UnknownKeyDay(at)}
+	who := unknownKeySource{caller{projectID, network}, !ok, models.UnknownKeyDay(at)}
 	shard := &u.shard[maphash.Comparable(u.seed, who.caller)%shards]
 	shard.mu.Lock()
 	count, known := shard.counts[who]
@@ -73,54 +68,24 @@ func (u *unknownKeys) note(projectID int64, ip string, at time.Time) {
 	shard.counts[who] = tally{count.requests + 1, max(count.last, at.UnixMilli())}
 	shard.mu.Unlock()
 	if first {
-		select {
-		case u.noted <- struct{}{}:
-		default:
-		}
+		u.wake()
 	}
 }
 
-func (u *unknownKeys) run() {
-	defer close(u.done)
-	for {
-		var asked chan<- struct{}
-		select {
-		case <-u.noted:
-			select {
-			case <-time.After(gatherCounts):
-			case asked = <-u.asked:
-			case <-u.end:
-			}
-		case asked = <-u.asked:
-		case <-u.end:
-		}
-		u.write()
-		if asked != nil {
-			close(asked)
-		}
-		select {
-		case <-u.end:
-			u.write()
-			return
-		default:
-		}
-	}
-}
-
-// write stores what was counted so far. What cannot be written is tried again until the gate is closed.
-func (u *unknownKeys) write() {
+// write stores what was counted so far. Where that fails, it is tried again until the gate is closed.
+func (u *unknownKeys) write() error {
 	counts, requests := u.take(), int64(0)
 	if len(counts) == 0 {
-		return
+		return nil
 	}
 	for i := range counts {
 		requests += counts[i].Requests
 	}
 	batch := rand.Int64()
-	err := insist(u.end, u.log, func(ctx context.Context) error { return u.store(ctx, batch, counts) }, nil)
-	if err != nil {
-		u.log.Error("requests with unknown keys could not be counted", "requests", requests, "error", err)
+	if err := u.retry(func(ctx context.Context) error { return u.store(ctx, batch, counts) }, nil); err != nil {
+		return fmt.Errorf("count %d requests with unknown keys: %w", requests, err)
 	}
+	return nil
 }
 
 // take gives what was counted and begins anew.
@@ -128,9 +93,9 @@ func (u *unknownKeys) take() (counts []models.UnknownKeyCount) {
 	for i := range u.shard {
 		shard := &u.shard[i]
 		shard.mu.Lock()
-		var taken map[stranger]tally
+		var taken map[unknownKeySource]tally
 		if len(shard.counts) > 0 {
-			taken, shard.counts = shard.counts, map[stranger]tally{}
+			taken, shard.counts = shard.counts, map[unknownKeySource]tally{}
 		}
 		shard.mu.Unlock()
 		for who, count := range taken {
@@ -142,15 +107,4 @@ func (u *unknownKeys) take() (counts []models.UnknownKeyCount) {
 		}
 	}
 	return counts
-}
-
-// flush returns when every request that was counted before the call is in the database.
-func (u *unknownKeys) flush(ctx context.Context) error {
-	return flushed(ctx, u.asked, func(answered chan<- struct{}) chan<- struct{} { return answered })
-}
-
-// close writes what waits and ends the loop. Call it once, when nobody notes any more.
-func (u *unknownKeys) close(ctx context.Context) error {
-	close(u.end)
-	return ended(ctx, u.done)
 }
