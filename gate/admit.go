@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/claviger/claviger/gate/recorder"
 	"github.com/claviger/claviger/models"
 	"github.com/claviger/claviger/models/requestlog"
 )
@@ -33,8 +34,8 @@ func (g *Gate) pass(ctx context.Context, r *Request, consumer string, v *Verdict
 		if err != nil {
 			return nil, err
 		}
-		if v.Known && !r.DryRun && g.durability == DurabilitySync && g.recorder.Refusing() {
-			return nil, ErrNotRecorded // before it uses up anything
+		if v.Known && !r.DryRun && g.durability == recorder.DurabilitySync && g.recorder.Refusing() {
+			return nil, recorder.ErrNotRecorded // before it uses up anything
 		}
 		if v.Code != requestlog.CodeValid {
 			return nil, nil

@@ -57,7 +57,10 @@ func newStocked(t *testing.T, o Options) (*Gate, *stock) {
 		t.Fatal(err)
 	}
 	store := &stock{asked: map[string]int{}}
-	g := New(store, store, pepper, o)
+	g, err := New(store, store, pepper, o)
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() { g.Close(context.Background()) })
 	return g, store
 }

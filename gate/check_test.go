@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/claviger/claviger/gate/recorder"
 	"github.com/claviger/claviger/models"
 	"github.com/claviger/claviger/models/requestlog"
 )
@@ -127,9 +128,22 @@ func newGate(t testing.TB, keys int, caps models.Caps, limits models.PlanFigures
 	for _, p := range prepare {
 		p(w)
 	}
-	g := New(w, w, pepper, o)
+	g, err := New(w, w, pepper, o)
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() { g.Close(context.Background()) })
 	return g, w, secrets
+}
+
+// eventually asks again and again until holds.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !holds(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited for %s in vain", what)
+		}
+	}
 }
 
 func project(t testing.TB, g *Gate) *Project {
@@ -363,7 +377,11 @@ func benchmarkCheck(b *testing.B, keys int) {
 		ProjectPerSecond: &many, ProjectPerMinute: &many, KeyPerMinute: &many, IPPerMinute: &many, SessionPerMinute: &many,
 	}, Options{})
 	g.recorder.Close(b.Context())
-	g.recorder = NewRecorder(RecorderOptions{Write: func(context.Context, []requestlog.Row) error { return nil }})
+	var err error
+	g.recorder, err = recorder.New(recorder.Options{Write: func(context.Context, []requestlog.Row) error { return nil }})
+	if err != nil {
+		b.Fatal(err)
+	}
 	r := Request{Project: project(b, g), Peer: Origin{IP: "192.0.2.1", Method: "GET", Path: "/v1/projects/shop/validate"}}
 	rand.Shuffle(len(secrets), func(i, j int) { secrets[i], secrets[j] = secrets[j], secrets[i] })
 	check := func(secret string) {

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/claviger/claviger/gate/recorder"
 	"github.com/claviger/claviger/models"
 	"github.com/claviger/claviger/models/requestlog"
 )
@@ -27,9 +28,9 @@ type Options struct {
 	// Effects is told of each change that has taken effect here: how long that took from the change on, and whether
 	// another process made it. May be nil.
 	Effects func(took time.Duration, remote bool)
-	// Durability is when a request is answered; [DurabilityBatch].
-	Durability Durability
-	// Spool is the folder in which rows wait while the database does not take them; empty: they wait in memory alone.
+	// Durability is when a request is answered; [recorder.DurabilityBatch].
+	Durability recorder.Durability
+	// Spool is the folder that has the spool: see [recorder.Options].
 	Spool string
 }
 
@@ -43,9 +44,9 @@ type Gate struct {
 	// heardSince is since when the present connection tells of changes, in nanoseconds since 1970.
 	heardSince atomic.Int64
 	pepper     models.Pepper
-	recorder   *Recorder
+	recorder   *recorder.Recorder
 	// durability says whether an answer waits for the recorder.
-	durability Durability
+	durability recorder.Durability
 
 	projects *cache[string, Project]
 	keys     *directory
@@ -79,8 +80,9 @@ type Log interface {
 	KeyUsage(ctx context.Context, keyID int64) (requestlog.KeyUsage, error)
 }
 
-// New makes a gate over the store and its log of requests. Close it when no more requests come.
-func New(store Store, log Log, pepper models.Pepper, o Options) *Gate {
+// New makes a gate over the store and its log of requests. Close it when no more requests come. An error is that of
+// [recorder.New]: the spool is not one that this program can read.
+func New(store Store, log Log, pepper models.Pepper, o Options) (*Gate, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -90,13 +92,18 @@ func New(store Store, log Log, pepper models.Pepper, o Options) *Gate {
 	if o.MaxKeys == 0 {
 		o.MaxKeys = 1_000_000
 	}
+	rows, err := recorder.New(recorder.Options{
+		Write: log.Write, Durability: o.Durability, Folder: o.Spool, Now: o.Now, Log: o.Log,
+	})
+	if err != nil {
+		return nil, err
+	}
 	digestText := func(d models.Digest) string { return string(d[:]) }
 	trust := newTrust(o.Shared, o.Now)
 	g := &Gate{
-		now: o.Now, log: o.Log, effects: o.Effects, trust: trust, pepper: pepper, uses: newTokenUses(store.TouchServiceToken, o.Log),
-		durability: o.Durability, recorder: NewRecorder(RecorderOptions{
-			Write: log.Write, Durability: o.Durability, Folder: o.Spool, Now: o.Now, Log: o.Log,
-		}),
+		now: o.Now, log: o.Log, effects: o.Effects, trust: trust, pepper: pepper,
+		uses:       newTokenUses(store.TouchServiceToken, o.Log),
+		durability: o.Durability, recorder: rows,
 		projects: newCache(10_000, trust, func(ref string) string { return ref },
 			func(ctx context.Context, ref string) (*Project, error) {
 				project, err := store.GateProject(ctx, ref)
@@ -123,10 +130,10 @@ func New(store Store, log Log, pepper models.Pepper, o Options) *Gate {
 	g.blocks = newBlocks(o, store)
 	g.unknown = newUnknownKeys(store.CountUnknownKeys, o.Log)
 	store.Subscribe(g.Forget)
-	return g
+	return g, nil
 }
 
-// Close writes what waits to be written.
+// Close writes what waits to be written, within ctx.
 func (g *Gate) Close(ctx context.Context) error {
 	return errors.Join(g.recorder.Close(ctx), g.uses.close(ctx), g.blocks.sync.worker.close(ctx), g.unknown.close(ctx))
 }
@@ -213,14 +220,14 @@ type Verdict struct {
 func (v *Verdict) NamesKey() bool { return v.Known && v.Code != requestlog.CodeIPBlocked }
 
 // Check answers one request and records it where its key is known. An error means that there is no verdict, because
-// the database could not be asked, or with [DurabilitySync] that the request could not be recorded; then RequestID alone is set.
+// the database could not be asked, or with [recorder.DurabilitySync] that the request could not be recorded; then RequestID alone is set.
 func (g *Gate) Check(ctx context.Context, r *Request) (Verdict, error) {
 	v := Verdict{RequestID: r.ID}
 	ticket, err := g.check(ctx, r, &v)
 	if err != nil {
 		return Verdict{RequestID: v.RequestID}, err
 	}
-	if g.durability == DurabilitySync && v.Known && !r.DryRun {
+	if g.durability == recorder.DurabilitySync && v.Known && !r.DryRun {
 		if err := g.recorder.Wait(ctx, ticket); err != nil {
 			return Verdict{RequestID: v.RequestID}, err
 		}
@@ -233,7 +240,7 @@ func (g *Gate) Check(ctx context.Context, r *Request) (Verdict, error) {
 
 // check goes through the checks of product.md, section 3, in their order; the first that fails answers. ticket is that of
 // the request's row, where it has one.
-func (g *Gate) check(ctx context.Context, r *Request, v *Verdict) (ticket Ticket, err error) {
+func (g *Gate) check(ctx context.Context, r *Request, v *Verdict) (ticket recorder.Ticket, err error) {
 	trusted, err := g.checkCaller(ctx, r, v)
 	if err != nil || v.Code != requestlog.CodeValid {
 		v.Status = v.Code.Status()
@@ -321,7 +328,7 @@ func (g *Gate) checkKey(ctx context.Context, r *Request, consumer string, v *Ver
 }
 
 // record hands the request's row to the recorder.
-func (g *Gate) record(r *Request, v *Verdict, origin Origin) Ticket {
+func (g *Gate) record(r *Request, v *Verdict, origin Origin) recorder.Ticket {
 	// What is counted in the database goes by the minute of the row's id. It must not be one before the minute in which the
 	// meter counted the request, or it would leave a window too early after a restart.
 	if r.IDs != nil && minuteOf(v.RequestID.Time()) < minuteOf(v.At) {
@@ -338,6 +345,3 @@ func (g *Gate) record(r *Request, v *Verdict, origin Origin) Ticket {
 		Credits: v.Credits, Code: v.Code, SessionHash: g.pepper.HashSession(r.Session),
 	})
 }
-
-// Recording says whether the request log is written at this moment.
-func (g *Gate) Recording() RecorderState { return g.recorder.State() }

@@ -3,10 +3,12 @@ package gate
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/claviger/claviger/gate/recorder"
 	"github.com/claviger/claviger/models"
 	"github.com/claviger/claviger/models/requestlog"
 )
@@ -162,14 +164,12 @@ func TestAMeterWithRowsThatWaitStaysInMemoryWhereOneIsDropped(t *testing.T) {
 	}
 	w.full.Store(true)
 	check(0, 9)
-	fill := func(rows int) {
-		g.recorder.mu.Lock()
-		defer g.recorder.mu.Unlock()
-		g.recorder.inQueue += rows
+	for dropped := g.recorder.Stats().Dropped; g.recorder.Stats().Dropped == dropped; { // until memory is full
+		for range 1_000 {
+			g.recorder.Add(requestlog.Row{})
+		}
 	}
-	fill(maxPending)
 	check(0, 8)
-	fill(-maxPending)
 	check(shards, 9) // would like to have its place
 	check(0, 7)
 	w.full.Store(false)
@@ -177,17 +177,26 @@ func TestAMeterWithRowsThatWaitStaysInMemoryWhereOneIsDropped(t *testing.T) {
 
 // What a killed process left in its spool was admitted: no key is counted before that is in the database.
 func TestWhatAKilledProcessLeftInTheSpoolCounts(t *testing.T) {
-	folder, away := t.TempDir(), &sink{away: true}
-	r := newRecorder(t, away, inSync, spoolIn(folder))
+	folder := t.TempDir()
+	r, err := recorder.New(recorder.Options{
+		Write:      func(context.Context, []requestlog.Row) error { return errors.New("away") },
+		Durability: recorder.DurabilitySync, Folder: folder, Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	now := requestlog.FirstIDAt(time.Now())
 	for i := range requestlog.ID(7) {
 		if err := r.Wait(t.Context(), r.Add(requestlog.Row{ID: now + i, KeyID: 1, Code: requestlog.CodeValid})); err != nil {
 			t.Fatal(err)
 		}
 	}
-	closeRecorder(t, r)
+	if err := r.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 
-	g, w, secrets := newGate(t, 1, models.Caps{models.QuotaTotal: 10}, models.PlanFigures{}, Options{Spool: folder}, func(w *world) { w.full.Store(true) })
+	g, w, secrets := newGate(t, 1, models.Caps{models.QuotaTotal: 10}, models.PlanFigures{}, Options{Spool: folder},
+		func(w *world) { w.full.Store(true) })
 	p := project(t, g)
 	short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
@@ -285,7 +294,8 @@ func TestWhereMemoryIsFullTheMetersOfQuietKeysGoFirst(t *testing.T) {
 }
 
 func TestInSyncModeWhatCannotBeRecordedUsesUpNothing(t *testing.T) {
-	g, w, secrets := newGate(t, 2, models.Caps{models.QuotaTotal: 10}, models.PlanFigures{}, Options{Durability: DurabilitySync})
+	g, w, secrets := newGate(t, 2, models.Caps{models.QuotaTotal: 10}, models.PlanFigures{},
+		Options{Durability: recorder.DurabilitySync})
 	p := project(t, g)
 	check := func(key int) (Verdict, error) {
 		return g.Check(t.Context(), &Request{Project: p, Key: secrets[key], ID: requestlog.FirstIDAt(time.Now())})
@@ -294,11 +304,11 @@ func TestInSyncModeWhatCannotBeRecordedUsesUpNothing(t *testing.T) {
 		t.Fatal(v, err)
 	}
 	w.full.Store(true)
-	if _, err := check(1); !errors.Is(err, ErrNotRecorded) { // the one that finds out: its row is kept, and written later
+	if _, err := check(1); !errors.Is(err, recorder.ErrNotRecorded) { // the one that finds out: its row is kept, and written later
 		t.Fatal(err)
 	}
 	for range 20 {
-		if _, err := check(0); !errors.Is(err, ErrNotRecorded) {
+		if _, err := check(0); !errors.Is(err, recorder.ErrNotRecorded) {
 			t.Fatal(err)
 		}
 	}

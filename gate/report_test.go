@@ -50,7 +50,10 @@ func TestAReportWaitsForRowsThatMayStillCome(t *testing.T) {
 			s := &reportStore{stock: &stock{}, rows: func(question int, id requestlog.ID) bool {
 				return id == there || id == coming && question == 3
 			}}
-			g := New(s, s, models.Pepper{}, Options{Now: func() time.Time { return now }, Shared: test.shared})
+			g, err := New(s, s, models.Pepper{}, Options{Now: func() time.Time { return now }, Shared: test.shared})
+			if err != nil {
+				t.Fatal(err)
+			}
 			t.Cleanup(func() { g.Close(context.Background()) })
 			var reports []requestlog.Report
 			for _, id := range test.ids {

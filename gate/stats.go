@@ -1,13 +1,16 @@
 package gate
 
-import "github.com/claviger/claviger/models/requestlog"
+import (
+	"github.com/claviger/claviger/gate/recorder"
+	"github.com/claviger/claviger/models/requestlog"
+)
 
 // Stats are counts since the start.
 type Stats struct {
 	Verdicts                       map[requestlog.Code]uint64
 	DirectoryHits, DirectoryMisses uint64
 	Hears                          bool // changes of other processes are told, or there are none
-	Recorder                       RecorderStats
+	Recorder                       recorder.Stats
 	BlockedAddresses               int // at this moment, as the two that follow
 	KnownVersions, Meters          int // in memory: versions of keys, and keys that are counted
 }

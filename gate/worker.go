@@ -9,6 +9,12 @@ import (
 	"github.com/claviger/claviger/models"
 )
 
+const (
+	// writeTimeout ends one attempt to write or read what a worker keeps in the database.
+	writeTimeout          = 10 * time.Second
+	firstRetry, lastRetry = 20 * time.Millisecond, time.Second
+)
+
 // worker calls a function in the background for what gathers: some time after wake, at once on flush, and a last time at
 // close. One call at a time runs.
 type worker struct {

@@ -353,7 +353,11 @@ func TestTwentyAtOnceBlockOnce(t *testing.T) {
 // process is another one on the same database, which is told of changes as it would be over the wire.
 func process(t *testing.T, app *testkit.App) (*gate.Gate, func(key string) requestlog.Code) {
 	t.Helper()
-	g := gate.New(app.Store, app.Store.Log(), testkit.Pepper(t), gate.Options{Now: app.Clock.Now, Log: slog.New(slog.DiscardHandler)})
+	g, err := gate.New(app.Store, app.Store.Log(), testkit.Pepper(t),
+		gate.Options{Now: app.Clock.Now, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() { g.Close(t.Context()) })
 	project, err := g.Project(t.Context(), "shop")
 	if err != nil {

@@ -158,6 +158,29 @@ func TestASecondServerOnADataFolderIsRefusedAndTheFirstGoesOn(t *testing.T) {
 	i.serve()
 }
 
+func TestASpoolOfAnEarlierVersionIsRefusedAndLeftAlone(t *testing.T) {
+	t.Parallel()
+	testkit.EachDatabase(t, func(t *testing.T, url string) {
+		i := newInstance(t, url)
+		s := i.setup("--email", "ada@example.com", "--project", "first")
+		file := filepath.Join(i.Data, "spool")
+		content := []byte("clvspl2\n\x10\x00\x00\x00\x00\x00\x00\x00rows that wait")
+		if err := os.WriteFile(file, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		i.refuses(nil, "open spool: "+file, "cannot read it", "earlier version", "move it away")
+		if now, err := os.ReadFile(file); err != nil || !bytes.Equal(now, content) {
+			t.Errorf("the file was changed to %q (%v)", now, err)
+		}
+		if err := os.Rename(file, file+".old"); err != nil {
+			t.Fatal(err)
+		}
+		if v := i.serve().validate(s.Project, s.Key, ""); v.Code != "valid" {
+			t.Errorf("once it is moved away the key is %s", v.Code)
+		}
+	})
+}
+
 func TestCommandsThatAreNotUnderstoodAreRefused(t *testing.T) {
 	t.Parallel()
 	i := newInstance(t, "")

@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/claviger/claviger/gate"
+	"github.com/claviger/claviger/gate/recorder"
 	"github.com/claviger/claviger/handlers"
 	"github.com/claviger/claviger/internal/config"
 	"github.com/claviger/claviger/models"
@@ -62,10 +63,13 @@ func serve(ctx context.Context, c config.Config, log *slog.Logger, out io.Writer
 	defer store.Close()
 
 	effects := newEffects()
-	g := gate.New(store, store.Log(), secrets.Pepper, gate.Options{
+	g, err := gate.New(store, store.Log(), secrets.Pepper, gate.Options{
 		Log: log, Shared: store.Dialect() == "postgres", Effects: effects.observe,
-		Durability: gate.Durability(c.LogDurability), Spool: c.Data, MaxKeys: c.MaxKeys,
+		Durability: recorder.Durability(c.LogDurability), Spool: c.Data, MaxKeys: c.MaxKeys,
 	})
+	if err != nil {
+		return err
+	}
 	defer listenToOthers(store, g)()
 	writeWhatWasLeft(ctx, g, log)
 	ids, err := store.Log().NewIDs(ctx)

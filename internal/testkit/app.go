@@ -64,7 +64,9 @@ func NewApp(t testing.TB, url string, options ...Option) *App {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.NewTextHandler(testLog{t}, nil))
-	app.Gate = gate.New(app.Store, app.Store.Log(), Pepper(t), gate.Options{Now: app.Clock.Now, Log: log})
+	if app.Gate, err = gate.New(app.Store, app.Store.Log(), Pepper(t), gate.Options{Now: app.Clock.Now, Log: log}); err != nil {
+		t.Fatal(err)
+	}
 
 	server := httptest.NewUnstartedServer(nil)
 	app.URL = "http://" + server.Listener.Addr().String()

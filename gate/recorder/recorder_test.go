@@ -1,9 +1,8 @@
-package gate
+package recorder
 
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"slices"
 	"sync"
 	"testing"
@@ -11,71 +10,14 @@ import (
 	"github.com/claviger/claviger/models/requestlog"
 )
 
-// sink takes rows as the database would, once each, and can refuse.
-type sink struct {
-	mu      sync.Mutex
-	rows    []requestlog.ID
-	batches []int // how many rows each had
-	refuse  int   // so many attempts fail
-	away    bool  // all do
-	entered chan struct{}
-	hold    chan struct{}
-}
-
-func (s *sink) write(_ context.Context, rows []requestlog.Row) error {
-	if s.hold != nil {
-		s.entered <- struct{}{}
-		<-s.hold
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.refuse > 0 || s.away {
-		s.refuse--
-		return errors.New("the database is away")
-	}
-	s.batches = append(s.batches, len(rows))
-	for _, r := range rows {
-		s.rows = append(s.rows, r.ID)
-	}
-	return nil
-}
-
-func (s *sink) setAway(away bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.away = away
-}
-
-func (s *sink) ids() []requestlog.ID {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(s.rows)
-}
-
-// newRecorder makes one over the sink, with a spool in the folder where one is named.
-func newRecorder(t *testing.T, s *sink, change ...func(*RecorderOptions)) *Recorder {
-	t.Helper()
-	o := RecorderOptions{Write: s.write, Log: slog.New(slog.DiscardHandler)}
-	for _, c := range change {
-		c(&o)
-	}
-	return NewRecorder(o)
-}
-
-func numbered(n int) []requestlog.ID {
-	ids := make([]requestlog.ID, n)
-	for i := range ids {
-		ids[i] = requestlog.ID(i + 1)
-	}
-	return ids
-}
-
 func TestEveryRowIsWrittenOnceAndInOrder(t *testing.T) {
+	t.Parallel()
 	sink := &sink{}
 	r := newRecorder(t, sink)
 	const rows = 3*maxBatch + 17
 	for _, id := range numbered(rows) {
-		if ticket := r.Add(requestlog.Row{ID: id}); ticket.Number != uint64(id) || r.Stored() >= ticket.Number && len(sink.ids()) < int(id) {
+		ticket := r.Add(requestlog.Row{ID: id})
+		if ticket.Number != uint64(id) || r.Stored() >= ticket.Number && len(sink.ids()) < int(id) {
 			t.Fatalf("row %d has the ticket %d, stored is %d", id, ticket.Number, r.Stored())
 		}
 	}
@@ -88,6 +30,7 @@ func TestEveryRowIsWrittenOnceAndInOrder(t *testing.T) {
 }
 
 func TestABatchThatFailsIsKeptAndWrittenLater(t *testing.T) {
+	t.Parallel()
 	sink := &sink{refuse: 3}
 	r := newRecorder(t, sink)
 	r.Add(requestlog.Row{ID: 1})
@@ -105,26 +48,29 @@ func TestABatchThatFailsIsKeptAndWrittenLater(t *testing.T) {
 }
 
 func TestAddNeverWaitsAndMemoryIsBounded(t *testing.T) {
+	t.Parallel()
+	const pending = 20_000
 	sink := &sink{entered: make(chan struct{}, 1000), hold: make(chan struct{})}
-	r := newRecorder(t, sink)
+	r := newRecorder(t, sink, func(r *Recorder) { r.limits.pending = pending })
 	r.Add(requestlog.Row{ID: 1})
 	<-sink.entered // the writer is stuck from now on
-	for i := range maxPending + 10 {
+	for i := range pending + 10 {
 		r.Add(requestlog.Row{ID: requestlog.ID(i + 2)})
 	}
-	if stats := r.Stats(); stats.Dropped != 11 || stats.Waiting != maxPending {
+	if stats := r.Stats(); stats.Dropped != 11 || stats.Waiting != pending {
 		t.Errorf("%+v", stats)
 	}
 	close(sink.hold)
 	if err := r.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(sink.ids(), numbered(maxPending)) {
+	if !slices.Equal(sink.ids(), numbered(pending)) {
 		t.Errorf("%d rows written", len(sink.ids()))
 	}
 }
 
 func TestFlushWaitsForRowsThatAreBeingWritten(t *testing.T) {
+	t.Parallel()
 	sink := &sink{entered: make(chan struct{}, 10), hold: make(chan struct{})}
 	r := newRecorder(t, sink)
 	r.Add(requestlog.Row{ID: 1})
@@ -142,6 +88,7 @@ func TestFlushWaitsForRowsThatAreBeingWritten(t *testing.T) {
 }
 
 func TestManyGoroutinesLoseNothing(t *testing.T) {
+	t.Parallel()
 	sink := &sink{refuse: 2}
 	r := newRecorder(t, sink)
 	var group sync.WaitGroup

@@ -1,4 +1,4 @@
-package gate
+package recorder
 
 import (
 	"context"
@@ -16,6 +16,7 @@ import (
 )
 
 func TestInSyncModeAnAnswerWaitsUntilItsRowIsWritten(t *testing.T) {
+	t.Parallel()
 	sink := &sink{entered: make(chan struct{}, 10), hold: make(chan struct{})}
 	r := newRecorder(t, sink, inSync)
 	ticket := r.Add(requestlog.Row{ID: 1})
@@ -33,6 +34,7 @@ func TestInSyncModeAnAnswerWaitsUntilItsRowIsWritten(t *testing.T) {
 }
 
 func TestInSyncModeThoseWhoWaitShareAWrite(t *testing.T) {
+	t.Parallel()
 	sink := &sink{entered: make(chan struct{}, 10), hold: make(chan struct{})}
 	r := newRecorder(t, sink, inSync)
 	var answered atomic.Int32
@@ -63,6 +65,7 @@ func TestInSyncModeThoseWhoWaitShareAWrite(t *testing.T) {
 }
 
 func TestInSyncModeThoseWhoComeAgainShareAWriteAgain(t *testing.T) {
+	t.Parallel()
 	sink := &sink{entered: make(chan struct{}, 1000), hold: make(chan struct{})}
 	r := newRecorder(t, sink, inSync)
 	var last Ticket
@@ -90,6 +93,7 @@ func TestInSyncModeThoseWhoComeAgainShareAWriteAgain(t *testing.T) {
 }
 
 func TestInSyncModeWhoIsAloneDoesNotWaitForOthers(t *testing.T) {
+	t.Parallel()
 	const rounds = 100
 	r := newRecorder(t, &sink{}, inSync)
 	started := time.Now()
@@ -105,6 +109,7 @@ func TestInSyncModeWhoIsAloneDoesNotWaitForOthers(t *testing.T) {
 }
 
 func TestInSyncModeARowInTheSpoolIsKept(t *testing.T) {
+	t.Parallel()
 	sink, folder := &sink{}, t.TempDir()
 	sink.setAway(true)
 	r := newRecorder(t, sink, inSync, spoolIn(folder))
@@ -128,9 +133,10 @@ func TestInSyncModeARowInTheSpoolIsKept(t *testing.T) {
 }
 
 func TestInSyncModeWhoCannotBeRecordedIsTold(t *testing.T) {
-	for name, change := range map[string]func(t *testing.T) func(*RecorderOptions){
-		"no spool": func(*testing.T) func(*RecorderOptions) { return spoolIn("") },
-		"a spool that cannot be opened": func(t *testing.T) func(*RecorderOptions) {
+	t.Parallel()
+	for name, change := range map[string]func(t *testing.T) func(*Recorder){
+		"no spool": func(*testing.T) func(*Recorder) { return spoolIn("") },
+		"a spool that cannot be opened": func(t *testing.T) func(*Recorder) {
 			path := filepath.Join(t.TempDir(), "file") // where a folder should be
 			if err := os.WriteFile(path, nil, 0o600); err != nil {
 				t.Fatal(err)
@@ -165,13 +171,14 @@ func TestInSyncModeWhoCannotBeRecordedIsTold(t *testing.T) {
 
 // Where a database is slow and there is no spool, its callers wait: none of them is refused.
 func TestInSyncModeASlowDatabaseRefusesNobody(t *testing.T) {
+	t.Parallel()
 	sink := &sink{entered: make(chan struct{}, 1), hold: make(chan struct{})}
 	r := newRecorder(t, sink, inSync)
 	ticket := r.Add(requestlog.Row{ID: 1})
 	eventually(t, "the spool to be tried", func() bool {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		return r.counts.unkept
+		return r.counts.spoolErr != nil
 	})
 	if r.Refusing() {
 		t.Error("requests are refused")
@@ -185,6 +192,7 @@ func TestInSyncModeASlowDatabaseRefusesNobody(t *testing.T) {
 
 // A spool that takes rows again is enough, also while the database is away.
 func TestInSyncModeASpoolThatCanBeOpenedAgainEndsRefusing(t *testing.T) {
+	t.Parallel()
 	sink := &sink{away: true}
 	path := filepath.Join(t.TempDir(), "file") // where a folder should be
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
@@ -208,7 +216,8 @@ func TestInSyncModeASpoolThatCanBeOpenedAgainEndsRefusing(t *testing.T) {
 	}
 }
 
-func TestAFailureThatTheNextAttemptMendsIsNoState(t *testing.T) {
+func TestOneFailedAttemptIsNotReported(t *testing.T) {
+	t.Parallel()
 	sink := &sink{refuse: 1, entered: make(chan struct{}), hold: make(chan struct{})}
 	r := newRecorder(t, sink)
 	r.Add(requestlog.Row{ID: 1})
@@ -223,8 +232,13 @@ func TestAFailureThatTheNextAttemptMendsIsNoState(t *testing.T) {
 }
 
 func BenchmarkRecorderAdd(b *testing.B) {
-	r := NewRecorder(RecorderOptions{Write: func(context.Context, []requestlog.Row) error { return nil }})
-	row := requestlog.Row{ID: 1, ProjectID: 1, KeyID: 1, Category: "production", Method: "GET", Path: "/v1/things", IP: "192.0.2.1"}
+	r, err := New(Options{Write: func(context.Context, []requestlog.Row) error { return nil }})
+	if err != nil {
+		b.Fatal(err)
+	}
+	row := requestlog.Row{
+		ID: 1, ProjectID: 1, KeyID: 1, Category: "production", Method: "GET", Path: "/v1/things", IP: "192.0.2.1",
+	}
 	b.ReportAllocs()
 	for b.Loop() {
 		r.Add(row)

@@ -1,0 +1,303 @@
+package recorder
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"sort"
+	"testing"
+
+	"github.com/claviger/claviger/models/requestlog"
+)
+
+func TestATornEndOfTheSpoolIsCutOffAndTheRestIsWritten(t *testing.T) {
+	t.Parallel()
+	whole := contentOf(t, killed(t, 3, defaultLimits))
+	two := contentOf(t, killed(t, 2, defaultLimits))
+	changed := slices.Clone(whole)
+	changed[bytes.LastIndex(changed, []byte("/v1"))+2] = '2' // a path that could be one
+	for name, content := range map[string][]byte{
+		"in the length": whole[:len(two)+2], "in the rows": whole[:len(whole)-1], "another path": changed,
+		"zeros": append(slices.Clone(two), make([]byte, 4096)...),
+		"noise": append(slices.Clone(two), "noise that is no batch at all"...),
+	} {
+		folder := withSegment(t, content)
+		sink := &sink{}
+		r := newRecorder(t, sink, spoolIn(folder))
+		r.Add(requestlog.Row{ID: 21})
+		closeRecorder(t, r)
+		if s := r.Stats(); !slices.Equal(sink.ids(), numbered(21)) || s.Dropped != 0 {
+			t.Errorf("%s: written %v, dropped %d", name, sink.ids(), s.Dropped)
+		}
+		wantSegments(t, folder, 0)
+	}
+}
+
+// A process may be killed, or the machine fail, right after a segment was begun.
+func TestASegmentWithoutABatchIsDeleted(t *testing.T) {
+	t.Parallel()
+	for _, content := range []string{"", "clvs", segmentMark, string(make([]byte, 4096)), segmentMark + "noise"} {
+		folder := withSegment(t, []byte(content))
+		if s := openIn(t, folder, defaultLimits); !s.empty() {
+			t.Errorf("%q: %d rows wait", content, s.rows)
+		}
+		wantSegments(t, folder, 0)
+	}
+}
+
+func TestACorruptMarkLosesNoBatch(t *testing.T) {
+	t.Parallel()
+	content := contentOf(t, killed(t, 2, defaultLimits))
+	content[3] ^= 0xff
+	sink := &sink{}
+	r := newRecorder(t, sink, spoolIn(withSegment(t, content)))
+	closeRecorder(t, r)
+	if !slices.Equal(sink.ids(), numbered(20)) {
+		t.Errorf("written: %v", sink.ids())
+	}
+}
+
+// Damage that appears while the program runs, in the second of three segments of two batches each.
+func TestADamagedBatchIsCountedAndThoseBehindItAreWritten(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		batch int // of the segment, at the byte
+		at    int64
+		from  int // the first row that is lost
+		lost  int
+	}{
+		{0, 0, 20, 10}, {0, 4, 20, 10}, {0, 8, 20, 10}, {0, 12, 20, 10}, {0, 16, 20, 10}, {0, frameHeader + 5, 20, 10},
+		{1, 0, 30, 10}, {1, 4, 30, 10}, {1, frameHeader + 5, 30, 10}, {1, -1, 20, 20}, // -1: with the end of the first
+	} {
+		folder := killed(t, 6, smallSegments)
+		sink := &sink{away: true}
+		r := newRecorder(t, sink, spoolIn(folder), withLimits(smallSegments))
+		eventually(t, "an attempt", func() bool { return r.Stats().Retries > 0 }) // the first batch is in memory
+		path := segmentsIn(t, folder)[1]
+		content, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		damage(t, path, frames(content)[c.batch]+c.at)
+		sink.setAway(false)
+		if err := r.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		closeRecorder(t, r)
+		if want := slices.Concat(numbered(60)[:c.from], numbered(60)[c.from+c.lost:]); !slices.Equal(sink.ids(), want) {
+			t.Errorf("batch %d, byte %d: written %v", c.batch, c.at, sink.ids())
+		}
+		if s := r.Stats(); s.Dropped != uint64(c.lost) || s.Waiting != 0 || s.SpooledRows != 0 || s.Stored != uint64(60-c.lost) {
+			t.Errorf("batch %d, byte %d: %+v", c.batch, c.at, s)
+		}
+		wantSegments(t, folder, 0)
+	}
+}
+
+// A whole segment may be lost: all of its bytes, or the file.
+func TestADamagedOrDeletedSegmentIsCountedAndThoseBehindItAreWritten(t *testing.T) {
+	t.Parallel()
+	for name, spoil := range map[string]func(path string, size int) error{
+		"overwritten": func(path string, size int) error { return os.WriteFile(path, bytes.Repeat([]byte{0xa5}, size), 0o600) },
+		"truncated":   func(path string, _ int) error { return os.Truncate(path, 0) },
+		"deleted":     func(path string, _ int) error { return os.Remove(path) },
+	} {
+		folder := killed(t, 6, smallSegments)
+		sink := &sink{away: true}
+		r := newRecorder(t, sink, spoolIn(folder), withLimits(smallSegments))
+		eventually(t, "an attempt", func() bool { return r.Stats().Retries > 0 })
+		path := segmentsIn(t, folder)[1]
+		info, err := os.Stat(path)
+		if err == nil {
+			err = spoil(path, int(info.Size()))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		sink.setAway(false)
+		if err := r.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		closeRecorder(t, r)
+		if want := slices.Concat(numbered(20), numbered(60)[40:]); !slices.Equal(sink.ids(), want) {
+			t.Errorf("%s: written %v", name, sink.ids())
+		}
+		if s := r.Stats(); s.Dropped != 20 || s.Waiting != 0 || s.SpooledRows != 0 || s.Stored != 40 {
+			t.Errorf("%s: %+v", name, s)
+		}
+		wantSegments(t, folder, 0)
+	}
+}
+
+// A spool that is found damaged at the start loses the batches that are hit, and no other.
+func TestADamagedSpoolLosesWhatIsDamaged(t *testing.T) {
+	t.Parallel()
+	whole := contentOf(t, killed(t, 4, defaultLimits))
+	begins := frames(whole)
+	const length, rows = 5, frameHeader + 5
+	for name, c := range map[string]struct {
+		damaged int // this batch, at the byte
+		at      int64
+		lost    []int // batches
+		dropped uint64
+	}{
+		"the length of the first":    {0, length, []int{0}, 1}, // how many rows it had is not known
+		"the length of one":          {2, length, []int{2}, 1},
+		"the rows of the first":      {0, rows, []int{0}, 10},
+		"the rows of one":            {2, rows, []int{2}, 10},
+		"over the border of two":     {2, -1, []int{1, 2}, 11},
+		"the length of the last":     {3, length, []int{3}, 0}, // as if torn
+		"the rows of the last":       {3, rows, []int{3}, 0},
+		"over the border of the end": {3, -1, []int{2, 3}, 10},
+	} {
+		folder := withSegment(t, whole)
+		damage(t, segmentsIn(t, folder)[0], begins[c.damaged]+c.at)
+		var want []requestlog.ID
+		for n := range 4 {
+			if !slices.Contains(c.lost, n) {
+				want = append(want, numbered(40)[10*n:10*n+10]...)
+			}
+		}
+		sink := &sink{}
+		r := newRecorder(t, sink, spoolIn(folder))
+		closeRecorder(t, r)
+		if s := r.Stats(); !slices.Equal(sink.ids(), want) || s.Dropped != c.dropped {
+			t.Errorf("%s: written %v, want %v; %d dropped, want %d", name, sink.ids(), want, s.Dropped, c.dropped)
+		}
+		wantSegments(t, folder, 0)
+	}
+}
+
+// Only the last segment can be torn: what is damaged at the end of another one is counted.
+func TestADamagedEndOfAFullSegmentIsCounted(t *testing.T) {
+	t.Parallel()
+	folder := killed(t, 4, smallSegments)
+	path := segmentsIn(t, folder)[0]
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	damage(t, path, int64(len(content))-10)
+	sink := &sink{}
+	r := newRecorder(t, sink, spoolIn(folder))
+	closeRecorder(t, r)
+	if s := r.Stats(); s.Dropped != 10 || !slices.Equal(sink.ids(), slices.Concat(numbered(10), numbered(40)[20:])) {
+		t.Errorf("%d dropped, written %v", s.Dropped, sink.ids())
+	}
+}
+
+// What cannot be read may be longer than what is searched at once, and the next batch may begin anywhere in it.
+func TestABatchBehindALongDamageIsFound(t *testing.T) {
+	t.Parallel()
+	whole := contentOf(t, killed(t, 2, defaultLimits))
+	begins := frames(whole)
+	for _, length := range []int{
+		frameHeader, searchSize, searchSize + 1, searchSize + 3, searchSize + 4, searchSize + frameHeader, 3*searchSize + 7,
+	} {
+		noise := bytes.Repeat([]byte(frameMark+"is what no batch follows here"), length/32+1)[:length]
+		content := slices.Concat(whole[:begins[1]], noise, whole[begins[1]:])
+		s := openIn(t, withSegment(t, content), defaultLimits)
+		if s.rows != 21 || s.size != int64(len(content)) {
+			t.Errorf("with %d bytes between two batches of 10 rows, %d rows are in %d bytes", length, s.rows, s.size)
+		}
+	}
+}
+
+// Whatever happens to a segment, a start ends, what is not damaged is written, and nothing is said to wait afterwards.
+func TestRandomDamageLosesWhatItHits(t *testing.T) {
+	t.Parallel()
+	const batches = 8
+	whole := contentOf(t, killed(t, batches, defaultLimits))
+	begins := append(frames(whole), int64(len(whole)))
+	random := rand.New(rand.NewPCG(1, 2))
+	for round := range 300 {
+		content, hit := slices.Clone(whole), [batches]bool{}
+		for range 1 + random.IntN(4) {
+			at := int(segmentHeader) + random.IntN(len(content)-int(segmentHeader))
+			for range 1 + random.IntN(200) {
+				if at < len(content) {
+					content[at] ^= byte(1 + random.IntN(255))
+					hit[sort.Search(batches, func(i int) bool { return int64(at) < begins[i+1] })] = true
+					at++
+				}
+			}
+		}
+		if random.IntN(4) == 0 {
+			content = content[:int(segmentHeader)+random.IntN(len(content)-int(segmentHeader))]
+		}
+		t.Run(fmt.Sprint("round ", round), func(t *testing.T) {
+			t.Parallel() // it waits for the disk
+			sink := &sink{}
+			r := newRecorder(t, sink, spoolIn(withSegment(t, content)))
+			closeRecorder(t, r)
+			if s := r.Stats(); s.Waiting != 0 || s.SpooledRows != 0 || s.Stored != uint64(len(sink.ids())) {
+				t.Errorf("%+v", s)
+			}
+			for i := range batches {
+				written := slices.Contains(sink.ids(), requestlog.ID(10*i+1))
+				if !hit[i] && begins[i+1] <= int64(len(content)) && !written {
+					t.Errorf("batch %d was not written; hit were %v", i, hit)
+				}
+			}
+		})
+	}
+}
+
+// The rows that wait are counted by their headers alone: a spool may have gigabytes.
+func TestRowsAreNotReadToCountThem(t *testing.T) {
+	t.Parallel()
+	const batches = 500
+	content := contentOf(t, killed(t, batches, defaultLimits))
+	for i, begin := range frames(content) {
+		if i%2 == 1 {
+			content[begin+frameHeader+5] ^= 0xff
+		}
+	}
+	reads := &countedReads{content: content}
+	if rows, err := scan(reads, segmentHeader, int64(len(content))); rows != 10*batches || err != nil {
+		t.Fatalf("%d rows (%v)", rows, err)
+	}
+	if reads.bytes > batches*frameHeader {
+		t.Errorf("%d bytes were read to count %d batches", reads.bytes, batches)
+	}
+}
+
+type countedReads struct {
+	content []byte
+	bytes   int
+}
+
+func (r *countedReads) ReadAt(p []byte, at int64) (int, error) {
+	r.bytes += len(p)
+	return bytes.NewReader(r.content).ReadAt(p, at)
+}
+
+// A place that the disk cannot read is tried again; nothing is given up.
+func TestASegmentThatCannotBeReadIsNotLost(t *testing.T) {
+	t.Parallel()
+	folder := killed(t, 4, smallSegments)
+	s := openIn(t, folder, smallSegments)
+	second := segmentsIn(t, folder)[1]
+	if err := os.Rename(second, filepath.Join(folder, "second")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(second, 0o700); err != nil { // reading a folder fails
+		t.Fatal(err)
+	}
+	popRow(t, s, 1)
+	popRow(t, s, 11)
+	if _, err := s.first(); err == nil || errors.Is(err, errCorrupt) {
+		t.Errorf("reading gave %v", err)
+	}
+	s.reader.Close()
+	s.reader = nil
+	if err := errors.Join(os.Remove(second), os.Rename(filepath.Join(folder, "second"), second)); err != nil {
+		t.Fatal(err)
+	}
+	popRow(t, s, 21)
+	popRow(t, s, 31)
+}

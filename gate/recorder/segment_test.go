@@ -1,0 +1,225 @@
+package recorder
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/claviger/claviger/models/requestlog"
+)
+
+// popRow removes the oldest batch, which must begin with that row.
+func popRow(t *testing.T, s *spool, want requestlog.ID) {
+	t.Helper()
+	rows, err := s.first()
+	if err != nil || rows[0].ID != want {
+		t.Fatalf("the oldest batch begins with %v, not with row %d (%v)", rows, want, err)
+	}
+	if err := s.popFront(len(rows)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestASegmentIsDeletedOnceItsBatchesAreWritten(t *testing.T) {
+	t.Parallel()
+	folder := killed(t, 5, smallSegments)
+	s := openIn(t, folder, smallSegments)
+	for n, want := range []int{3, 2, 2, 1, 0} { // two batches each
+		popRow(t, s, requestlog.ID(10*n+1))
+		wantSegments(t, folder, want)
+	}
+	if !s.empty() || s.rows != 0 || s.waiting() != 0 || s.size != 0 {
+		t.Errorf("an empty spool has %d rows, %d bytes that wait, %d in all", s.rows, s.waiting(), s.size)
+	}
+}
+
+// While a database that was away takes what waits, more keeps coming: the spool must not grow without end.
+func TestASpoolThatIsNeverEmptyGivesRoomBack(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	s := openIn(t, folder, smallSegments)
+	add := func(n int) {
+		if err := s.append([]*batch{{rows: tenRows(n)}}, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	add(0)
+	add(1)
+	for n := range 200 {
+		add(n + 2)
+		popRow(t, s, requestlog.ID(10*n+1))
+		if files := segmentsIn(t, folder); len(files) > 3 || s.rows != 20 {
+			t.Fatalf("with two batches of 10 rows waiting, %d rows are in %v", s.rows, files)
+		}
+	}
+	popRow(t, s, 2001)
+	popRow(t, s, 2011)
+	wantSegments(t, folder, 0)
+	add(0) // a spool that was emptied is used again
+	popRow(t, s, 1)
+}
+
+// A process is killed after a batch of a segment was written and before the segment is deleted.
+func TestAKillBetweenWritingAndDeletingDoublesNothing(t *testing.T) {
+	t.Parallel()
+	folder := killed(t, 3, defaultLimits)
+	s := openIn(t, folder, defaultLimits)
+	popRow(t, s, 1)
+	popRow(t, s, 11)
+	s.close()
+	sink := &sink{again: true, rows: numbered(20)} // what the killed process wrote
+	r := newRecorder(t, sink, spoolIn(folder))
+	closeRecorder(t, r)
+	if want := []int{10, 10, 10}; !slices.Equal(sink.batches, want) {
+		t.Errorf("the batches had %v rows, not %v", sink.batches, want)
+	}
+	if !slices.Equal(sink.ids(), numbered(30)) {
+		t.Errorf("written: %v", sink.ids())
+	}
+	wantSegments(t, folder, 0)
+}
+
+func TestASegmentThatCouldNotBeDeletedIsDeletedLater(t *testing.T) {
+	t.Parallel()
+	folder := killed(t, 5, smallSegments)
+	s := openIn(t, folder, smallSegments)
+	first := segmentsIn(t, folder)[0]
+	content, err := os.ReadFile(first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	popRow(t, s, 1)
+	if err := errors.Join(os.Remove(first), os.MkdirAll(filepath.Join(first, "full"), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	rows, err := s.first() // from the file that is open
+	if err != nil || rows[0].ID != 11 || s.popFront(10) == nil {
+		t.Errorf("deleting a folder with a file gave no error; read was %v (%v)", rows, err)
+	}
+	if err := errors.Join(os.RemoveAll(first), os.WriteFile(first, content, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	popRow(t, s, 21)
+	popRow(t, s, 31)
+	wantSegments(t, folder, 1)
+}
+
+func TestBatchesThatTheSpoolDoesNotTakeLeaveNoTrace(t *testing.T) {
+	t.Parallel()
+	l := smallSegments
+	l.spool = 3*l.segment + segmentHeader
+	folder := killed(t, 3, l)
+	s := openIn(t, folder, l)
+	rows, size, before := s.rows, s.size, segmentsIn(t, folder)
+	var many []*batch
+	for n := range 10 { // the first ones would have room
+		many = append(many, &batch{rows: tenRows(n)})
+	}
+	for range 2 {
+		if err := s.append(many, true); err == nil {
+			t.Fatal("more was taken than the largest size")
+		}
+		if s.rows != rows || s.size != size || !slices.Equal(segmentsIn(t, folder), before) {
+			t.Errorf("%d rows in %d bytes and %v, not %d in %d and %v", s.rows, s.size, segmentsIn(t, folder), rows, size, before)
+		}
+	}
+	if err := s.append([]*batch{{rows: tenRows(3)}}, true); err != nil {
+		t.Errorf("what has room is not taken: %v", err)
+	}
+	for n := range 4 {
+		popRow(t, s, requestlog.ID(10*n+1))
+	}
+	wantSegments(t, folder, 0)
+}
+
+// What has no room in the spool waits in memory, and is written in its turn.
+func TestASpoolOfItsLargestSizeKeepsRowsInMemory(t *testing.T) {
+	t.Parallel()
+	sink := &sink{away: true}
+	r := newRecorder(t, sink, spoolIn(t.TempDir()), func(r *Recorder) { r.limits.spool = 300 })
+	for id := range requestlog.ID(40) {
+		r.Add(requestlog.Row{ID: id + 1})
+		if id%10 == 0 {
+			spooled := r.Stats().SpooledRows
+			eventually(t, "the batch to be spooled or refused", func() bool {
+				r.mu.Lock()
+				defer r.mu.Unlock()
+				return r.counts.spooledRows > spooled || r.counts.spoolErr != nil
+			})
+		}
+	}
+	eventually(t, "the spool to be full", func() bool { return r.State().SpoolErr != nil })
+	if s := r.Stats(); s.SpooledRows == 0 || s.SpooledRows == 40 || s.SpoolBytes > 300 {
+		t.Errorf("%+v", s)
+	}
+	sink.setAway(false)
+	closeRecorder(t, r)
+	if !slices.Equal(sink.ids(), numbered(40)) {
+		t.Errorf("written: %v", sink.ids())
+	}
+}
+
+func TestABatchLargerThanASegmentHasOneOfItsOwn(t *testing.T) {
+	t.Parallel()
+	l := defaultLimits
+	l.segment = 100
+	folder := t.TempDir()
+	s := openIn(t, folder, l)
+	if err := s.append([]*batch{{rows: tenRows(0)}, {rows: tenRows(1)}}, true); err != nil {
+		t.Fatal(err)
+	}
+	wantSegments(t, folder, 2)
+	popRow(t, s, 1)
+	popRow(t, s, 11)
+}
+
+func TestAFolderWithAGapAndForeignFilesIsReadAroundThem(t *testing.T) {
+	t.Parallel()
+	folder := killed(t, 6, smallSegments)
+	if err := os.Remove(segmentsIn(t, folder)[1]); err != nil {
+		t.Fatal(err)
+	}
+	const text = "what somebody else keeps here"
+	foreign := []string{"notes.txt", "1.seg", "00000000000000000002.seg.bak", "99999999999999999999.seg", "x0000000000000000001.seg"}
+	for _, name := range foreign {
+		if err := os.WriteFile(filepath.Join(folder, "spool", name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(segmentPath(filepath.Join(folder, "spool"), 7), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	sink := &sink{away: true}
+	r := newRecorder(t, sink, spoolIn(folder), withLimits(smallSegments))
+	r.Add(requestlog.Row{ID: 61})
+	eventually(t, "the new row to be spooled", func() bool { return r.Stats().SpooledRows == 41 })
+	sink.setAway(false)
+	closeRecorder(t, r)
+	if want := slices.Concat(numbered(20), numbered(61)[40:]); !slices.Equal(sink.ids(), want) {
+		t.Errorf("written %v, want %v", sink.ids(), want)
+	}
+	if s := r.Stats(); s.Dropped != 0 || s.SpooledRows != 0 {
+		t.Errorf("%+v", s)
+	}
+	for _, name := range foreign {
+		if content, _ := os.ReadFile(filepath.Join(folder, "spool", name)); string(content) != text {
+			t.Errorf("%s is now %q", name, content)
+		}
+	}
+}
+
+func TestFilesOfTheSpoolAreForTheirOwnerAlone(t *testing.T) {
+	t.Parallel()
+	folder := killed(t, 1, defaultLimits)
+	for name, want := range map[string]os.FileMode{"": os.ModeDir | 0o700, "lock": 0o600, "00000000000000000001.seg": 0o600} {
+		info, err := os.Stat(filepath.Join(folder, "spool", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Mode() != want {
+			t.Errorf("%s has mode %v, not %v", info.Name(), info.Mode(), want)
+		}
+	}
+}
