@@ -37,14 +37,14 @@ var mayImport = map[string][]string{
 	"client/echo":     {"client"},
 
 	// These import what they measure or fill.
-	"internal/demo":    {"models", "models/requestlog"},
+	"internal/demo": {"models", "models/requestlog"},
 	"internal/testkit": {
 		"internal/app", "models", "models/requestlog", "models/requestlog/sqlite", "models/requestlog/postgres", "gate",
 		"web", "handlers",
 	},
-	"bench":            {"internal/app", "internal/config", "models", "models/requestlog"},
-	"e2e":              {"internal/testkit", "models", "models/requestlog"},
-	"e2e/process":      {"internal/testkit", "models", "models/requestlog"},
+	"bench":       {"internal/app", "internal/config", "models", "models/requestlog"},
+	"e2e":         {"internal/testkit", "models", "models/requestlog"},
+	"e2e/process": {"internal/testkit", "models", "models/requestlog"},
 }
 
 // onlyIn names libraries that must not spread.
