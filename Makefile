@@ -28,8 +28,8 @@ soak:
 
 fuzz:
 	go test -run '^$$' -fuzz FuzzParseSecret -fuzztime 30s ./models
-	go test -run '^$$' -fuzz FuzzValidateBody -fuzztime 30s ./handlers
-	go test -run '^$$' -fuzz FuzzValidateHeaders -fuzztime 30s -fuzzminimizetime 20x ./handlers
+	go test -run '^$$' -fuzz FuzzValidateBody -fuzztime 30s ./handlers/api
+	go test -run '^$$' -fuzz FuzzValidateHeaders -fuzztime 30s -fuzzminimizetime 20x ./handlers/api
 	go test -run '^$$' -fuzz FuzzSeries -fuzztime 30s ./gate
 	go test -run '^$$' -fuzz FuzzDecodeRequestLogs -fuzztime 30s ./models
 	go test -run '^$$' -fuzz FuzzDecodeIndex -fuzztime 30s ./models

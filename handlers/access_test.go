@@ -12,58 +12,16 @@ import (
 	"github.com/claviger/claviger/models"
 )
 
-// world is a project with one of everything that a route can name.
-type world struct {
-	app     *testkit.App
-	project *models.Project
-	key     *models.Key
-	request string
-	session int64
-	label   *models.Category
-	token   *models.ServiceToken
-	block   *models.AddressBlock
-}
+// tester makes the changes of tests that do not go by a page.
+var tester = testkit.Actor(1)
 
-func newWorld(t *testing.T, app *testkit.App) (*world, *testkit.Browser) {
-	t.Helper()
-	user, browser := app.SignUp("ada@example.com")
-	project, _, _ := app.Project(user, "shop")
-	key, secret := app.Key(project, models.KeyInput{Name: "one"})
-	reply := app.Validate("shop", secret)
-	app.Flush()
-	sessions, err := app.Store.UserSessions(t.Context(), user.ID)
-	if err != nil {
-		t.Fatal(err)
-	}
-	label, err := app.Store.CreateCategory(t.Context(), project.ID, tester, "partner")
-	if err != nil {
-		t.Fatal(err)
-	}
-	token, _, err := app.Store.CreateServiceToken(t.Context(), project.ID, tester, "gateway", models.AllScopes)
-	if err != nil {
-		t.Fatal(err)
-	}
-	block, err := app.Store.BlockAddress(t.Context(), models.AddressBlock{ProjectID: project.ID, Address: "203.0.113.7", Strikes: 1, BlockedAt: app.Clock.Now()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	app.Flush() // the gate reads the block: no page's statement
-	return &world{
-		app: app, project: project, key: key, request: fmt.Sprint(reply.Body["request_id"]), session: sessions[0].ID, label: label, token: token, block: block,
-	}, browser
-}
-
-// path fills in what a route's path leaves open.
-func (w *world) path(route handlers.Route, project string) string {
+// pathOf fills in what a route's path leaves open.
+func pathOf(w *testkit.World, route handlers.Route, project string) string {
 	seq := "5" // the service token's; the stranger's own project has fewer rows
 	if route.Access.InstanceAdmin {
 		seq = "1" // of the instance's own chain
 	}
-	return strings.NewReplacer(
-		":project", project, ":key", fmt.Sprint(w.key.ID), ":request", w.request, ":session", fmt.Sprint(w.session),
-		":category", fmt.Sprint(w.label.ID), ":token", fmt.Sprint(w.token.ID),
-		":block", fmt.Sprint(w.block.ID), ":seq", seq, ":plan", "2",
-	).Replace(route.Path)
+	return w.Path(route.Path, project, seq)
 }
 
 func ask(b *testkit.Browser, method, path string) testkit.Page {
@@ -82,8 +40,8 @@ var ownPages = map[string]bool{
 
 // A new route is covered by itself: it must answer 404 to a stranger unless it is listed among ownPages.
 func TestEveryRouteAnswers404ToAStranger(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
-		w, owner := newWorld(t, app)
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
+		w, owner := app.World()
 		bob, stranger := app.SignUp("bob@example.com")
 		app.Project(bob, "his")
 		for _, route := range app.Handlers.Routes() {
@@ -91,35 +49,35 @@ func TestEveryRouteAnswers404ToAStranger(t *testing.T) {
 			if ownPages[name] {
 				continue
 			}
-			for _, project := range []string{w.project.Slug, fmt.Sprint(w.project.ID)} {
-				if page := ask(stranger, route.Method, w.path(route, project)); page.Status != 404 {
+			for _, project := range []string{w.Project.Slug, fmt.Sprint(w.Project.ID)} {
+				if page := ask(stranger, route.Method, pathOf(w, route, project)); page.Status != 404 {
 					t.Errorf("%s in %s gives a stranger %d", name, project, page.Status)
 				}
 			}
 			// A project of one's own does not open what is in another one.
 			if strings.Count(route.Path, ":") > 1 {
-				if page := ask(stranger, route.Method, w.path(route, "his")); page.Status != 404 {
+				if page := ask(stranger, route.Method, pathOf(w, route, "his")); page.Status != 404 {
 					t.Errorf("%s through the stranger's own project gives %d", name, page.Status)
 				}
 			}
 			// A visitor without an account learns nothing either: the sign-in page, whatever exists.
-			if page := ask(app.Browser(), route.Method, w.path(route, "shop")); !strings.HasPrefix(page.Path, "/signin") {
+			if page := ask(app.Browser(), route.Method, pathOf(w, route, "shop")); !strings.HasPrefix(page.Path, "/signin") {
 				t.Errorf("%s leads a visitor to %s", name, page.Path)
 			}
 		}
-		for _, path := range []string{"/projects/shop", testkit.KeyPath(w.project, w.key), "/projects/shop/logs/" + w.request} {
+		for _, path := range []string{"/projects/shop", testkit.KeyPath(w.Project, w.Key), "/projects/shop/logs/" + w.Request} {
 			if page := owner.Get(path); page.Status != 200 {
 				t.Errorf("%s gives its owner %d", path, page.Status)
 			}
 		}
-		if key, err := app.Store.Key(t.Context(), w.project.ID, w.key.ID); err != nil || key.State != models.StateActive || key.Name != "one" {
+		if key, err := app.Store.Key(t.Context(), w.Project.ID, w.Key.ID); err != nil || key.State != models.StateActive || key.Name != "one" {
 			t.Errorf("the stranger changed something: %+v %v", key, err)
 		}
 	})
 }
 
 func TestAnotherProjectsSecretAndAnUnknownOneLookTheSame(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, _ := app.SignUp("ada@example.com")
 		app.Project(user, "shop")
 		_, _, secret := app.Project(user, "other")
@@ -136,22 +94,22 @@ func TestAnotherProjectsSecretAndAnUnknownOneLookTheSame(t *testing.T) {
 }
 
 func TestARoleMayDoWhatTheMatrixSays(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
-		w, _ := newWorld(t, app)
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
+		w, _ := app.World()
 		member, browser := app.SignUp("bob@example.com")
-		app.Exec("INSERT INTO members (project_id, user_id, role, created_at) VALUES (?, ?, 'viewer', ?)", w.project.ID, member.ID, app.Clock.Now())
+		app.Exec("INSERT INTO members (project_id, user_id, role, created_at) VALUES (?, ?, 'viewer', ?)", w.Project.ID, member.ID, app.Clock.Now())
 		for _, role := range []models.Role{models.RoleViewer, models.RoleDeveloper, models.RoleAdmin, models.RoleOwner} {
 			app.Exec("UPDATE members SET role = ? WHERE user_id = ?", string(role), member.ID)
 			for _, route := range app.Handlers.Routes() {
 				if route.Access.Permission == "" || strings.HasSuffix(route.Path, "/delete") {
 					continue
 				}
-				page := ask(browser, route.Method, w.path(route, "shop"))
+				page := ask(browser, route.Method, pathOf(w, route, "shop"))
 				if forbidden := page.Status == 403; forbidden == role.May(route.Access.Permission) {
 					t.Errorf("%s as %s gives %d", route.Method+" "+route.Path, role, page.Status)
 				}
 			}
-			page := browser.Get(testkit.KeyPath(w.project, w.key))
+			page := browser.Get(testkit.KeyPath(w.Project, w.Key))
 			if buttons := page.Find("main form").Length() > 0; buttons != role.May(models.PermitWriteKeys) {
 				t.Errorf("a %s sees buttons: %v", role, buttons)
 			}
@@ -160,8 +118,8 @@ func TestARoleMayDoWhatTheMatrixSays(t *testing.T) {
 }
 
 func TestEveryRouteThatChangesSomethingRefusesOtherSites(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
-		w, owner := newWorld(t, app)
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
+		w, owner := app.World()
 		for _, route := range app.Handlers.Routes() {
 			if route.Method != http.MethodPost {
 				continue
@@ -169,7 +127,7 @@ func TestEveryRouteThatChangesSomethingRefusesOtherSites(t *testing.T) {
 			for _, headers := range [][]string{
 				{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"}, {"Sec-Fetch-Site", "", "Origin", "https://evil.example"},
 			} {
-				if page := owner.Post(w.path(route, "shop"), url.Values{}, headers...); page.Status != 403 {
+				if page := owner.Post(pathOf(w, route, "shop"), url.Values{}, headers...); page.Status != 403 {
 					t.Errorf("%s with %v gives %d", route.Path, headers, page.Status)
 				}
 			}
@@ -179,8 +137,8 @@ func TestEveryRouteThatChangesSomethingRefusesOtherSites(t *testing.T) {
 
 // No page's number of statements may grow with the number of its rows.
 func TestNoPageAsksMoreOfTheDatabaseWhenThereIsMoreToShow(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
-		w, owner := newWorld(t, app)
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
+		w, owner := app.World()
 		count := func() map[string]int64 {
 			counts := map[string]int64{}
 			for _, route := range app.Handlers.Routes() {
@@ -188,7 +146,7 @@ func TestNoPageAsksMoreOfTheDatabaseWhenThereIsMoreToShow(t *testing.T) {
 					continue
 				}
 				before := app.Queries.Load()
-				if page := owner.Get(w.path(route, "shop")); page.Status != 200 {
+				if page := owner.Get(pathOf(w, route, "shop")); page.Status != 200 {
 					t.Errorf("%s gives %d", route.Path, page.Status)
 				}
 				counts[route.Path] = app.Queries.Load() - before
@@ -201,14 +159,14 @@ func TestNoPageAsksMoreOfTheDatabaseWhenThereIsMoreToShow(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i := range 40 {
-			_, secret := app.Key(w.project, models.KeyInput{Name: fmt.Sprintf("key_%d", i), Category: fmt.Sprintf("label %d", i)})
+			_, secret := app.Key(w.Project, models.KeyInput{Name: fmt.Sprintf("key_%d", i), Category: fmt.Sprintf("label %d", i)})
 			app.Validate("shop", secret)
 			app.Project(user, fmt.Sprintf("project-%d", i))
-			if _, _, err := app.Store.CreateServiceToken(t.Context(), w.project.ID, tester, "gateway", models.AllScopes); err != nil {
+			if _, _, err := app.Store.CreateServiceToken(t.Context(), w.Project.ID, tester, "gateway", models.AllScopes); err != nil {
 				t.Fatal(err)
 			}
 			address := fmt.Sprintf("198.51.100.%d", i)
-			if _, err := app.Store.BlockAddress(t.Context(), models.AddressBlock{ProjectID: w.project.ID, Address: address, Strikes: 1, BlockedAt: app.Clock.Now()}); err != nil {
+			if _, err := app.Store.BlockAddress(t.Context(), models.AddressBlock{ProjectID: w.Project.ID, Address: address, Strikes: 1, BlockedAt: app.Clock.Now()}); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := app.Store.CreateSession(t.Context(), models.HashSession([]byte{byte(i)}), user.ID, nil, "192.0.2.1", "x"); err != nil {

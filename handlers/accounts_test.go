@@ -17,7 +17,7 @@ func account(email, password string) url.Values {
 }
 
 func TestAVisitorIsLedToTheFirstAccountAndThenToSignIn(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		b := app.Browser()
 		if page := b.Get("/"); page.Path != "/signup" || !strings.Contains(page.Text(), "becomes the admin") {
 			t.Errorf("led to %s: %s", page.Path, page.Text())
@@ -49,7 +49,7 @@ func TestAVisitorIsLedToTheFirstAccountAndThenToSignIn(t *testing.T) {
 }
 
 func TestSignInLeadsBackToThePageThatWasAskedFor(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, _ := app.SignUp("ada@example.com")
 		app.Project(user, "shop")
 		b := app.Browser()
@@ -70,7 +70,7 @@ func TestSignInLeadsBackToThePageThatWasAskedFor(t *testing.T) {
 }
 
 func TestAFailedSignInSaysTheSameForEveryReason(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		app.SignUp("ada@example.com")
 		wrong := app.Browser().Post("/signin", account("ada@example.com", "not the password"))
 		unknown := app.Browser().Post("/signin", account("eve@example.com", "not the password"))
@@ -84,7 +84,7 @@ func TestAFailedSignInSaysTheSameForEveryReason(t *testing.T) {
 }
 
 func TestRepeatedFailuresSlowDown(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		app.SignUp("ada@example.com")
 		b := app.Browser()
 		for range 5 {
@@ -114,7 +114,7 @@ func TestRepeatedFailuresSlowDown(t *testing.T) {
 }
 
 func TestTheSessionCookieIsGuardedAndRenewed(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		_, b := app.SignUp("ada@example.com")
 		first := b.Cookie(sessionCookie)
 		// A client that follows no redirect sees the cookie as it is set.
@@ -153,7 +153,7 @@ func TestTheSessionCookieIsGuardedAndRenewed(t *testing.T) {
 }
 
 func TestSignOutEverywhereEndsEverySession(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		_, one := app.SignUp("ada@example.com")
 		two := app.Browser()
 		two.Post("/signin", account("ada@example.com", testkit.Password))
@@ -170,7 +170,7 @@ func TestSignOutEverywhereEndsEverySession(t *testing.T) {
 }
 
 func TestOneSessionCanBeEndedFromAnother(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		_, one := app.SignUp("ada@example.com")
 		two := app.Browser()
 		two.Post("/signin", account("ada@example.com", testkit.Password))
@@ -191,7 +191,7 @@ func TestOneSessionCanBeEndedFromAnother(t *testing.T) {
 }
 
 func TestPagesForbidWhatTheyDoNotNeed(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		_, b := app.SignUp("ada@example.com")
 		for _, path := range []string{"/projects", "/nothing/here", "/signin"} {
 			h := b.Get(path).Header

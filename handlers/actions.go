@@ -182,7 +182,8 @@ func actionEntry(root string, row *models.Action) actions.Entry {
 	return e
 }
 
-// actInWords says what was done to what kind of thing; its name follows. An act without a word is named as it is stored.
+// actInWords says what was done to what kind of thing; its name follows. An act without a word is named as it is
+// stored.
 func actInWords(row *models.Action) string {
 	_, last, _ := strings.Cut(row.Action, ".")
 	verb, known := actionVerbs[last]
@@ -192,8 +193,8 @@ func actInWords(row *models.Action) string {
 	return verb + " " + strings.ReplaceAll(row.ObjectKind, "_", " ")
 }
 
-// readFacts reads what a row keeps of an object. Text that is no JSON object, which the program never writes, has no fields:
-// audit verify finds such damage.
+// readFacts reads what a row keeps of an object. Text that is no JSON object, which the program never writes, has no
+// fields: audit verify finds such damage.
 func readFacts(text string) map[string]json.RawMessage {
 	var facts map[string]json.RawMessage
 	if json.Unmarshal([]byte(text), &facts) != nil {

@@ -2,7 +2,6 @@ package handlers_test
 
 import (
 	"bufio"
-	"encoding/csv"
 	"fmt"
 	"io"
 	"net/http"
@@ -15,8 +14,8 @@ import (
 	"github.com/claviger/claviger/models"
 )
 
-// addActions writes n rows into the chain of a project, each with size characters of what was before. They fit no hash, which
-// no page asks for.
+// addActions writes n rows into the chain of a project, each with size characters of what was before. They fit no
+// hash, which no page asks for.
 func addActions(app *testkit.App, project *models.Project, n, size int) {
 	app.Exec(fmt.Sprintf(`INSERT INTO actions (chain, seq, at, actor_kind, actor_id, actor_name, action, object_kind, object_id, object_name, before, after, ip, hash)
 		WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < %d)
@@ -25,7 +24,7 @@ func addActions(app *testkit.App, project *models.Project, n, size int) {
 }
 
 func TestTheActionsPageIsFilteredByItsAddress(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
 		app.Clock.Advance(48 * time.Hour)
@@ -38,7 +37,7 @@ func TestTheActionsPageIsFilteredByItsAddress(t *testing.T) {
 			t.Fatal(err)
 		}
 		app.Clock.Advance(2 * time.Hour)
-		changeState(t, app, key, models.ActionDeactivate)
+		app.ChangeState(key, models.ActionDeactivate)
 		_, defaultKey, _ := app.Project(user, "other") // whose changes must not be seen
 		list := func(query string) string {
 			page := b.Get("/projects/shop/actions" + query)
@@ -103,7 +102,7 @@ func TestTheActionsPageIsFilteredByItsAddress(t *testing.T) {
 }
 
 func TestTheActionsPageHasAWordForEveryAct(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
 		for n, action := range []string{
@@ -125,7 +124,7 @@ func TestTheActionsPageHasAWordForEveryAct(t *testing.T) {
 }
 
 func TestAChangeOpensIntoBeforeAndAfter(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
 		expires := time.Date(2026, 7, 1, 10, 0, 0, 0, time.UTC)
@@ -167,7 +166,7 @@ func TestAChangeOpensIntoBeforeAndAfter(t *testing.T) {
 }
 
 func TestTheActionLogIsPagedByCursors(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
 		addActions(app, project, 120, 1)
@@ -200,7 +199,7 @@ func TestTheActionLogIsPagedByCursors(t *testing.T) {
 }
 
 func TestTheActionLogIsForAdmins(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		ada, _ := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(ada, "shop")
 		bob, b := app.SignUp("bob@example.com")
@@ -221,7 +220,7 @@ func TestTheActionLogIsForAdmins(t *testing.T) {
 
 func TestWhatIsInTheActionLogIsEscaped(t *testing.T) {
 	const evil = `<script>alert(1)</script>"'&`
-	eachApp(t, func(t *testing.T, app *testkit.App) {
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
 		actor := models.Actor{Kind: models.ActorServiceToken, ID: 1, Name: evil, IP: evil}
@@ -244,24 +243,6 @@ func TestWhatIsInTheActionLogIsEscaped(t *testing.T) {
 	})
 }
 
-// readCSV gives the rows of an export without the headings, each as a map by heading.
-func readCSV(t *testing.T, page testkit.Page) []map[string]string {
-	t.Helper()
-	records, err := csv.NewReader(strings.NewReader(page.HTML)).ReadAll()
-	if err != nil || len(records) == 0 {
-		t.Fatalf("%d %v: %s", page.Status, err, page.HTML)
-	}
-	var rows []map[string]string
-	for _, record := range records[1:] {
-		row := map[string]string{}
-		for i, heading := range records[0] {
-			row[heading] = record[i]
-		}
-		rows = append(rows, row)
-	}
-	return rows
-}
-
 // wantDownload checks that the page comes as a file that is kept nowhere in between.
 func wantDownload(t *testing.T, page testkit.Page, contentType, name string) {
 	t.Helper()
@@ -275,7 +256,7 @@ func wantDownload(t *testing.T, page testkit.Page, contentType, name string) {
 }
 
 func TestTheActionLogIsExportedAsItIsFiltered(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
 		app.Project(user, "other")
@@ -284,7 +265,7 @@ func TestTheActionLogIsExportedAsItIsFiltered(t *testing.T) {
 		}
 		page := b.Get("/projects/shop/actions.csv")
 		wantDownload(t, page, "text/csv; charset=utf-8", "shop-actions-2026-03-14.csv")
-		rows := readCSV(t, page)
+		rows := page.CSV(t)
 		if len(rows) != 3 || rows[2]["action"] != "project.create" {
 			t.Fatalf("%v", rows)
 		}
@@ -300,7 +281,7 @@ func TestTheActionLogIsExportedAsItIsFiltered(t *testing.T) {
 		// More than one batch, and only what is filtered. The page's own link is what a user follows.
 		addActions(app, project, 2500, 1)
 		link, _ := b.Get("/projects/shop/actions?object=filler&action=key.edit&range=24h").Find(`a[href*="actions.csv"]`).Attr("href")
-		rows = readCSV(t, b.Get(link))
+		rows = b.Get(link).CSV(t)
 		for i, row := range rows {
 			if row["row"] != fmt.Sprint(3500-i) || row["object"] != "filler" {
 				t.Fatalf("row %d is %v", i, row)
@@ -309,14 +290,14 @@ func TestTheActionLogIsExportedAsItIsFiltered(t *testing.T) {
 		if len(rows) != 2500 {
 			t.Errorf("%d rows", len(rows))
 		}
-		if rows := readCSV(t, b.Get("/projects/shop/actions.csv?actor=nobody")); len(rows) != 0 {
+		if rows := b.Get("/projects/shop/actions.csv?actor=nobody").CSV(t); len(rows) != 0 {
 			t.Errorf("%v", rows)
 		}
 	})
 }
 
 func TestAnExportHoldsNoFormulas(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
 		for name, want := range map[string]string{
@@ -324,7 +305,7 @@ func TestAnExportHoldsNoFormulas(t *testing.T) {
 			"\t=1": "'\t=1", "\r=1": "'\r=1", "": "",
 		} {
 			app.Exec("UPDATE actions SET object_name = ?, actor_name = ?, ip = ? WHERE chain = ? AND seq = 1", name, name, name, project.ID)
-			row := readCSV(t, b.Get("/projects/shop/actions.csv"))[1]
+			row := b.Get("/projects/shop/actions.csv").CSV(t)[1]
 			for _, column := range []string{"object", "actor", "address"} {
 				if row[column] != want {
 					t.Errorf("%s is %q, want %q", column, row[column], want)
@@ -336,7 +317,7 @@ func TestAnExportHoldsNoFormulas(t *testing.T) {
 
 // Who reads a part of an export must not take it for the whole.
 func TestAnExportThatFailsMidwayIsCutOff(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
 		addActions(app, project, 1500, 20_000) // a batch is more than the connection takes while nobody reads

@@ -14,26 +14,11 @@ import (
 // categoryPath is the address of a project's label, by its name.
 func categoryPath(t *testing.T, app *testkit.App, project *models.Project, name string) string {
 	t.Helper()
-	return fmt.Sprintf("/projects/%s/categories/%d", project.Slug, categoryID(t, app, project, name))
-}
-
-func categoryID(t *testing.T, app *testkit.App, project *models.Project, name string) int64 {
-	t.Helper()
-	list, err := app.Store.Categories(t.Context(), project.ID)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range list {
-		if c.Name == name {
-			return c.ID
-		}
-	}
-	t.Fatalf("there is no category %s", name)
-	return 0
+	return fmt.Sprintf("/projects/%s/categories/%d", project.Slug, app.CategoryID(project, name))
 }
 
 func TestTheCategoriesPageCountsKeysAndLeadsToThem(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
 		other, _, _ := app.Project(user, "other")
@@ -67,7 +52,7 @@ func TestTheCategoriesPageCountsKeysAndLeadsToThem(t *testing.T) {
 }
 
 func TestCategoryFormsKeepWhatWasTypedAndNameTheField(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
 		if page := b.Post("/projects/shop/categories", url.Values{"name": {" partner "}}); page.Path != "/projects/shop/categories" || row(page, "partner") == "" {
@@ -86,7 +71,7 @@ func TestCategoryFormsKeepWhatWasTypedAndNameTheField(t *testing.T) {
 				}
 			}
 		}
-		for _, into := range []string{"", "nonsense", "999", fmt.Sprint(categoryID(t, app, project, "partner"))} {
+		for _, into := range []string{"", "nonsense", "999", fmt.Sprint(app.CategoryID(project, "partner"))} {
 			page := b.Post(partner+"/merge", url.Values{"into": {into}})
 			if page.Status != 422 || page.FieldError("into") == "" || page.FieldError("name") != "" {
 				t.Errorf("into %q: %d, %q", into, page.Status, page.FieldError("into"))
@@ -99,7 +84,7 @@ func TestCategoryFormsKeepWhatWasTypedAndNameTheField(t *testing.T) {
 }
 
 func TestARenamedLabelShowsAtOnceAndTheLogStaysAsItWas(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
 		_, secret := app.Key(project, models.KeyInput{Name: "one", Category: "partner"})
@@ -117,7 +102,7 @@ func TestARenamedLabelShowsAtOnceAndTheLogStaysAsItWas(t *testing.T) {
 		if got := label(); got != "allies" {
 			t.Errorf("after the rename validate says %v", got)
 		}
-		into := url.Values{"into": {fmt.Sprint(categoryID(t, app, project, "staging"))}}
+		into := url.Values{"into": {fmt.Sprint(app.CategoryID(project, "staging"))}}
 		if page := b.Post(categoryPath(t, app, project, "allies")+"/merge", into); page.Status != 200 || row(page, "allies") != "" {
 			t.Fatalf("%d %s", page.Status, page.Text())
 		}
@@ -155,7 +140,7 @@ func TestARenamedLabelShowsAtOnceAndTheLogStaysAsItWas(t *testing.T) {
 }
 
 func TestALabelIsDeletedWhenNoKeyHasIt(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
 		key, _ := app.Key(project, models.KeyInput{Name: "one", Category: "partner"})
@@ -191,7 +176,7 @@ func TestALabelIsDeletedWhenNoKeyHasIt(t *testing.T) {
 }
 
 func TestAViewerSeesCategoriesAndNoForms(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, _ := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
 		app.Key(project, models.KeyInput{Name: "one", Category: "partner"})

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/claviger/claviger/gate"
+	"github.com/claviger/claviger/handlers/api"
 	"github.com/claviger/claviger/models"
 	"github.com/claviger/claviger/models/requestlog"
 	"github.com/claviger/claviger/views/layout"
@@ -20,7 +21,7 @@ import (
 	"github.com/claviger/claviger/web"
 )
 
-// Options is what the handlers work with.
+// Options is what the pages and the API work with.
 type Options struct {
 	Store          *models.Store
 	Gate           *gate.Gate
@@ -39,8 +40,8 @@ type Options struct {
 // Handlers answers requests.
 type Handlers struct {
 	Options
+	API                              *api.API
 	addressThrottle, accountThrottle *web.Throttle
-	apiRates                         *web.Rates
 	draining                         atomic.Bool
 }
 
@@ -57,7 +58,10 @@ func New(o Options) *Handlers {
 		Options:         o,
 		addressThrottle: web.NewThrottle(o.Now, longestAddressWait),
 		accountThrottle: web.NewThrottle(o.Now, longestAccountWait),
-		apiRates:        web.NewRates(o.Now, apiPerMinute),
+		API: api.New(api.Options{
+			Store: o.Store, Gate: o.Gate, IDs: o.IDs, Log: o.Log, Now: o.Now, TrustedProxies: o.TrustedProxies,
+			Durations: o.Durations,
+		}),
 	}
 }
 
@@ -108,7 +112,8 @@ func (h *Handlers) projectPage(c echo.Context, title, tab string) (layout.PagePr
 	return p, nil
 }
 
-// fillProject adds the project's name, the tabs that the member's role may open, and what is wrong with the request log.
+// fillProject adds the project's name, the tabs that the member's role may open, and what is wrong with the request
+// log.
 func (h *Handlers) fillProject(p *layout.PageProps, m *models.Membership, tab string) {
 	p.Title += " · " + m.Name
 	p.Project = &layout.ProjectNav{Name: m.Name, Slug: m.Slug}
@@ -146,13 +151,4 @@ func withQuery(path string, v url.Values) string {
 		return path
 	}
 	return path + "?" + v.Encode()
-}
-
-// callerIP is the address that a bad key counts against; empty for that of a trusted proxy, which speaks for many.
-func (h *Handlers) callerIP(c echo.Context) string {
-	ip := c.RealIP()
-	if web.IsProxy(ip, h.TrustedProxies) {
-		return ""
-	}
-	return ip
 }

@@ -188,7 +188,8 @@ func (h *Handlers) quotaUse(c echo.Context, key *models.Key) (list []keys.Quota,
 	return list, nil
 }
 
-// rotateObstacle says why the key cannot be rotated by who asks, as it is and under the project's plan; "" where it can.
+// rotateObstacle says why the key cannot be rotated by who asks, as it is and under the project's plan; "" where it
+// can.
 func (h *Handlers) rotateObstacle(c echo.Context, key *models.Key) (string, error) {
 	if why := key.Obstacle(models.ActionRotate); why != "" {
 		return why, nil

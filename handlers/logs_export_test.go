@@ -13,17 +13,17 @@ import (
 )
 
 func TestTheLogIsExportedAsItIsFiltered(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		project, _, secret := app.Project(user, "shop")
 		_, _, foreign := app.Project(user, "other")
-		result := setup(t, app, "third")
+		result := app.Setup("third")
 		key, second := app.Key(project, models.KeyInput{Name: "second"})
 		_, token, err := app.Store.CreateServiceToken(t.Context(), project.ID, tester, "server", models.AllScopes)
 		if err != nil {
 			t.Fatal(err)
 		}
-		trusted := bearer(token)
+		trusted := testkit.Bearer(token)
 		for i, path := range []string{"/a", `/b"c,d?secret=1`, "=1+1"} {
 			reply := app.Call("POST", "/v1/projects/shop/validate", fmt.Sprintf(`{"key":%q,"path":%q,"method":"GET","ip":"203.0.113.7","session":"s","credits":%d}`, secret, path, i+2), trusted...)
 			if reply.Status != 200 {
@@ -31,7 +31,7 @@ func TestTheLogIsExportedAsItIsFiltered(t *testing.T) {
 			}
 			app.Clock.Advance(time.Second)
 		}
-		changeState(t, app, key, models.ActionDeactivate)
+		app.ChangeState(key, models.ActionDeactivate)
 		app.Validate("shop", second)
 		app.Validate("other", foreign)
 		app.Validate("third", result.Key.Plain())
@@ -39,7 +39,7 @@ func TestTheLogIsExportedAsItIsFiltered(t *testing.T) {
 
 		page := b.Get("/projects/shop/logs.csv")
 		wantDownload(t, page, "text/csv; charset=utf-8", "shop-requests-2026-03-14.csv")
-		rows := readCSV(t, page)
+		rows := page.CSV(t)
 		if len(rows) != 4 || rows[0]["code"] != "key_inactive" || rows[0]["status"] != "401" || rows[0]["key_name"] != "second" || rows[0]["session"] != "" {
 			t.Fatalf("%v", rows)
 		}
@@ -76,7 +76,7 @@ func TestTheLogIsExportedAsItIsFiltered(t *testing.T) {
 			link, _ := b.Get("/projects/shop/logs?key=second&code=key_inactive&range=1h").Find(fmt.Sprintf(`a[href*="logs.%s"]`, ending)).Attr("href")
 			page := b.Get(link)
 			if ending == "csv" {
-				if rows := readCSV(t, page); len(rows) != 1 || rows[0]["key_name"] != "second" {
+				if rows := page.CSV(t); len(rows) != 1 || rows[0]["key_name"] != "second" {
 					t.Errorf("%v", rows)
 				}
 				continue
@@ -89,7 +89,7 @@ func TestTheLogIsExportedAsItIsFiltered(t *testing.T) {
 			t.Errorf("nothing is %v (%v)", list, err)
 		}
 
-		if rows := readCSV(t, b.Get("/projects/shop/logs.csv?before="+row["id"])); len(rows) != 4 {
+		if rows := b.Get("/projects/shop/logs.csv?before=" + row["id"]).CSV(t); len(rows) != 4 {
 			t.Errorf("an export from a later page has %d rows", len(rows))
 		}
 
@@ -112,7 +112,7 @@ func TestTheLogIsExportedAsItIsFiltered(t *testing.T) {
 }
 
 func TestALongLogIsExportedInBatches(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		project, key, _ := app.Project(user, "shop")
 		ids, err := app.Store.Log().NewIDs(t.Context())
@@ -131,7 +131,7 @@ func TestALongLogIsExportedInBatches(t *testing.T) {
 			t.Fatal(err)
 		}
 		before := ""
-		for _, row := range readCSV(t, b.Get("/projects/shop/logs.csv")) {
+		for _, row := range b.Get("/projects/shop/logs.csv").CSV(t) {
 			if !want[row["id"]] || before != "" && row["id"] >= before {
 				t.Fatalf("%s comes twice, or not in order", row["id"])
 			}

@@ -14,20 +14,20 @@ import (
 
 // The page, the export and the API filter alike, by all that the URL says.
 func TestTheLogIsFilteredByWhatARequestWas(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		project, _, secret := app.Project(user, "shop")
 		_, test := app.Key(project, models.KeyInput{Name: "try", Type: models.TypeTest, Category: "staging"})
-		api := newClient(t, app, project)
+		api := app.Client(project)
 		validate := func(key, method, path, ip string, status int) {
 			t.Helper()
-			verdict := app.Call("POST", "/v1/projects/shop/validate", fmt.Sprintf(`{"key":%q,"method":%q,"path":%q,"ip":%q}`, key, method, path, ip), "Authorization", "Bearer "+api.token)
+			verdict := app.Call("POST", "/v1/projects/shop/validate", fmt.Sprintf(`{"key":%q,"method":%q,"path":%q,"ip":%q}`, key, method, path, ip), "Authorization", "Bearer "+api.Token)
 			app.Clock.Advance(time.Second)
 			if verdict.Code() != "valid" {
 				t.Fatal(verdict.Body)
 			}
 			report := fmt.Sprintf(`{"requests":[{"request_id":%q,"status":%d,"credits":%d}]}`, verdict.Body["request_id"], status, status)
-			if reply := api.ask("POST", "/requests", report); reply.Status != 200 || reply.Body["completed"] != 1.0 {
+			if reply := api.Ask("POST", "/requests", report); reply.Status != 200 || reply.Body["completed"] != 1.0 {
 				t.Fatal(reply.Body)
 			}
 		}
@@ -73,10 +73,10 @@ func TestTheLogIsFilteredByWhatARequestWas(t *testing.T) {
 			for _, row := range page.Find("#rows tbody tr .badge").EachIter() {
 				shown = append(shown, strings.Fields(row.Text())[0])
 			}
-			for _, row := range readCSV(t, b.Get("/projects/shop/logs.csv"+query)) {
+			for _, row := range b.Get("/projects/shop/logs.csv" + query).CSV(t) {
 				exported = append(exported, row["status"])
 			}
-			for _, row := range rows(api.ask("GET", "/logs"+query, "")) {
+			for _, row := range api.Ask("GET", "/logs"+query, "").Rows() {
 				listed = append(listed, fmt.Sprint(row["status"]))
 			}
 			for name, got := range map[string][]string{"the page": shown, "the export": exported, "the API": listed} {
@@ -106,7 +106,7 @@ func TestTheLogIsFilteredByWhatARequestWas(t *testing.T) {
 				t.Errorf("an export with %s gives %d", query, page.Status)
 			}
 		}
-		reply := api.ask("GET", "/logs?ip=here&status=6xx&type=both&endpoint=?", "")
+		reply := api.Ask("GET", "/logs?ip=here&status=6xx&type=both&endpoint=?", "")
 		if fields, _ := reply.Body["fields"].(map[string]any); reply.Status != 400 || len(fields) != 4 {
 			t.Errorf("the API gives %d %v", reply.Status, reply.Body)
 		}

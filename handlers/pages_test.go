@@ -19,7 +19,7 @@ import (
 var secretPattern = regexp.MustCompile(`[a-z0-9]{2,12}_(prod|test)_[0-9A-Za-z]{49}`)
 
 func TestANewProjectShowsItsKeyOnceAndAWorkingCommand(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		_, b := app.SignUp("ada@example.com")
 		page := b.Post("/projects", url.Values{"name": {"Acme Shop"}, "key_prefix": {"acme"}})
 		if page.Status != 201 {
@@ -49,7 +49,7 @@ func TestANewProjectShowsItsKeyOnceAndAWorkingCommand(t *testing.T) {
 }
 
 func TestProjectFormKeepsWhatWasTypedAndNamesTheField(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		app.Project(user, "taken")
 		for _, c := range []struct {
@@ -81,7 +81,7 @@ func TestProjectFormKeepsWhatWasTypedAndNamesTheField(t *testing.T) {
 }
 
 func TestKeyFormKeepsWhatWasTypedAndNamesTheField(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		app.Project(user, "shop")
 		form := url.Values{
@@ -133,7 +133,7 @@ func TestKeyFormKeepsWhatWasTypedAndNamesTheField(t *testing.T) {
 }
 
 func TestAKeyIsMadeWithEveryField(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
 		page := b.Post("/projects/shop/keys", url.Values{
@@ -174,13 +174,13 @@ func TestAKeyIsMadeWithEveryField(t *testing.T) {
 }
 
 func TestTheKeysPageIsFilteredByItsAddress(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
 		app.Key(project, models.KeyInput{Name: "server_prod"})
 		app.Key(project, models.KeyInput{Name: "server_test", Type: models.TypeTest, Category: "staging"})
 		off, _ := app.Key(project, models.KeyInput{Name: "switched_off"})
-		changeState(t, app, off, models.ActionDeactivate)
+		app.ChangeState(off, models.ActionDeactivate)
 		for query, want := range map[string]string{
 			"?q=server":                 "server_test server_prod",
 			"?type=test":                "server_test",
@@ -211,7 +211,7 @@ func TestTheKeysPageIsFilteredByItsAddress(t *testing.T) {
 }
 
 func TestAUsedKeyAndTheDefaultKeySayWhyTheyStay(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		project, defaultKey, _ := app.Project(user, "shop")
 		used, secret := app.Key(project, models.KeyInput{Name: "used"})
@@ -249,7 +249,7 @@ func TestAUsedKeyAndTheDefaultKeySayWhyTheyStay(t *testing.T) {
 }
 
 func TestLivePartsAreSentOnlyWhenThereIsNews(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		_, _, secret := app.Project(user, "shop")
 		htmx := []string{"HX-Request", "true", "HX-Request-Type", "partial"}
@@ -281,7 +281,7 @@ func TestLivePartsAreSentOnlyWhenThereIsNews(t *testing.T) {
 }
 
 func TestTheLogPageIsFilteredByItsAddress(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
 		one, secretOne := app.Key(project, models.KeyInput{Name: "one"})
@@ -293,7 +293,7 @@ func TestTheLogPageIsFilteredByItsAddress(t *testing.T) {
 		}
 		call("first", secretOne) // 09:26
 		call("second", secretTwo)
-		changeState(t, app, one, models.ActionDeactivate)
+		app.ChangeState(one, models.ActionDeactivate)
 		call("third", secretOne) // 09:46, and it is 09:56 now
 		app.Flush()
 		if _, err := app.Store.UpdateKey(t.Context(), project.ID, one.ID, tester, models.KeyInput{Name: "one_renamed", Category: "production"}); err != nil {
@@ -334,7 +334,7 @@ func TestTheLogPageIsFilteredByItsAddress(t *testing.T) {
 }
 
 func TestTheLogIsPagedByCursors(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		_, _, secret := app.Project(user, "shop")
 		for range 120 {
@@ -378,14 +378,14 @@ func TestTheLogIsPagedByCursors(t *testing.T) {
 // What people and callers type must reach pages as text, wherever it is shown.
 func TestEverythingTypedIsEscaped(t *testing.T) {
 	const evil = `<script>alert(1)</script>"'&`
-	eachApp(t, func(t *testing.T, app *testkit.App) {
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		project, _, _, err := app.Store.CreateProject(t.Context(), user.Actor("192.0.2.1"), models.ProjectInput{Name: evil, Slug: "shop"})
 		if err != nil {
 			t.Fatal(err)
 		}
 		key, secret := app.Key(project, models.KeyInput{Name: "one", Description: evil, Category: evil})
-		result := setup(t, app, "other")
+		result := app.Setup("other")
 		_ = result
 		if _, _, err := app.Store.CreateServiceToken(t.Context(), project.ID, tester, evil, models.AllScopes); err != nil {
 			t.Fatal(err)
@@ -465,7 +465,7 @@ func TestASecretIsNowhereButInItsOneResponse(t *testing.T) {
 }
 
 func TestAFaultOfOursShowsARequestIDAndNoCause(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		_, _, secret := app.Project(user, "shop")
 		app.Exec("DROP TABLE usage_minutes")
@@ -486,8 +486,8 @@ func TestAFaultOfOursShowsARequestIDAndNoCause(t *testing.T) {
 
 // Whatever stands in an address or a field, the answer is never a fault of ours.
 func TestStrangeBytesInAddressesAndFieldsAreNoFaultOfOurs(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
-		w, b := newWorld(t, app)
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
+		w, b := app.World()
 		for _, strange := range []string{"%00", "%ff%fe", "a%00b", "%F0%9F%94%91", "-1", "99999999999999999999", "..%2f", "%3Cx%3E"} {
 			for _, route := range app.Handlers.Routes() {
 				if route.Method == "GET" {
@@ -495,7 +495,7 @@ func TestStrangeBytesInAddressesAndFieldsAreNoFaultOfOurs(t *testing.T) {
 					query := "?q=" + strange + "&type=" + strange + "&category=" + strange + "&status=" + strange + "&key=" + strange + "&code=" + strange +
 						"&range=" + strange + "&before=" + strange + "&after=" + strange + "&actor=" + strange + "&action=" + strange + "&object=" + strange +
 						"&replaces=" + strange + "&time_zone=" + strange
-					for _, address := range []string{path + query, w.path(route, "shop") + query} {
+					for _, address := range []string{path + query, pathOf(w, route, "shop") + query} {
 						if page := b.Get(address); page.Status >= 500 {
 							t.Errorf("GET %s gives %d", address, page.Status)
 						}
@@ -516,7 +516,7 @@ func TestStrangeBytesInAddressesAndFieldsAreNoFaultOfOurs(t *testing.T) {
 			}
 			for _, route := range app.Handlers.Routes() {
 				if route.Method == "POST" && route.Path != "/signout" && route.Path != "/account/sessions/end" {
-					if page := b.Post(w.path(route, "shop"), form); page.Status >= 500 {
+					if page := b.Post(pathOf(w, route, "shop"), form); page.Status >= 500 {
 						t.Errorf("POST %s with %q gives %d", route.Path, decoded, page.Status)
 					}
 				}

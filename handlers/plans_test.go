@@ -21,7 +21,7 @@ func planForm(pairs ...string) url.Values {
 }
 
 func TestTheInstanceAdminEditsPlans(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, admin := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
 		if text := admin.Get("/admin/plans").Text(); !strings.Contains(text, "Enterprise default Yesnone") || !strings.Contains(text, "Free No110300") {
@@ -86,7 +86,7 @@ func TestTheInstanceAdminEditsPlans(t *testing.T) {
 }
 
 func TestPagesSayWhatThePlanDoesNotAllowAndWhichPlanWould(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		app.SignUp("root@example.com") // the admin of the instance is somebody else
 		user, browser := app.SignUp("ada@example.com")
 		project, key, _ := app.Project(user, "shop")
@@ -129,7 +129,7 @@ func TestPagesSayWhatThePlanDoesNotAllowAndWhichPlanWould(t *testing.T) {
 }
 
 func TestTheInstanceAdminRotatesTheDefaultKeyOnAnyPlan(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, admin := app.SignUp("ada@example.com")
 		project, key, secret := app.Project(user, "shop")
 		other, _ := app.Key(project, models.KeyInput{Name: "other"})
@@ -149,7 +149,7 @@ func TestTheInstanceAdminRotatesTheDefaultKeyOnAnyPlan(t *testing.T) {
 }
 
 func TestSettingsChangeNamePrefixAndSlug(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, browser := app.SignUp("ada@example.com")
 		project, _, secret := app.Project(user, "shop")
 		app.Project(user, "other")

@@ -107,8 +107,8 @@ func (h *Handlers) overviewProps(c echo.Context, m *models.Membership) (projects
 	return p, err
 }
 
-// liveProps reads the part that renews itself. Where it still is what was seen there is no news, and the rest is not read:
-// every open page asks this all the time.
+// liveProps reads the part that renews itself. Where it still is what was seen there is no news, and the rest is not
+// read: every open page asks this all the time.
 func (h *Handlers) liveProps(c echo.Context, project *models.Project, seen string) (p projects.LiveProps, news bool, err error) {
 	ctx := c.Request().Context()
 	p = projects.LiveProps{

@@ -19,7 +19,7 @@ func rotate(t *testing.T, b *testkit.Browser, path, version, grace string) (test
 }
 
 func TestAKeyIsRotatedWithoutAnOutage(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
 		key, old := app.Key(project, models.KeyInput{Name: "server_prod"})
@@ -80,7 +80,7 @@ func TestAKeyIsRotatedWithoutAnOutage(t *testing.T) {
 }
 
 func TestARotationThatSomebodyElseWasFasterWithIsRefused(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
 		key, _ := app.Key(project, models.KeyInput{Name: "one"})
@@ -100,7 +100,7 @@ func TestARotationThatSomebodyElseWasFasterWithIsRefused(t *testing.T) {
 }
 
 func TestRevokingAsksForTheNameAndIsFinal(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		project, defaultKey, _ := app.Project(user, "shop")
 		key, secret := app.Key(project, models.KeyInput{Name: "leaked"})
@@ -134,7 +134,7 @@ func TestRevokingAsksForTheNameAndIsFinal(t *testing.T) {
 }
 
 func TestAReplacementStartsWithTheSettingsAndAFreeName(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
 		daily := int64(5000)
@@ -167,7 +167,7 @@ func TestAReplacementStartsWithTheSettingsAndAFreeName(t *testing.T) {
 }
 
 func TestEveryFieldOfAKeyComesThroughTheForm(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
 		form := url.Values{

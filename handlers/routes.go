@@ -7,6 +7,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/labstack/echo/v4/middleware"
 
+	"github.com/claviger/claviger/handlers/api"
 	"github.com/claviger/claviger/models"
 	"github.com/claviger/claviger/static"
 	"github.com/claviger/claviger/web"
@@ -120,34 +121,31 @@ func (h *Handlers) Routes() []Route {
 	return routes
 }
 
-const (
-	validatePath = "/v1/projects/:project/validate"
-
-	maxFormBody = "64K"
-)
+const maxFormBody = "64K"
 
 // Register puts every route into e, each behind the middleware of its kind.
 func (h *Handlers) Register(e *echo.Echo) error {
 	e.IPExtractor = web.ClientIP(h.TrustedProxies)
 	e.HTTPErrorHandler = web.ErrorHandler(h.errorPage, h.Log)
-	e.Use(web.AssignRequestID(h.IDs, validatePath), h.recover(), web.SecurityHeaders(h.secure()))
+	e.Use(web.AssignRequestID(h.IDs, api.ValidatePath), h.recover(), web.SecurityHeaders(h.secure()))
 
-	// Asked on every request of our users' users: no session, no cookies, nothing that writes a page.
-	// Any of Echo would answer the methods alone that it has names for.
-	e.RouteNotFound(validatePath, h.validate)
-	if err := h.registerAPI(e); err != nil {
+	if err := h.API.Register(e); err != nil {
 		return err
 	}
 	e.GET("/healthz", h.healthy)
 	e.GET("/readyz", h.ready)
 	e.GET("/static/*", echo.WrapHandler(static.Handler()))
-	e.GET("/favicon.ico", func(c echo.Context) error { return c.Redirect(http.StatusMovedPermanently, static.URL("favicon.svg")) })
+	e.GET("/favicon.ico", func(c echo.Context) error {
+		return c.Redirect(http.StatusMovedPermanently, static.URL("favicon.svg"))
+	})
 
 	sameOrigin, err := web.RefuseCrossOrigin(h.BaseURL)
 	if err != nil {
 		return err
 	}
-	pageTime := middleware.ContextTimeoutWithConfig(middleware.ContextTimeoutConfig{Timeout: web.RequestTimeout, Skipper: exportsTakeTheirTime})
+	pageTime := middleware.ContextTimeoutWithConfig(middleware.ContextTimeoutConfig{
+		Timeout: web.RequestTimeout, Skipper: exportsTakeTheirTime,
+	})
 	pages := e.Group("", middleware.Gzip(), pageTime, sameOrigin, middleware.BodyLimit(maxFormBody))
 	for _, route := range h.Routes() {
 		var guards []echo.MiddlewareFunc

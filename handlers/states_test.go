@@ -29,8 +29,8 @@ const (
 	saysDefault  = "The default key cannot be"
 )
 
-// outcome of an act: the reason of its refusal, or what validate says of the secret afterwards, and of the new one where
-// the act made one.
+// outcome of an act: the reason of its refusal, or what validate says of the secret afterwards, and of the new one
+// where the act made one.
 type outcome struct{ refused, code, freshCode string }
 
 // transitions is the whole table. An act that is refused changes nothing.
@@ -66,7 +66,7 @@ var transitions = map[models.KeyAction]map[string]outcome{
 type hand func(project *models.Project, key *models.Key, action models.KeyAction) (status int, says, fresh string)
 
 func TestEveryActOnAKeyInEveryState(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, browser := app.SignUp("ada@example.com")
 		shared, _, _ := app.Project(user, "shop")
 		for name, do := range map[string]hand{"dashboard": dashboardHand(browser), "api": apiHand(t, app)} {
@@ -162,22 +162,22 @@ func dashboardHand(b *testkit.Browser) hand {
 }
 
 func apiHand(t *testing.T, app *testkit.App) hand {
-	clients := map[int64]client{}
+	clients := map[int64]testkit.Client{}
 	return func(project *models.Project, key *models.Key, action models.KeyAction) (int, string, string) {
 		api, known := clients[project.ID]
 		if !known {
-			api = newClient(t, app, project)
+			api = app.Client(project)
 			clients[project.ID] = api
 		}
 		path := fmt.Sprintf("/keys/%d", key.ID)
 		var reply testkit.Reply
 		switch action {
 		case models.ActionDelete:
-			reply = api.ask("DELETE", path, "")
+			reply = api.Ask("DELETE", path, "")
 		case models.ActionEdit:
-			reply = api.ask("PATCH", path, `{"description":"edited"}`)
+			reply = api.Ask("PATCH", path, `{"description":"edited"}`)
 		default:
-			reply = api.ask("POST", path+"/"+string(action), "")
+			reply = api.Ask("POST", path+"/"+string(action), "")
 		}
 		fresh, _ := reply.Body["secret"].(string)
 		return reply.Status, fmt.Sprint(reply.Body["error"]), fresh

@@ -22,8 +22,8 @@ type status struct {
 // healthy says that the process runs. It is the plainest JSON route there is: what validate is measured against.
 func (h *Handlers) healthy(c echo.Context) error { return c.JSON(http.StatusOK, status{"ok"}) }
 
-// ready says whether requests should be sent here: not while the process ends, without its database, or while the request
-// log cannot be written.
+// ready says whether requests should be sent here: not while the process ends, without its database, or while the
+// request log cannot be written.
 func (h *Handlers) ready(c echo.Context) error {
 	if h.draining.Load() {
 		return c.JSON(http.StatusServiceUnavailable, status{"shutting down"})

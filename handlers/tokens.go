@@ -103,7 +103,8 @@ func (h *Handlers) createToken(c echo.Context) error {
 	return web.Render(c, http.StatusCreated, tokens.Created(tokens.CreatedProps{Page: page, Name: token.Name, ListHref: page.ReplaceURL, Secret: shown}))
 }
 
-// trustedCurl is a command that validates the key in the shell's API_KEY and says, with the token, what request is behind it.
+// trustedCurl is a command that validates the key in the shell's API_KEY and says, with the token, what request is
+// behind it.
 func (h *Handlers) trustedCurl(project *models.Project, token string) string {
 	return `curl -H "Authorization: Bearer ` + token + `" \` + "\n" +
 		`  -H "Content-Type: application/json" \` + "\n" +

@@ -36,7 +36,7 @@ func row(page testkit.Page, name string) string {
 }
 
 func TestAServiceTokenIsShownOnceAndWorksAtOnce(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		project, _, key := app.Project(user, "shop")
 		if page := b.Get("/projects/shop/tokens"); !strings.Contains(page.Text(), "No service token yet") {
@@ -78,7 +78,7 @@ func TestTheCommandOfANewTokenWorks(t *testing.T) {
 	if _, err := exec.LookPath("curl"); err != nil {
 		t.Skip("there is no curl")
 	}
-	eachApp(t, func(t *testing.T, app *testkit.App) {
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		project, _, key := app.Project(user, "shop")
 		page, _ := newToken(t, b, "gateway", "validate")
@@ -99,7 +99,7 @@ func TestTheCommandOfANewTokenWorks(t *testing.T) {
 }
 
 func TestTokenFormKeepsWhatWasTypedAndNamesTheField(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
 		ticked := func(page testkit.Page) string {
@@ -143,7 +143,7 @@ func TestTokenFormKeepsWhatWasTypedAndNamesTheField(t *testing.T) {
 }
 
 func TestARevokedTokenIsRejectedAtTheNextRequest(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		project, _, key := app.Project(user, "shop")
 		_, secret := newToken(t, b, "gateway", "validate")
@@ -183,7 +183,7 @@ func TestARevokedTokenIsRejectedAtTheNextRequest(t *testing.T) {
 }
 
 func TestATokensLastUseIsKnownToTheMinuteAndCostsNoStatementPerRequest(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
 		_, secret := newToken(t, b, "gateway", "validate")
@@ -227,7 +227,7 @@ func TestATokensLastUseIsKnownToTheMinuteAndCostsNoStatementPerRequest(t *testin
 }
 
 func TestTheTokensTabIsThereForWhoMayOpenIt(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
 		member, bob := app.SignUp("bob@example.com")

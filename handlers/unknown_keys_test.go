@@ -10,21 +10,21 @@ import (
 )
 
 func TestThePageCountsRequestsWithUnknownKeysByAddress(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
-		result := setup(t, app, "shop")
+		result := app.Setup("shop")
 		_, _, foreign := app.Project(user, "other")
 		if page := b.Get("/projects/shop/blocks"); page.Status != 200 || !strings.Contains(page.Text(), "None.") {
 			t.Errorf("the empty page says %s", page.Text())
 		}
-		peer := caller{app: app}
+		peer := testkit.Validator{App: app}
 		for _, key := range []string{"nonsense", "nonsense", testkit.UnknownSecret(t, 1), foreign, "", result.Key.Plain()} {
-			peer.ask(key)
+			peer.Ask(key)
 		}
-		token := bearer(result.ServiceToken)
+		token := testkit.Bearer(result.ServiceToken)
 		app.Call("POST", "/v1/projects/shop/validate", `{"key":"nonsense","dry_run":true}`, token...)
-		caller{app: app, ip: "2001:db8::1", headers: token}.ask("nonsense")
-		caller{app: app, ip: "203.0.113.9", headers: token}.bad(40) // the last 20 of them are blocked
+		testkit.Validator{App: app, IP: "2001:db8::1", Headers: token}.Ask("nonsense")
+		testkit.Validator{App: app, IP: "203.0.113.9", Headers: token}.AskBad(40) // the last 20 of them are blocked
 		app.Flush()
 		app.Clock.Advance(3 * time.Hour)
 		page := b.Get("/projects/shop/blocks")

@@ -2,11 +2,8 @@ package testkit
 
 import (
 	"context"
-	"encoding/json"
-	"io"
 	"log/slog"
 	"net/http"
-	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
@@ -16,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/PuerkitoBio/goquery"
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -71,8 +67,9 @@ func NewApp(t testing.TB, url string, options ...Option) *App {
 	server := httptest.NewUnstartedServer(nil)
 	app.URL = "http://" + server.Listener.Addr().String()
 	o := handlers.Options{
-		Store: app.Store, Gate: app.Gate, IDs: ids, Sessions: web.NewSessions(app.Store, []byte(strings.Repeat("k", 32)), false),
-		Log: log, Now: app.Clock.Now, BaseURL: app.URL, Version: "test",
+		Store: app.Store, Gate: app.Gate, IDs: ids,
+		Sessions: web.NewSessions(app.Store, []byte(strings.Repeat("k", 32)), false),
+		Log:      log, Now: app.Clock.Now, BaseURL: app.URL, Version: "test",
 		Durations: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "test"}),
 	}
 	for _, option := range options {
@@ -91,7 +88,8 @@ func NewApp(t testing.TB, url string, options ...Option) *App {
 	return app
 }
 
-// Stop ends the service as a signal does: what waits is written. It is called at the end of the test where the test did not.
+// Stop ends the service as a signal does: what waits is written. It is called at the end of the test where the test
+// did not.
 func (a *App) Stop() {
 	if a.stopped {
 		return
@@ -147,7 +145,8 @@ func (a *App) SignUp(email string) (*models.User, *Browser) {
 // Project makes a project of the user, and gives the default key's secret with it.
 func (a *App) Project(user *models.User, slug string) (*models.Project, *models.Key, string) {
 	a.T.Helper()
-	project, key, secret, err := a.Store.CreateProject(a.T.Context(), user.Actor("192.0.2.1"), models.ProjectInput{Name: slug, Slug: slug})
+	project, key, secret, err := a.Store.CreateProject(a.T.Context(), user.Actor("192.0.2.1"),
+		models.ProjectInput{Name: slug, Slug: slug})
 	if err != nil {
 		a.T.Fatal(err)
 	}
@@ -173,147 +172,6 @@ func (a *App) Key(project *models.Project, in models.KeyInput) (*models.Key, str
 		a.T.Fatal(err)
 	}
 	return key, secret.Plain()
-}
-
-// Reply is an answer of the API.
-type Reply struct {
-	Status int
-	Header http.Header
-	Body   map[string]any
-}
-
-// Call asks the API. headers are name and value by turns; body is JSON, or empty for none.
-func (a *App) Call(method, path, body string, headers ...string) Reply {
-	a.T.Helper()
-	request, err := http.NewRequest(method, a.URL+path, strings.NewReader(body))
-	if err != nil {
-		a.T.Fatal(err)
-	}
-	if body != "" {
-		request.Header.Set("Content-Type", "application/json")
-	}
-	for i := 0; i+1 < len(headers); i += 2 {
-		request.Header.Set(headers[i], headers[i+1])
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		a.T.Fatal(err)
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		a.T.Fatal(err)
-	}
-	reply := Reply{Status: response.StatusCode, Header: response.Header}
-	if len(text) > 0 {
-		if err := json.Unmarshal(text, &reply.Body); err != nil {
-			a.T.Fatalf("%s %s gave no JSON: %s", method, path, text)
-		}
-	}
-	return reply
-}
-
-// Validate asks about a key in X-API-Key.
-func (a *App) Validate(project, key string, headers ...string) Reply {
-	a.T.Helper()
-	return a.Call(http.MethodGet, "/v1/projects/"+project+"/validate", "", append([]string{"X-API-Key", key}, headers...)...)
-}
-
-// Code of the verdict.
-func (r Reply) Code() string {
-	code, _ := r.Body["code"].(string)
-	return code
-}
-
-// Browser keeps cookies, follows redirects, and sends no JavaScript's headers.
-type Browser struct {
-	app    *App
-	client *http.Client
-}
-
-// Browser gives a new one, not signed in.
-func (a *App) Browser() *Browser {
-	jar, err := cookiejar.New(nil)
-	if err != nil {
-		a.T.Fatal(err)
-	}
-	return &Browser{app: a, client: &http.Client{Jar: jar}}
-}
-
-// Page is a page as a browser got it.
-type Page struct {
-	*goquery.Document
-	Status int
-	Header http.Header
-	Path   string // after redirects, with the query
-	HTML   string
-}
-
-// Get asks for a page. headers are name and value by turns.
-func (b *Browser) Get(path string, headers ...string) Page {
-	b.app.T.Helper()
-	return b.do(http.MethodGet, path, nil, headers)
-}
-
-// Post sends a form.
-func (b *Browser) Post(path string, form url.Values, headers ...string) Page {
-	b.app.T.Helper()
-	return b.do(http.MethodPost, path, form, headers)
-}
-
-func (b *Browser) do(method, path string, form url.Values, headers []string) Page {
-	t := b.app.T
-	t.Helper()
-	request, err := http.NewRequest(method, b.app.URL+path, strings.NewReader(form.Encode()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if method == http.MethodPost {
-		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		request.Header.Set("Sec-Fetch-Site", "same-origin")
-	}
-	for i := 0; i+1 < len(headers); i += 2 {
-		request.Header.Set(headers[i], headers[i+1])
-	}
-	response, err := b.client.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	document, err := goquery.NewDocumentFromReader(strings.NewReader(string(text)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return Page{
-		Document: document, Status: response.StatusCode, Header: response.Header,
-		Path: response.Request.URL.RequestURI(), HTML: string(text),
-	}
-}
-
-// Text is what is seen of the page, in one line.
-func (p Page) Text() string { return strings.Join(strings.Fields(p.Find("body").Text()), " ") }
-
-// FieldError is the message at a field of a form.
-func (p Page) FieldError(name string) string {
-	return strings.TrimSpace(p.Find("#f-" + name + "-error").Text())
-}
-
-// Cookie of the browser by name, empty where there is none.
-func (b *Browser) Cookie(name string) string {
-	u, err := url.Parse(b.app.URL)
-	if err != nil {
-		b.app.T.Fatal(err)
-	}
-	for _, c := range b.client.Jar.Cookies(u) {
-		if c.Name == name {
-			return c.Value
-		}
-	}
-	return ""
 }
 
 // KeyPath is the address of a key's page.

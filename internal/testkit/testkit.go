@@ -25,8 +25,8 @@ import (
 // localPostgres is where a Postgres usually listens on the machine of a developer.
 const localPostgres = "postgres://127.0.0.1:5432/test?sslmode=disable"
 
-// EachDatabase runs a test on SQLite and on Postgres, each time with an empty database of its own. Without Postgres that
-// half is skipped and says so; with REQUIRE_SERVICES=1, as in CI, it fails.
+// EachDatabase runs a test on SQLite and on Postgres, each time with an empty database of its own. Without Postgres
+// that half is skipped and says so; with REQUIRE_SERVICES=1, as in CI, it fails.
 func EachDatabase(t *testing.T, test func(t *testing.T, url string)) {
 	t.Run("sqlite", func(t *testing.T) { test(t, filepath.Join(t.TempDir(), "claviger.db")) })
 	t.Run("postgres", func(t *testing.T) { test(t, Postgres(t)) })

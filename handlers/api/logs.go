@@ -1,4 +1,4 @@
-package handlers
+package api
 
 import (
 	"math"
@@ -11,8 +11,8 @@ import (
 	"github.com/claviger/claviger/web"
 )
 
-// apiLogProblems say what is wrong with a parameter of the filter.
-var apiLogProblems = map[string]string{
+// logProblems say what is wrong with a parameter of the filter.
+var logProblems = map[string]string{
 	"type":     chooseOneOf(models.KeyTypes),
 	"code":     chooseOneOf(requestlog.LoggedCodes),
 	"status":   chooseOneOf(web.StatusClasses),
@@ -21,19 +21,19 @@ var apiLogProblems = map[string]string{
 	"key":      "No key has or had this name.",
 }
 
-func (h *Handlers) apiLogs(c echo.Context) error {
-	ctx, project := c.Request().Context(), caller(c).project
-	q := newAPIQuery(c)
+func (a *API) listLogs(c echo.Context) error {
+	ctx, project := c.Request().Context(), callerOf(c).project
+	q := newQuery(c)
 	text := web.LogFilter{
 		Key: q.text("key"), Type: q.text("type"), Category: q.text("category"), Code: q.text("code"),
 		Status: q.text("status"), Endpoint: q.text("endpoint"), IP: q.text("ip"),
 	}
-	filter, wrong, err := text.Parse(ctx, h.Store, project.ID)
+	filter, wrong, err := text.Parse(ctx, a.Store, project.ID)
 	if err != nil {
 		return err
 	}
 	for _, name := range wrong {
-		q.problems[name] = apiLogProblems[name]
+		q.problems[name] = logProblems[name]
 	}
 	filter.From, filter.To, filter.Limit = q.moment("from"), q.moment("to"), q.limit()
 	switch id := q.whole("key_id", 0, math.MaxInt64); {
@@ -49,11 +49,11 @@ func (h *Handlers) apiLogs(c echo.Context) error {
 	if err := q.err(); err != nil {
 		return err
 	}
-	found, err := h.Store.RequestLogs(ctx, project.ID, filter)
+	found, err := a.Store.RequestLogs(ctx, project.ID, filter)
 	if err != nil {
 		return err
 	}
-	page := apiPage[web.LogObject]{Data: make([]web.LogObject, len(found.Entries))}
+	page := page[web.LogObject]{Data: make([]web.LogObject, len(found.Entries))}
 	for i := range found.Entries {
 		page.Data[i] = web.NewLogObject(&found.Entries[i])
 	}
@@ -63,12 +63,12 @@ func (h *Handlers) apiLogs(c echo.Context) error {
 	return c.JSON(http.StatusOK, page)
 }
 
-func (h *Handlers) apiLog(c echo.Context) error {
+func (a *API) showLog(c echo.Context) error {
 	id, ok := requestlog.ParseID(c.Param("request"))
 	if !ok {
 		return models.NotFound("request")
 	}
-	entry, err := h.Store.RequestLog(c.Request().Context(), caller(c).project.ID, id)
+	entry, err := a.Store.RequestLog(c.Request().Context(), callerOf(c).project.ID, id)
 	if err != nil {
 		return err
 	}

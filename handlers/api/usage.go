@@ -1,4 +1,4 @@
-package handlers
+package api
 
 import (
 	"net/http"
@@ -34,14 +34,15 @@ type usageQuota struct {
 }
 
 // usage tells a key how much of its quotas it has used. Asking costs nothing of them.
-func (h *Handlers) usage(c echo.Context) error {
+func (a *API) usage(c echo.Context) error {
 	key, _ := credentials(c.Request().Header, "")
-	u, err := h.Gate.Usage(c.Request().Context(), key, h.callerIP(c))
+	u, err := a.Gate.Usage(c.Request().Context(), key, a.callerIP(c))
 	if err != nil {
 		return err
 	}
 	reply := usageReply{Quotas: map[string]usageQuota{}, Key: usageKey{
-		ID: u.Key.KeyID, Name: u.Key.Name, Type: u.Key.Type, Category: u.Key.Category, Version: u.Key.Version, ExpiresAt: timeOrNull(u.Key.ExpiresAt),
+		ID: u.Key.KeyID, Name: u.Key.Name, Type: u.Key.Type, Category: u.Key.Category, Version: u.Key.Version,
+		ExpiresAt: timeOrNull(u.Key.ExpiresAt),
 	}}
 	for q := range models.Quota(models.QuotaCount) {
 		reply.Quotas[q.String()] = quotaUse(u.Used[q], u.Quotas[q])

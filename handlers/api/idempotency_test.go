@@ -1,4 +1,4 @@
-package handlers_test
+package api_test
 
 import (
 	"fmt"
@@ -12,78 +12,89 @@ import (
 )
 
 func TestAskingAgainWithTheSameIdempotencyKeyMakesNothingAgain(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, _ := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
-		api, other := newClient(t, app, project), newClient(t, app, project)
+		api, other := app.Client(project), app.Client(project)
 		const body = `{"name":"server","type":"test","category":"a new label"}`
-		first := api.ask("POST", "/keys", body, "Idempotency-Key", "k1")
-		again := api.ask("POST", "/keys", body, "Idempotency-Key", "k1")
-		if first.Status != 201 || first.Body["replayed"] != false || first.Body["secret"] == nil || first.Header.Get("Idempotent-Replayed") != "" {
+		first := api.Ask("POST", "/keys", body, "Idempotency-Key", "k1")
+		again := api.Ask("POST", "/keys", body, "Idempotency-Key", "k1")
+		if first.Status != 201 || first.Body["replayed"] != false || first.Body["secret"] == nil ||
+			first.Header.Get("Idempotent-Replayed") != "" {
 			t.Fatalf("%d %v", first.Status, first.Body)
 		}
-		if again.Status != 201 || again.Body["replayed"] != true || again.Header.Get("Idempotent-Replayed") != "true" || again.Body["id"] != first.Body["id"] ||
+		if again.Status != 201 || again.Body["replayed"] != true || again.Header.Get("Idempotent-Replayed") != "true" ||
+			again.Body["id"] != first.Body["id"] ||
 			again.Body["name"] != "server" || again.Header.Get("Location") != first.Header.Get("Location") {
 			t.Errorf("%d %v %v", again.Status, again.Body, again.Header)
 		}
 		if secret, there := again.Body["secret"]; secret != nil || !there {
 			t.Errorf("the second answer has the secret %v", secret)
 		}
-		if reply := api.ask("POST", "/keys", `{"name":"other","type":"test"}`, "Idempotency-Key", "k1"); reply.Status != 422 || reply.Code() != "idempotency_mismatch" {
+		if reply := api.Ask("POST", "/keys", `{"name":"other","type":"test"}`,
+			"Idempotency-Key", "k1"); reply.Status != 422 || reply.Code() != "idempotency_mismatch" {
 			t.Errorf("another body: %d %v", reply.Status, reply.Body)
 		}
 		path := fmt.Sprintf("/keys/%v", first.Body["id"])
-		if reply := api.ask("POST", path+"/rotate", "", "Idempotency-Key", "k1"); reply.Code() != "idempotency_mismatch" {
+		if reply := api.Ask("POST", path+"/rotate", "",
+			"Idempotency-Key", "k1"); reply.Code() != "idempotency_mismatch" {
 			t.Errorf("another route: %d %v", reply.Status, reply.Body)
 		}
 		// Another token's keys are its own.
-		if reply := other.ask("POST", "/keys", `{"name":"other","type":"test"}`, "Idempotency-Key", "k1"); reply.Status != 201 || reply.Body["replayed"] != false {
+		if reply := other.Ask("POST", "/keys", `{"name":"other","type":"test"}`,
+			"Idempotency-Key", "k1"); reply.Status != 201 || reply.Body["replayed"] != false {
 			t.Errorf("another token: %d %v", reply.Status, reply.Body)
 		}
 
-		rotated := api.ask("POST", path+"/rotate", `{"grace":"1h"}`, "Idempotency-Key", "k2")
-		again = api.ask("POST", path+"/rotate", `{"grace":"1h"}`, "Idempotency-Key", "k2")
-		if rotated.Body["version"] != 2.0 || again.Body["version"] != 2.0 || again.Body["secret"] != nil || again.Body["replayed"] != true {
+		rotated := api.Ask("POST", path+"/rotate", `{"grace":"1h"}`, "Idempotency-Key", "k2")
+		again = api.Ask("POST", path+"/rotate", `{"grace":"1h"}`, "Idempotency-Key", "k2")
+		if rotated.Body["version"] != 2.0 || again.Body["version"] != 2.0 || again.Body["secret"] != nil ||
+			again.Body["replayed"] != true {
 			t.Errorf("%v\n%v", rotated.Body, again.Body)
 		}
 		if code := app.Validate("shop", rotated.Body["secret"].(string)).Code(); code != "valid" {
 			t.Errorf("after the second request the new secret is %s", code)
 		}
 
-		label := api.ask("POST", "/categories", `{"name":"partner"}`, "Idempotency-Key", "k3")
-		again = api.ask("POST", "/categories", `{"name":"partner"}`, "Idempotency-Key", "k3")
-		if again.Status != 201 || again.Body["id"] != label.Body["id"] || again.Header.Get("Idempotent-Replayed") != "true" {
+		label := api.Ask("POST", "/categories", `{"name":"partner"}`, "Idempotency-Key", "k3")
+		again = api.Ask("POST", "/categories", `{"name":"partner"}`, "Idempotency-Key", "k3")
+		if again.Status != 201 || again.Body["id"] != label.Body["id"] ||
+			again.Header.Get("Idempotent-Replayed") != "true" {
 			t.Errorf("%d %v", again.Status, again.Body)
 		}
 
 		// What was refused is not remembered: the corrected request goes through with the same key.
 		for _, refused := range []string{"a b", "server"} { // by the rules, and because of what is there
-			if reply := api.ask("POST", "/keys", `{"name":"`+refused+`","type":"test"}`, "Idempotency-Key", "k4"); reply.Status != 422 || reply.Code() != "invalid" {
+			if reply := api.Ask("POST", "/keys", `{"name":"`+refused+`","type":"test"}`,
+				"Idempotency-Key", "k4"); reply.Status != 422 || reply.Code() != "invalid" {
 				t.Errorf("%d %v", reply.Status, reply.Body)
 			}
 		}
-		if reply := api.ask("POST", "/keys", `{"name":"a_b","type":"test"}`, "Idempotency-Key", "k4"); reply.Status != 201 || reply.Body["replayed"] != false {
+		if reply := api.Ask("POST", "/keys", `{"name":"a_b","type":"test"}`,
+			"Idempotency-Key", "k4"); reply.Status != 201 || reply.Body["replayed"] != false {
 			t.Errorf("the corrected request: %d %v", reply.Status, reply.Body)
 		}
 
 		// A day later the key may be used for something else.
 		app.Clock.Advance(24 * time.Hour)
-		if reply := api.ask("POST", "/keys", `{"name":"tomorrow","type":"test"}`, "Idempotency-Key", "k1"); reply.Status != 201 || reply.Body["replayed"] != false {
+		if reply := api.Ask("POST", "/keys", `{"name":"tomorrow","type":"test"}`,
+			"Idempotency-Key", "k1"); reply.Status != 201 || reply.Body["replayed"] != false {
 			t.Errorf("a day later: %d %v", reply.Status, reply.Body)
 		}
 	})
 }
 
 func TestAnIdempotencyKeyIsBounded(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, _ := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
-		api := newClient(t, app, project)
+		api := app.Client(project)
 		for key, status := range map[string]int{
 			strings.Repeat("x", 255): 201, strings.Repeat("x", 256): 400, "a b": 400, "é": 400, "": 400,
 		} {
-			reply := api.ask("POST", "/keys", `{"name":"k`+fmt.Sprint(len(key))+`","type":"test"}`, "Idempotency-Key", key)
-			if reply.Status != status || status == 400 && field(reply, "Idempotency-Key") == "" {
+			reply := api.Ask("POST", "/keys", `{"name":"k`+fmt.Sprint(len(key))+`","type":"test"}`,
+				"Idempotency-Key", key)
+			if reply.Status != status || status == 400 && reply.Field("Idempotency-Key") == "" {
 				t.Errorf("%.20q: %d %v", key, reply.Status, reply.Body)
 			}
 		}
@@ -91,10 +102,10 @@ func TestAnIdempotencyKeyIsBounded(t *testing.T) {
 }
 
 func TestTwoRequestsAtTheSameMomentMakeOneKey(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, _ := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
-		api := newClient(t, app, project)
+		api := app.Client(project)
 		var (
 			all     sync.WaitGroup
 			mu      sync.Mutex
@@ -104,9 +115,9 @@ func TestTwoRequestsAtTheSameMomentMakeOneKey(t *testing.T) {
 		key, _ := app.Key(project, models.KeyInput{Name: "rotated"})
 		for n := range 20 {
 			all.Go(func() {
-				reply := api.ask("POST", "/keys", `{"name":"server","type":"test"}`, "Idempotency-Key", "same")
+				reply := api.Ask("POST", "/keys", `{"name":"server","type":"test"}`, "Idempotency-Key", "same")
 				if n%2 == 0 {
-					reply = api.ask("POST", fmt.Sprintf("/keys/%d/rotate", key.ID), "", "Idempotency-Key", "rotation")
+					reply = api.Ask("POST", fmt.Sprintf("/keys/%d/rotate", key.ID), "", "Idempotency-Key", "rotation")
 				}
 				mu.Lock()
 				defer mu.Unlock()
@@ -131,12 +142,12 @@ func TestTwoRequestsAtTheSameMomentMakeOneKey(t *testing.T) {
 }
 
 func TestOldIdempotencyKeysAreRemovedInSmallSteps(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, _ := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
-		api := newClient(t, app, project)
+		api := app.Client(project)
 		for n := range 50 {
-			api.ask("POST", "/categories", fmt.Sprintf(`{"name":"label %d"}`, n), "Idempotency-Key", fmt.Sprint(n))
+			api.Ask("POST", "/categories", fmt.Sprintf(`{"name":"label %d"}`, n), "Idempotency-Key", fmt.Sprint(n))
 		}
 		left := func() (n int) {
 			app.Row(&n, "SELECT COUNT(*) FROM idempotency_keys")
@@ -147,7 +158,8 @@ func TestOldIdempotencyKeysAreRemovedInSmallSteps(t *testing.T) {
 		}
 		app.Clock.Advance(24*time.Hour + time.Second)
 		for n, want := range []int{31, 12, 3, 4} {
-			api.ask("POST", "/categories", fmt.Sprintf(`{"name":"later %d"}`, n), "Idempotency-Key", fmt.Sprintf("later-%d", n))
+			api.Ask("POST", "/categories", fmt.Sprintf(`{"name":"later %d"}`, n),
+				"Idempotency-Key", fmt.Sprintf("later-%d", n))
 			if n := left(); n != want {
 				t.Errorf("%d rows are left, want %d", n, want)
 			}

@@ -1,4 +1,4 @@
-package handlers
+package api
 
 import (
 	"errors"
@@ -56,14 +56,18 @@ const (
 	platformAndroid = "android"
 )
 
-func (h *Handlers) keyObject(k *models.KeyDetails) keyObject {
+func (a *API) keyObject(k *models.KeyDetails) keyObject {
 	return keyObject{
-		ID: k.ID, Name: k.Name, Description: k.Description, Type: k.Type, Category: k.Category, Status: k.Status(h.Now()), State: k.State,
-		IsDefault: k.IsDefault, Version: k.Version, Prefix: k.Prefix + "_" + string(k.Type.SecretKind()), Last4: k.Last4,
+		ID: k.ID, Name: k.Name, Description: k.Description, Type: k.Type, Category: k.Category,
+		Status: k.Status(a.Now()), State: k.State,
+		IsDefault: k.IsDefault, Version: k.Version, Prefix: k.Prefix + "_" + string(k.Type.SecretKind()),
+		Last4:     k.Last4,
 		ExpiresAt: utc(k.ExpiresAt), SelfRotation: k.SelfRotation, Platforms: platforms(k.Restrictions),
-		IOSBundleID: web.TextOrNull(k.IOSBundleID), AndroidPackage: web.TextOrNull(k.AndroidPackage), Quotas: keyQuotas(k.Quotas),
-		RotationDue: k.RotationDue(h.Now()), CreatedBy: web.TextOrNull(k.Creator),
-		CreatedAt: k.CreatedAt.UTC(), UpdatedAt: k.UpdatedAt.UTC(), RotatedAt: utc(k.RotatedAt), LastUsedAt: utc(k.LastUsedAt),
+		IOSBundleID: web.TextOrNull(k.IOSBundleID), AndroidPackage: web.TextOrNull(k.AndroidPackage),
+		Quotas:      keyQuotas(k.Quotas),
+		RotationDue: k.RotationDue(a.Now()), CreatedBy: web.TextOrNull(k.Creator),
+		CreatedAt: k.CreatedAt.UTC(), UpdatedAt: k.UpdatedAt.UTC(), RotatedAt: utc(k.RotatedAt),
+		LastUsedAt: utc(k.LastUsedAt),
 	}
 }
 
@@ -101,8 +105,9 @@ type keyBody struct {
 	Quotas         *keyQuotas `json:"quotas"`
 }
 
-// readKeyInput gives a key's settings as they are with what the body says in their place. key is the one that has them, nil
-// for a new one. Errors: [requestlog.CodeBadRequest], and [models.CodeInvalid] with everything that is wrong.
+// readKeyInput gives a key's settings as they are with what the body says in their place. key is the one that has
+// them, nil for a new one. Errors: [requestlog.CodeBadRequest], and [models.CodeInvalid] with everything that is
+// wrong.
 func readKeyInput(body []byte, key *models.Key, as models.KeyInput, now time.Time) (models.KeyInput, error) {
 	said := newKeyBody(as)
 	if err := web.ParseJSON(body, said); err != nil {
@@ -110,9 +115,11 @@ func readKeyInput(body []byte, key *models.Key, as models.KeyInput, now time.Tim
 	}
 	problems := map[string]string{}
 	in := models.KeyInput{
-		Name: valueOf(said.Name), Description: valueOf(said.Description), Type: models.KeyType(valueOf(said.Type)), Category: valueOf(said.Category),
+		Name: valueOf(said.Name), Description: valueOf(said.Description), Type: models.KeyType(valueOf(said.Type)),
+		Category:     valueOf(said.Category),
 		SelfRotation: valueOf(said.SelfRotation), Quotas: models.Quotas(valueOf(said.Quotas)),
-		Restrictions: models.Restrictions{IOSBundleID: valueOf(said.IOSBundleID), AndroidPackage: valueOf(said.AndroidPackage)},
+		Restrictions: models.Restrictions{IOSBundleID: valueOf(said.IOSBundleID),
+			AndroidPackage: valueOf(said.AndroidPackage)},
 	}
 	for _, platform := range said.Platforms {
 		switch platform {
@@ -144,8 +151,10 @@ func readKeyInput(body []byte, key *models.Key, as models.KeyInput, now time.Tim
 func newKeyBody(as models.KeyInput) *keyBody {
 	kind, quotas := string(as.Type), keyQuotas(as.Quotas)
 	body := &keyBody{
-		Name: &as.Name, Description: &as.Description, Type: &kind, Category: &as.Category, SelfRotation: &as.SelfRotation,
-		Platforms: platforms(as.Restrictions), IOSBundleID: &as.IOSBundleID, AndroidPackage: &as.AndroidPackage, Quotas: quotas.copy(),
+		Name: &as.Name, Description: &as.Description, Type: &kind, Category: &as.Category,
+		SelfRotation: &as.SelfRotation,
+		Platforms:    platforms(as.Restrictions), IOSBundleID: &as.IOSBundleID, AndroidPackage: &as.AndroidPackage,
+		Quotas: quotas.copy(),
 	}
 	if as.ExpiresAt != nil {
 		text := as.ExpiresAt.UTC().Format(time.RFC3339Nano)

@@ -1,4 +1,4 @@
-package handlers
+package api
 
 import (
 	"cmp"
@@ -37,36 +37,37 @@ type validateBody struct {
 }
 
 // validate answers whether a consumer's request may pass: product.md, section 3.
-func (h *Handlers) validate(c echo.Context) error {
-	started := h.Now()
-	defer func() { h.Durations.Observe(h.Now().Sub(started).Seconds()) }()
-	r, id := c.Request(), h.IDs.Next()
+func (a *API) validate(c echo.Context) error {
+	started := a.Now()
+	defer func() { a.Durations.Observe(a.Now().Sub(started).Seconds()) }()
+	r, id := c.Request(), a.IDs.Next()
 	// The body first: it may take its time, and what follows goes by what holds then.
 	var body validateBody
 	unread := web.DecodeJSON(c.Response(), r, maxValidateBody, &body)
-	project, err := h.Gate.Project(r.Context(), c.Param("project"))
+	project, err := a.Gate.Project(r.Context(), c.Param("project"))
 	if err != nil {
-		return h.noVerdict(c, id, err)
+		return a.noVerdict(c, id, err)
 	}
 	if project == nil {
-		verdict := h.Gate.UnknownProject(id)
+		verdict := a.Gate.UnknownProject(id)
 		return sendVerdict(c, &verdict, nil, false)
 	}
 	if unread != nil {
-		return h.noVerdict(c, id, unread)
+		return a.noVerdict(c, id, unread)
 	}
 	if fields := body.problems(); len(fields) > 0 {
-		return h.noVerdict(c, id, &models.Error{Code: requestlog.CodeBadRequest, Message: "The body has a value that is not allowed", Fields: fields})
+		return a.noVerdict(c, id, badValues(fields))
 	}
 	key, token := credentials(r.Header, body.Key)
-	fromProxy := web.FromProxy(r.RemoteAddr, h.TrustedProxies)
+	fromProxy := web.FromProxy(r.RemoteAddr, a.TrustedProxies)
 	ip, claim := c.RealIP(), gate.Origin{}
 	if token != "" || fromProxy { // nobody else is believed
-		claim = h.claimed(r, &body, token != "", fromProxy)
+		claim = a.claimed(r, &body, token != "", fromProxy)
 	}
-	verdict, err := h.Gate.Check(r.Context(), &gate.Request{
-		ID: id, IDs: h.IDs, Started: started, Project: project, Key: key, Token: token,
-		Peer:    gate.Origin{IP: ip, Method: r.Method, Path: r.URL.EscapedPath(), Proxy: web.IsProxy(ip, h.TrustedProxies)},
+	verdict, err := a.Gate.Check(r.Context(), &gate.Request{
+		ID: id, IDs: a.IDs, Started: started, Project: project, Key: key, Token: token,
+		Peer: gate.Origin{IP: ip, Method: r.Method, Path: r.URL.EscapedPath(),
+			Proxy: web.IsProxy(ip, a.TrustedProxies)},
 		Claimed: claim,
 		Credits: body.Credits,
 		Session: cmp.Or(body.Session, headerValue(r.Header, "X-Session-Id")),
@@ -77,25 +78,33 @@ func (h *Handlers) validate(c echo.Context) error {
 		FromProxy: fromProxy, DryRun: body.DryRun, NeedToken: body.DryRun || body.Explain,
 	})
 	if err != nil {
-		return h.noVerdict(c, verdict.RequestID, err)
+		return a.noVerdict(c, verdict.RequestID, err)
 	}
 	return sendVerdict(c, &verdict, project, body.Explain)
 }
 
 // noVerdict answers a request that could not be understood, or not be judged.
-func (h *Handlers) noVerdict(c echo.Context, id requestlog.ID, err error) error {
+func (a *API) noVerdict(c echo.Context, id requestlog.ID, err error) error {
 	web.SetRequestID(c, id)
 	p := web.Explain(c, err)
 	if p.Status >= 500 {
 		if c.Request().Context().Err() != context.Canceled { // else the caller is gone, which is no fault of ours
-			h.Log.Error("validate failed", "request_id", p.RequestID, "error", err)
+			a.Log.Error("validate failed", "request_id", p.RequestID, "error", err)
 		}
-		p.Status, p.Code, p.Message = requestlog.CodeUnavailable.Status(), requestlog.CodeUnavailable, requestlog.CodeUnavailable.Message()
+		p.Code = requestlog.CodeUnavailable
+		p.Status, p.Message = p.Code.Status(), p.Code.Message()
 		c.Response().Header().Set(echo.HeaderRetryAfter, "1")
 	}
-	h.Gate.NoVerdict(p.Code)
+	a.Gate.NoVerdict(p.Code)
 	c.Response().Header().Set(echo.HeaderCacheControl, "no-store")
 	return c.JSON(p.Status, rejectedReply{Error: p.Message, Code: p.Code, RequestID: p.RequestID, Fields: p.Fields})
+}
+
+// badValues is the error of a body that has a value which is of the right type and not allowed.
+func badValues(fields map[string]string) error {
+	return &models.Error{
+		Code: requestlog.CodeBadRequest, Message: "The body has a value that is not allowed", Fields: fields,
+	}
 }
 
 // problems names the members whose value is of the right type and still cannot be.
@@ -134,10 +143,10 @@ func credentials(header http.Header, inBody string) (key, token string) {
 	return cmp.Or(key, inBody), token
 }
 
-// claimed is what the caller says of the request behind this one. Who has a service token wrote the body, which goes first; from
-// a proxy the body may be the client's, and the proxy's own headers go before it. Through a proxy, X-Forwarded-For is the proxy's
-// chain and says nothing of whom the token's owner asks for.
-func (h *Handlers) claimed(r *http.Request, body *validateBody, tokened, fromProxy bool) gate.Origin {
+// claimed is what the caller says of the request behind this one. Who has a service token wrote the body, which goes
+// first; from a proxy the body may be the client's, and the proxy's own headers go before it. Through a proxy,
+// X-Forwarded-For is the proxy's chain and says nothing of whom the token's owner asks for.
+func (a *API) claimed(r *http.Request, body *validateBody, tokened, fromProxy bool) gate.Origin {
 	said := func(inBody, nginx, traefik string) string {
 		nginx, traefik = headerValue(r.Header, nginx), headerValue(r.Header, traefik)
 		switch {
@@ -156,7 +165,7 @@ func (h *Handlers) claimed(r *http.Request, body *validateBody, tokened, fromPro
 	if addr, err := netip.ParseAddr(body.IP); err == nil {
 		claim.IP = web.PlainAddr(addr)
 	}
-	claim.Proxy = web.IsProxy(claim.IP, h.TrustedProxies)
+	claim.Proxy = web.IsProxy(claim.IP, a.TrustedProxies)
 	return claim
 }
 

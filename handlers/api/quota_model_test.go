@@ -1,4 +1,4 @@
-package handlers_test
+package api_test
 
 import (
 	"math/rand/v2"
@@ -31,14 +31,17 @@ type rule struct {
 	admitted *admissions
 }
 
-// The service as a whole against the model: no window ever holds more than its cap, nothing is turned away for longer than it may
-// be, and a restart changes nothing about quotas. Requests come in bursts, after quiet hours and after days, with keys that share
-// limits; the log is tidied and the process starts anew in between.
+// The service as a whole against the model: no window ever holds more than its cap, nothing is turned away for longer
+// than it may be, and a restart changes nothing about quotas. Requests come in bursts, after quiet hours and after
+// days, with keys that share limits; the log is tidied and the process starts anew in between.
 func TestQuotasAndLimitsAgreeWithAModel(t *testing.T) {
 	codes := map[string]int{}
 	for seed := range uint64(4) {
 		t.Run("seed "+strconv.FormatUint(seed, 10), func(t *testing.T) {
-			testkit.EachDatabase(t, func(t *testing.T, url string) { agreesWithModel(t, url, rand.New(rand.NewPCG(seed, 7)), codes) })
+			testkit.EachDatabase(t, func(t *testing.T,
+				url string) {
+				agreesWithModel(t, url, rand.New(rand.NewPCG(seed, 7)), codes)
+			})
 		})
 	}
 	t.Log(codes)
@@ -54,7 +57,8 @@ func agreesWithModel(t *testing.T, url string, random *rand.Rand, codes map[stri
 	app := testkit.NewApp(t, url)
 	user, _ := app.SignUp("ada@example.com")
 	project, _, _ := app.Project(user, slug)
-	perSecond, perMinute, perKey, perSession := 3+random.Int64N(3), 8+random.Int64N(8), 5+random.Int64N(5), 4+random.Int64N(5)
+	perSecond, perMinute, perKey, perSession := 3+random.Int64N(3), 8+random.Int64N(8), 5+random.Int64N(5),
+		4+random.Int64N(5)
 	limits(t, app, project, models.Overrides{
 		models.FigureProjectPerSecond: &perSecond, models.FigureProjectPerMinute: &perMinute,
 		models.FigureKeyPerMinute: &perKey, models.FigureSessionPerMinute: &perSession,
@@ -69,11 +73,13 @@ func agreesWithModel(t *testing.T, url string, random *rand.Rand, codes map[stri
 	}
 	keys := make([]*modelKey, 4)
 	for i := range keys {
-		daily, weekly, monthly, total := 4+random.Int64N(20), 20+random.Int64N(40), 50+random.Int64N(60), 400+random.Int64N(150)
+		daily, weekly, monthly, total := 4+random.Int64N(20), 20+random.Int64N(40), 50+random.Int64N(60),
+			400+random.Int64N(150)
 		if i == 2 {
 			total = 30 + random.Int64N(40)
 		}
-		in := models.KeyInput{Name: "key_" + strconv.Itoa(i), Quotas: models.Quotas{Daily: &daily, Weekly: &weekly, Monthly: &monthly, Total: &total}}
+		in := models.KeyInput{Name: "key_" + strconv.Itoa(i), Quotas: models.Quotas{Daily: &daily, Weekly: &weekly,
+			Monthly: &monthly, Total: &total}}
 		k := &modelKey{}
 		if i == 3 {
 			in.Type, k.test = models.TypeTest, 1
@@ -84,7 +90,8 @@ func agreesWithModel(t *testing.T, url string, random *rand.Rand, codes map[stri
 			code string
 			days int
 			cap  int64
-		}{{"quota_daily", 1, daily}, {"quota_weekly", 7, weekly}, {"quota_monthly", 30, monthly}, {"quota_total", 36500, total}} {
+		}{{"quota_daily", 1, daily}, {"quota_weekly", 7, weekly}, {"quota_monthly", 30, monthly},
+			{"quota_total", 36500, total}} {
 			window := time.Duration(q.days) * 24 * time.Hour
 			late := window / 1440
 			if q.code == "quota_total" {
@@ -113,7 +120,8 @@ func agreesWithModel(t *testing.T, url string, random *rand.Rand, codes map[stri
 
 	for range requests {
 		pause := []time.Duration{
-			time.Duration(random.Int64N(int64(200 * time.Millisecond))), time.Duration(random.Int64N(int64(20 * second))),
+			time.Duration(random.Int64N(int64(200 * time.Millisecond))),
+			time.Duration(random.Int64N(int64(20 * second))),
 			time.Duration(random.Int64N(int64(30 * time.Minute))), time.Duration(random.Int64N(int64(8 * time.Hour))),
 			time.Duration(random.Int64N(int64(5 * 24 * time.Hour))),
 		}[min(4, int(random.ExpFloat64()*.7))].Truncate(time.Millisecond)
@@ -139,11 +147,13 @@ func agreesWithModel(t *testing.T, url string, random *rand.Rand, codes map[stri
 			{"rate_limited", time.Minute, 5 * second, perKey, of(byKey, key.secret)},
 		}
 		if session != "" {
-			limited = append(limited, rule{"rate_limited", time.Minute, 5 * second, perSession, of(bySession, strconv.Itoa(key.test)+session)})
+			limited = append(limited, rule{"rate_limited", time.Minute, 5 * second, perSession,
+				of(bySession, strconv.Itoa(key.test)+session)})
 		}
 		rules := append(limited, key.rules...)
 		if r := rules[random.IntN(len(rules))]; len(*r.admitted) > 0 && random.IntN(4) == 0 {
-			// One of the moments that matter: the last at which an old request counts, or the first at which it must not.
+			// One of the moments that matter: the last at which an old request counts, or the first at which it must
+			// not.
 			old := (*r.admitted)[len(*r.admitted)-1-random.IntN(min(int(r.cap), len(*r.admitted)))]
 			at := old.Add(r.window - time.Millisecond)
 			if random.IntN(2) == 0 {
@@ -160,7 +170,8 @@ func agreesWithModel(t *testing.T, url string, random *rand.Rand, codes map[stri
 		allowed := code == "valid"
 		for _, r := range rules {
 			if code == "valid" && r.admitted.within(r.window, now) >= r.cap {
-				t.Fatalf("at %s, key %d was admitted although the last %s hold %d (%s)", now, key.id, r.window, r.cap, r.code)
+				t.Fatalf("at %s, key %d was admitted although the last %s hold %d (%s)", now, key.id, r.window, r.cap,
+					r.code)
 			}
 			allowed = allowed || code == r.code && r.admitted.within(r.window+r.late, now) >= r.cap
 		}
@@ -177,8 +188,10 @@ func agreesWithModel(t *testing.T, url string, random *rand.Rand, codes map[stri
 	}
 	app.Flush()
 	for _, key := range keys {
-		if used, err := app.Store.Log().KeyUsage(t.Context(), key.id); err != nil || used.Total != int64(len(key.admitted)) {
-			t.Errorf("the database counts %d of key %d, admitted were %d (%v)", used.Total, key.id, len(key.admitted), err)
+		if used, err := app.Store.Log().KeyUsage(t.Context(), key.id); err != nil ||
+			used.Total != int64(len(key.admitted)) {
+			t.Errorf("the database counts %d of key %d, admitted were %d (%v)", used.Total, key.id, len(key.admitted),
+				err)
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/claviger/claviger/handlers/api"
 	"github.com/claviger/claviger/views/docs"
 	"github.com/claviger/claviger/web"
 )
@@ -15,7 +16,7 @@ import (
 // apiDocs shows the document of the API to people.
 func (h *Handlers) apiDocs(c echo.Context) error {
 	var d apiDoc
-	if err := json.Unmarshal(openAPI, &d); err != nil {
+	if err := json.Unmarshal(api.Document, &d); err != nil {
 		return err
 	}
 	p := d.props(h.BaseURL)
@@ -39,7 +40,8 @@ func (d *apiDoc) props(base string) docs.APIProps {
 		for _, path := range d.Paths {
 			for _, method := range path.Value {
 				if o := &method.Value; slices.Contains(o.Tags, tag.Name) {
-					group.Operations = append(group.Operations, d.operation(o, strings.ToUpper(method.Name), path.Name, base))
+					group.Operations = append(group.Operations, d.operation(o, strings.ToUpper(method.Name), path.Name,
+						base))
 				}
 			}
 		}
@@ -54,12 +56,14 @@ func (d *apiDoc) props(base string) docs.APIProps {
 }
 
 func (d *apiDoc) operation(o *docOperation, method, path, base string) docs.Operation {
-	shown := docs.Operation{ID: o.OperationID, Method: method, Path: path, Title: o.Summary, Text: o.Description, Needs: needs(o)}
+	shown := docs.Operation{ID: o.OperationID, Method: method, Path: path, Title: o.Summary, Text: o.Description,
+		Needs: needs(o)}
 	for _, p := range o.Parameters {
 		if p.Ref != "" {
 			p = d.Components.Parameters[nameOf(p.Ref)]
 		}
-		shown.Takes = append(shown.Takes, docs.Member{Name: p.Name, Where: p.In, Kind: d.kind(&p.Schema), Text: p.Description, Required: p.Required})
+		shown.Takes = append(shown.Takes, docs.Member{Name: p.Name, Where: p.In, Kind: d.kind(&p.Schema),
+			Text: p.Description, Required: p.Required})
 	}
 	example := ""
 	if o.RequestBody != nil {
@@ -99,7 +103,8 @@ func needs(o *docOperation) string {
 
 // curlOf is a command that makes the call, with the secret in a variable of the shell.
 func curlOf(o *docOperation, method, url, example string) string {
-	url = strings.NewReplacer("{project}", "shop", "{key}", "7", "{version}", "1", "{category}", "4", "{request}", "req_38g1yq5g40000").Replace(url)
+	url = strings.NewReplacer("{project}", "shop", "{key}", "7", "{version}", "1", "{category}", "4", "{request}",
+		"req_38g1yq5g40000").Replace(url)
 	command := "curl"
 	if method != http.MethodGet && (method != http.MethodPost || example == "") {
 		command += " -X " + method
@@ -141,7 +146,8 @@ func (d *apiDoc) members(name string) (list []docs.Member) {
 		if text == "" && p.Value.Ref != "" {
 			text = d.Components.Schemas[nameOf(p.Value.Ref)].Description
 		}
-		list = append(list, docs.Member{Name: p.Name, Kind: d.kind(&p.Value), Text: text, Required: slices.Contains(schema.Required, p.Name)})
+		list = append(list, docs.Member{Name: p.Name, Kind: d.kind(&p.Value), Text: text,
+			Required: slices.Contains(schema.Required, p.Name)})
 	}
 	return list
 }

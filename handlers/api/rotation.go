@@ -1,4 +1,4 @@
-package handlers
+package api
 
 import (
 	"net/http"
@@ -18,14 +18,14 @@ type rotateBody struct {
 	Version int    `json:"version"` // that the caller knows as the newest; 0 for whichever it is
 }
 
-// apiRotateKey answers with the new secret, in the only response that ever does.
-func (h *Handlers) apiRotateKey(c echo.Context) error {
-	ctx, project := c.Request().Context(), caller(c).project
+// rotateKey answers with the new secret, in the only response that ever does.
+func (a *API) rotateKey(c echo.Context) error {
+	ctx, project := c.Request().Context(), callerOf(c).project
 	id, err := web.KeyID(c)
 	if err != nil {
 		return err
 	}
-	body, err := apiBody(c)
+	body, err := rawBody(c)
 	if err != nil {
 		return err
 	}
@@ -34,26 +34,27 @@ func (h *Handlers) apiRotateKey(c echo.Context) error {
 		return err
 	}
 	if said.Version < 0 {
-		return models.Invalid(map[string]string{"version": "Give the number of the version that you know as the newest."})
+		return models.Invalid(map[string]string{"version": "Give the number of the version that you know as the " +
+			"newest."})
 	}
 	grace, err := graceOf("grace", said.Grace)
 	if err != nil {
 		return err
 	}
-	actor, err := apiActorOnce(c, body)
+	actor, err := actorOnce(c, body)
 	if err != nil {
 		return err
 	}
-	before, err := h.Store.Key(ctx, project.ID, id)
+	before, err := a.Store.Key(ctx, project.ID, id)
 	if err != nil {
 		return err
 	}
-	key, secret, err := h.Store.RotateKey(ctx, project.ID, id, actor, said.Version, grace)
+	key, secret, err := a.Store.RotateKey(ctx, project.ID, id, actor, said.Version, grace)
 	if err != nil {
-		return h.replayKey(c, http.StatusOK, err)
+		return a.replayKey(c, http.StatusOK, err)
 	}
 	before.Key = *key
-	return h.answerSecret(c, http.StatusOK, before, secret)
+	return a.answerSecret(c, http.StatusOK, before, secret)
 }
 
 // graceOf finds a grace by its name; empty is "now".
@@ -80,36 +81,37 @@ type versionObject struct {
 	EndsAt    *time.Time           `json:"ends_at"`
 }
 
-func (h *Handlers) apiVersions(c echo.Context) error {
-	ctx, project := c.Request().Context(), caller(c).project
-	if err := newAPIQuery(c).err(); err != nil {
+func (a *API) listVersions(c echo.Context) error {
+	ctx, project := c.Request().Context(), callerOf(c).project
+	if err := newQuery(c).err(); err != nil {
 		return err
 	}
 	id, err := web.KeyID(c)
 	if err != nil {
 		return err
 	}
-	key, err := h.Store.Key(ctx, project.ID, id)
+	key, err := a.Store.Key(ctx, project.ID, id)
 	if err != nil {
 		return err
 	}
-	versions, err := h.Store.Versions(ctx, project.ID, id)
+	versions, err := a.Store.Versions(ctx, project.ID, id)
 	if err != nil {
 		return err
 	}
-	page := apiPage[versionObject]{Data: make([]versionObject, len(versions))}
+	page := page[versionObject]{Data: make([]versionObject, len(versions))}
 	for i := range versions {
 		v := &versions[i]
 		page.Data[i] = versionObject{
-			Version: v.Number, Status: v.Status(h.Now()), Prefix: v.Prefix + "_" + string(key.Type.SecretKind()), Last4: v.Last4,
+			Version: v.Number, Status: v.Status(a.Now()), Prefix: v.Prefix + "_" + string(key.Type.SecretKind()),
+			Last4:     v.Last4,
 			CreatedBy: web.TextOrNull(v.CreatedByName), CreatedAt: v.CreatedAt.UTC(), EndsAt: utc(v.EndsAt),
 		}
 	}
 	return c.JSON(http.StatusOK, page)
 }
 
-// apiEndVersion moves the end of a version that is retiring.
-func (h *Handlers) apiEndVersion(c echo.Context) error {
+// endVersion moves the end of a version that is retiring.
+func (a *API) endVersion(c echo.Context) error {
 	id, err := web.KeyID(c)
 	if err != nil {
 		return err
@@ -121,54 +123,56 @@ func (h *Handlers) apiEndVersion(c echo.Context) error {
 	var said struct {
 		In string `json:"in"`
 	}
-	if err := readAPIBody(c, &said); err != nil {
+	if err := readBody(c, &said); err != nil {
 		return err
 	}
 	in, err := graceOf("in", said.In)
 	if err != nil {
 		return err
 	}
-	if _, err := h.Store.EndVersion(c.Request().Context(), caller(c).project.ID, id, apiActor(c), number, in); err != nil {
+	ctx, project := c.Request().Context(), callerOf(c).project
+	if _, err := a.Store.EndVersion(ctx, project.ID, id, actorOf(c), number, in); err != nil {
 		return err
 	}
-	return h.answerKey(c, id)
+	return a.answerKey(c, id)
 }
 
 // rotateSelf rotates the key that asks for it: product.md, section 10. It takes no Idempotency-Key: only the newest
 // secret may rotate its key, so that the same request rotates it once.
-func (h *Handlers) rotateSelf(c echo.Context) error {
+func (a *API) rotateSelf(c echo.Context) error {
 	ctx, header := c.Request().Context(), c.Response().Header()
-	project, err := h.apiProject(c)
+	project, err := a.project(c)
 	if err != nil {
 		return err
 	}
-	key, err := h.Gate.Key(ctx, project, strings.TrimSpace(c.Request().Header.Get("X-API-Key")), h.callerIP(c))
+	key, err := a.Gate.Key(ctx, project, strings.TrimSpace(c.Request().Header.Get("X-API-Key")), a.callerIP(c))
 	if err != nil {
 		return err
 	}
-	if err := h.apiRates.Take(header, "key "+strconv.FormatInt(key.KeyID, 10)); err != nil {
+	if err := a.rates.Take(header, "key "+strconv.FormatInt(key.KeyID, 10)); err != nil {
 		return err
 	}
 	// A key with platforms cannot rotate itself, so there is nothing that the request would have to say of its app.
-	if code := key.StateRefusal(h.Now()); code != requestlog.CodeValid {
+	if code := key.StateRefusal(a.Now()); code != requestlog.CodeValid {
 		return models.Denied(code)
 	}
 	var said struct {
 		Grace string `json:"grace"`
 	}
-	if err := readAPIBody(c, &said); err != nil {
+	if err := readBody(c, &said); err != nil {
 		return err
 	}
 	grace, err := graceOf("grace", said.Grace)
 	if err != nil {
 		return err
 	}
-	rotated, secret, err := h.Store.RotateKey(ctx, project.ID, key.KeyID, key.Actor(c.RealIP()), key.Version, grace)
+	rotated, secret, err := a.Store.RotateKey(ctx, project.ID, key.KeyID, key.Actor(c.RealIP()), key.Version, grace)
 	if err != nil {
 		return err
 	}
 	return c.JSON(http.StatusOK, rotatedSelf{
-		ID: rotated.ID, Name: rotated.Name, Version: rotated.Version, PreviousEndsAt: rotated.RotatedAt.Add(grace).UTC(), Secret: secret.Plain(),
+		ID: rotated.ID, Name: rotated.Name, Version: rotated.Version,
+		PreviousEndsAt: rotated.RotatedAt.Add(grace).UTC(), Secret: secret.Plain(),
 	})
 }
 

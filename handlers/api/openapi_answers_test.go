@@ -1,4 +1,4 @@
-package handlers_test
+package api_test
 
 import (
 	"bytes"
@@ -7,116 +7,18 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/pb33f/libopenapi"
 	validator "github.com/pb33f/libopenapi-validator"
 
-	"github.com/claviger/claviger/handlers"
+	"github.com/claviger/claviger/handlers/api"
 	"github.com/claviger/claviger/internal/testkit"
 	"github.com/claviger/claviger/models"
 )
 
-// document is what the tests read of the document that is served.
-type document struct {
-	Paths map[string]map[string]operation `json:"paths"`
-}
-
-type operation struct {
-	Security    []map[string][]string `json:"security"`
-	RequestBody json.RawMessage       `json:"requestBody"`
-	Responses   map[string]any        `json:"responses"`
-}
-
-// scope that the operation needs; [handlers.NoToken] where it needs no service token.
-func (o operation) scope() models.Scope {
-	if len(o.Security) == 1 {
-		if scopes := o.Security[0]["serviceToken"]; len(scopes) == 1 {
-			return models.Scope(scopes[0])
-		}
-	}
-	return handlers.NoToken
-}
-
-func readDocument(t *testing.T) (document, []byte) {
-	t.Helper()
-	text, err := os.ReadFile("openapi.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var d document
-	if err := json.Unmarshal(text, &d); err != nil {
-		t.Fatal(err)
-	}
-	return d, text
-}
-
-var pathParameter = regexp.MustCompile(`:(\w+)`)
-
-const validatePath = "/v1/projects/{project}/validate" // any method, and no line of the table
-
-func TestTheDocumentIsOpenAPI31(t *testing.T) {
-	_, text := readDocument(t)
-	v := newValidator(t, text)
-	if ok, problems := v.ValidateDocument(); !ok {
-		for _, p := range problems {
-			t.Errorf("%s: %s %v", p.Message, p.Reason, p.SchemaValidationErrors)
-		}
-	}
-}
-
-func newValidator(t *testing.T, text []byte) validator.Validator {
-	t.Helper()
-	document, err := libopenapi.NewDocument(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	v, problems := validator.NewValidator(document)
-	if len(problems) > 0 {
-		t.Fatal(problems)
-	}
-	return v
-}
-
-func TestTheDocumentAndTheRoutesNameTheSame(t *testing.T) {
-	app := testkit.NewApp(t, t.TempDir()+"/claviger.db")
-	d, text := readDocument(t)
-	routes := map[string]models.Scope{}
-	for _, route := range app.Handlers.APIRoutes() {
-		routes[route.Method+" "+pathParameter.ReplaceAllString(route.Path, "{$1}")] = route.Scope
-	}
-	for path, operations := range d.Paths {
-		for method, o := range operations {
-			name := strings.ToUpper(method) + " " + path
-			scope, there := routes[name]
-			switch {
-			case path == validatePath:
-			case !there:
-				t.Errorf("%s is in the document and no route", name)
-			case scope != o.scope():
-				t.Errorf("%s needs the scope %s, the document says %s", name, scope, o.scope())
-			}
-			delete(routes, name)
-		}
-	}
-	for name := range routes {
-		t.Errorf("%s is a route and not in the document", name)
-	}
-	reply, err := http.Get(app.URL + "/v1/openapi.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer reply.Body.Close()
-	if served, err := io.ReadAll(reply.Body); err != nil || !bytes.Equal(served, text) {
-		t.Errorf("what is served is not the document: %v", err)
-	}
-}
-
-// recorded holds every answer against the document, and keeps which were seen.
 type recorded struct {
 	t         *testing.T
 	app       *testkit.App
@@ -125,7 +27,6 @@ type recorded struct {
 	seen      map[string]bool // "GET /v1/… 200"
 }
 
-// send asks the service; want is the status, and the request itself must be as the document says where that is a success.
 func (r *recorded) send(want int, method, path, body string, headers ...string) map[string]any {
 	r.t.Helper()
 	make := func() *http.Request {
@@ -156,13 +57,15 @@ func (r *recorded) send(want int, method, path, body string, headers ...string) 
 	response.Body = io.NopCloser(bytes.NewReader(text))
 	if ok, problems := r.validator.ValidateHttpResponse(make(), response); !ok {
 		for _, p := range problems {
-			r.t.Errorf("the answer %d to %s %s is not as the document says: %s %s %v\n%.500s", want, method, path, p.Message, p.Reason, p.SchemaValidationErrors, text)
+			r.t.Errorf("the answer %d to %s %s is not as the document says: %s %s %v\n%.500s", want, method, path,
+				p.Message, p.Reason, p.SchemaValidationErrors, text)
 		}
 	}
 	if want < 300 {
 		if ok, problems := r.validator.ValidateHttpRequest(make()); !ok {
 			for _, p := range problems {
-				r.t.Errorf("the document refuses %s %s, which works: %s %s %v", method, path, p.Message, p.Reason, p.SchemaValidationErrors)
+				r.t.Errorf("the document refuses %s %s, which works: %s %s %v", method, path, p.Message, p.Reason,
+					p.SchemaValidationErrors)
 			}
 		}
 	}
@@ -176,12 +79,12 @@ func (r *recorded) send(want int, method, path, body string, headers ...string) 
 	return object
 }
 
-// template is the path of the document that path is one of: the one with the fewest parameters, as OpenAPI has it.
 func (r *recorded) template(path string) string {
 	path, _, _ = strings.Cut(path, "?")
 	best := ""
 	for candidate := range r.document.Paths {
-		pattern := regexp.MustCompile("^" + regexp.MustCompile(`\\\{\w+\\\}`).ReplaceAllString(regexp.QuoteMeta(candidate), "[^/]+") + "$")
+		pattern := regexp.MustCompile("^" +
+			regexp.MustCompile(`\\\{\w+\\\}`).ReplaceAllString(regexp.QuoteMeta(candidate), "[^/]+") + "$")
 		if pattern.MatchString(path) && (best == "" || strings.Count(candidate, "{") < strings.Count(best, "{")) {
 			best = candidate
 		}
@@ -189,9 +92,8 @@ func (r *recorded) template(path string) string {
 	return best
 }
 
-// Each status that the document names for an operation is asked for, and each answer is held against its schema.
 func TestEveryAnswerIsAsTheDocumentSays(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		d, text := readDocument(t)
 		r := &recorded{t: t, app: app, validator: newValidator(t, text), document: d, seen: map[string]bool{}}
 		user, _ := app.SignUp("ada@example.com")
@@ -210,15 +112,20 @@ func TestEveryAnswerIsAsTheDocumentSays(t *testing.T) {
 			return r.send(want, method, root+path, body, append(slices.Clone(all), headers...)...)
 		}
 
-		key := ask(201, "POST", "/keys", `{"name":"server","type":"production","category":"partner","description":"x","expires_at":"2027-01-01T00:00:00Z",`+
-			`"quotas":{"daily":5},"ios_bundle_id":"com.example.app","android_package":"com.example.app","platforms":[]}`, "Idempotency-Key", "one")
+		key := ask(201, "POST", "/keys",
+			`{"name":"server","type":"production","category":"partner","description":"x",`+
+				`"expires_at":"2027-01-01T00:00:00Z","quotas":{"daily":5},"ios_bundle_id":"com.example.app",`+
+				`"android_package":"com.example.app","platforms":[]}`, "Idempotency-Key", "one")
 		one := fmt.Sprintf("/keys/%v", key["id"])
 		secret, _ := key["secret"].(string)
 		ask(201, "POST", "/keys", `{"name":"mobile","type":"test","platforms":["ios","android"]}`)
 		r.send(200, "GET", root+"/validate", "", "X-API-Key", secret, "X-Session-ID", "s")
 		r.send(200, "POST", root+"/validate", `{"key":"`+secret+`"}`)
 		verdict := r.send(200, "POST", root+"/validate", `{"key":"`+secret+`"}`)
-		ask(200, "POST", "/requests", fmt.Sprintf(`{"requests":[{"request_id":%q,"status":201,"ttfb_ms":12.5,"credits":3},{"request_id":"req_377ecf22e0003","status":500}]}`, verdict["request_id"]))
+		ask(200, "POST", "/requests", fmt.Sprintf(`{"requests":[
+			{"request_id":%q,"status":201,"ttfb_ms":12.5,"credits":3},
+			{"request_id":"req_377ecf22e0003","status":500}
+		]}`, verdict["request_id"]))
 		ask(400, "POST", "/requests", `{"requests":[]}`)
 		r.send(401, "GET", root+"/validate", "")
 		r.send(200, "POST", root+"/validate", `{"key":"`+secret+`","dry_run":true,"explain":true}`, all...)
@@ -271,16 +178,19 @@ func TestEveryAnswerIsAsTheDocumentSays(t *testing.T) {
 		category := fmt.Sprintf("/categories/%v", label["id"])
 		ask(200, "PATCH", category, `{"name":"agencies"}`)
 		ask(422, "PATCH", category, `{"name":""}`)
-		builtIn := fmt.Sprintf("/categories/%d", categoryID(t, app, project, "staging"))
+		builtIn := fmt.Sprintf("/categories/%d", app.CategoryID(project, "staging"))
 		ask(409, "PATCH", builtIn, `{"name":"x"}`)
 		ask(409, "DELETE", builtIn, "")
 		ask(409, "POST", builtIn+"/merge", `{"into":1}`)
 		ask(422, "POST", category+"/merge", `{"into":0}`)
-		ask(200, "POST", fmt.Sprintf("/categories/%d/merge", categoryID(t, app, project, "partner")), fmt.Sprintf(`{"into":%v}`, label["id"]))
+		ask(200, "POST", fmt.Sprintf("/categories/%d/merge", app.CategoryID(project, "partner")),
+			fmt.Sprintf(`{"into":%v}`, label["id"]))
 		ask(200, "PATCH", one, `{"category":"production"}`)
 		ask(204, "DELETE", category, "")
 
-		logs := ask(200, "GET", fmt.Sprintf("/logs?limit=1&key=server&key_id=%v&code=valid&type=production&status=2xx&endpoint=GET+/v1/projects/shop/validate&ip=127.0.0.1&category=partner&from=2026-01-01T00:00:00Z&to=2027-01-01T00:00:00Z", key["id"]), "")
+		logs := ask(200, "GET", fmt.Sprintf("/logs?limit=1&key=server&key_id=%v&code=valid&type=production"+
+			"&status=2xx&endpoint=GET+/v1/projects/shop/validate&ip=127.0.0.1&category=partner"+
+			"&from=2026-01-01T00:00:00Z&to=2027-01-01T00:00:00Z", key["id"]), "")
 		ask(400, "GET", "/logs?key=nobody", "")
 		entry, _ := logs["data"].([]any)[0].(map[string]any)
 		ask(200, "GET", fmt.Sprintf("/logs/%v", entry["id"]), "")
@@ -304,7 +214,8 @@ func TestEveryAnswerIsAsTheDocumentSays(t *testing.T) {
 			for method, o := range operations {
 				method := strings.ToUpper(method)
 				known := strings.NewReplacer("{project}", "shop", "{key}", fmt.Sprint(self["id"]), "{version}", "1",
-					"{category}", fmt.Sprint(categoryID(t, app, project, "staging")), "{request}", fmt.Sprint(entry["id"])).Replace(path)
+					"{category}", fmt.Sprint(app.CategoryID(project, "staging")), "{request}",
+					fmt.Sprint(entry["id"])).Replace(path)
 				elsewhere := strings.Replace(known, "/shop", "/nowhere", 1)
 				headers := all
 				switch {
@@ -312,7 +223,7 @@ func TestEveryAnswerIsAsTheDocumentSays(t *testing.T) {
 					r.send(401, method, known, "", "X-API-Key", "x")
 					r.send(403, method, known, "", none...)
 					headers = nil
-				case o.scope() == handlers.NoToken:
+				case o.scope() == api.NoToken:
 					headers = []string{"X-API-Key", old}
 				default:
 					lacking := none
@@ -332,7 +243,8 @@ func TestEveryAnswerIsAsTheDocumentSays(t *testing.T) {
 					r.send(400, method, known, `{"nonsense":1}`, headers...)
 				}
 				if o.Responses["415"] != nil {
-					r.send(415, method, known, "name=x", append(slices.Clone(headers), "Content-Type", "application/x-www-form-urlencoded")...)
+					r.send(415, method, known, "name=x",
+						append(slices.Clone(headers), "Content-Type", "application/x-www-form-urlencoded")...)
 				}
 			}
 		}
@@ -344,11 +256,12 @@ func TestEveryAnswerIsAsTheDocumentSays(t *testing.T) {
 		for path, operations := range d.Paths {
 			for method, o := range operations {
 				name := strings.ToUpper(method) + " " + path
-				if o.scope() != handlers.NoToken {
-					r.send(429, strings.ToUpper(method), strings.NewReplacer("{project}", "shop", "{key}", "1", "{version}", "1", "{category}", "1", "{request}", "1").Replace(path), "", all...)
+				if o.scope() != api.NoToken {
+					r.send(429, strings.ToUpper(method), strings.NewReplacer("{project}", "shop", "{key}", "1",
+						"{version}", "1", "{category}", "1", "{request}", "1").Replace(path), "", all...)
 				}
 				for _, status := range slices.Sorted(maps.Keys(o.Responses)) {
-					if !r.seen[name+" "+status] && status != "503" && !(status == "429" && o.scope() == handlers.NoToken) {
+					if !r.seen[name+" "+status] && status != "503" && !(status == "429" && o.scope() == api.NoToken) {
 						t.Errorf("%s: nothing here was answered with %s", name, status)
 					}
 				}
@@ -357,7 +270,6 @@ func TestEveryAnswerIsAsTheDocumentSays(t *testing.T) {
 	})
 }
 
-// testOnly makes a key that may not rotate itself.
 func testOnly(t *testing.T, app *testkit.App, project *models.Project) string {
 	t.Helper()
 	_, secret := app.Key(project, models.KeyInput{Name: "plain"})

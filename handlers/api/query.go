@@ -1,4 +1,4 @@
-package handlers
+package api
 
 import (
 	"net/url"
@@ -19,21 +19,21 @@ const (
 	longestPage = 100
 )
 
-// apiPage is the one form of a list.
-type apiPage[T any] struct {
+// page is the one form of a list.
+type page[T any] struct {
 	Data       []T     `json:"data"`
 	NextCursor *string `json:"next_cursor"` // null on the last page
 }
 
-// apiQuery reads the parameters of a list and gathers what is wrong with them.
-type apiQuery struct {
+// query reads the parameters of a list and gathers what is wrong with them.
+type query struct {
 	values   url.Values
 	asked    map[string]bool
 	problems map[string]string
 }
 
-func newAPIQuery(c echo.Context) *apiQuery {
-	q := &apiQuery{asked: map[string]bool{}, problems: map[string]string{}}
+func newQuery(c echo.Context) *query {
+	q := &query{asked: map[string]bool{}, problems: map[string]string{}}
 	var err error
 	if q.values, err = url.ParseQuery(c.QueryString()); err != nil { // a filter that is dropped would show too much
 		q.problems["query"] = "Encode each name and value, a semicolon as %3B."
@@ -42,20 +42,21 @@ func newAPIQuery(c echo.Context) *apiQuery {
 }
 
 // text is a parameter as every database takes it in a condition; empty where it is absent.
-func (q *apiQuery) text(name string) string {
+func (q *query) text(name string) string {
 	q.asked[name] = true
 	if len(q.values[name]) > 1 {
 		q.problems[name] = "Give it once."
 	}
 	value := web.QueryText(q.values.Get(name))
 	if value != q.values.Get(name) {
-		q.problems[name] = "Give at most " + strconv.Itoa(web.MaxQueryText) + " bytes of text without control characters."
+		q.problems[name] = "Give at most " + strconv.Itoa(web.MaxQueryText) +
+			" bytes of text without control characters."
 	}
 	return value
 }
 
 // choice is one of what may be chosen, or empty.
-func (q *apiQuery) choice(name string, choices ...string) string {
+func (q *query) choice(name string, choices ...string) string {
 	value := q.text(name)
 	if value != "" && !slices.Contains(choices, value) {
 		q.problems[name] = chooseOneOf(choices)
@@ -72,7 +73,7 @@ func chooseOneOf[T ~string](choices []T) string {
 }
 
 // whole is a number from 1 to most; otherwise where it is absent.
-func (q *apiQuery) whole(name string, otherwise, most int64) int64 {
+func (q *query) whole(name string, otherwise, most int64) int64 {
 	value := q.text(name)
 	if value == "" {
 		return otherwise
@@ -84,10 +85,10 @@ func (q *apiQuery) whole(name string, otherwise, most int64) int64 {
 	return n
 }
 
-func (q *apiQuery) limit() int { return int(q.whole("limit", defaultPage, longestPage)) }
+func (q *query) limit() int { return int(q.whole("limit", defaultPage, longestPage)) }
 
 // moment is a time in RFC 3339; the zero time where it is absent.
-func (q *apiQuery) moment(name string) time.Time {
+func (q *query) moment(name string) time.Time {
 	value := q.text(name)
 	if value == "" {
 		return time.Time{}
@@ -100,14 +101,14 @@ func (q *apiQuery) moment(name string) time.Time {
 }
 
 // cursor is what an earlier page gave as next_cursor; read tells whether it is one.
-func (q *apiQuery) cursor(read func(string) bool) {
+func (q *query) cursor(read func(string) bool) {
 	if value := q.text("cursor"); value != "" && !read(value) {
 		q.problems["cursor"] = "Give the next_cursor of the page before."
 	}
 }
 
 // err tells all that is wrong, parameters that nobody asked for included.
-func (q *apiQuery) err() error {
+func (q *query) err() error {
 	for name := range q.values {
 		if !q.asked[name] {
 			q.problems[web.QueryText(name)] = "There is no such parameter."
@@ -116,5 +117,6 @@ func (q *apiQuery) err() error {
 	if len(q.problems) == 0 {
 		return nil
 	}
-	return &models.Error{Code: requestlog.CodeBadRequest, Message: "A parameter of the address is not as it should be", Fields: q.problems}
+	const message = "A parameter of the address is not as it should be"
+	return &models.Error{Code: requestlog.CodeBadRequest, Message: message, Fields: q.problems}
 }

@@ -1,4 +1,4 @@
-package handlers_test
+package api_test
 
 import (
 	"fmt"
@@ -17,13 +17,14 @@ func rotateSelf(app *testkit.App, project, secret, body string) testkit.Reply {
 }
 
 func TestAKeyRotatesItselfWhereThatIsOn(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
 		key, old := app.Key(project, models.KeyInput{Name: "robot", SelfRotation: true})
 		reply := rotateSelf(app, "shop", old, `{"grace":"1h"}`)
 		fresh, _ := reply.Body["secret"].(string)
-		if reply.Status != 200 || reply.Body["version"] != 2.0 || reply.Body["name"] != "robot" || reply.Header.Get("Cache-Control") != "no-store" ||
+		if reply.Status != 200 || reply.Body["version"] != 2.0 || reply.Body["name"] != "robot" ||
+			reply.Header.Get("Cache-Control") != "no-store" ||
 			reply.Body["previous_ends_at"] != app.Clock.Now().Add(time.Hour).Format(time.RFC3339) {
 			t.Fatalf("%d %v", reply.Status, reply.Body)
 		}
@@ -33,7 +34,8 @@ func TestAKeyRotatesItselfWhereThatIsOn(t *testing.T) {
 			}
 		}
 		// The old one may be used for an hour, and may not rotate: who found it somewhere must not take the key over.
-		if reply := rotateSelf(app, "shop", old, ""); reply.Status != 409 || reply.Code() != "version_retiring" || !strings.Contains(fmt.Sprint(reply.Body["error"]), "newest") {
+		if reply := rotateSelf(app, "shop", old, ""); reply.Status != 409 || reply.Code() != "version_retiring" ||
+			!strings.Contains(fmt.Sprint(reply.Body["error"]), "newest") {
 			t.Errorf("%d %v", reply.Status, reply.Body)
 		}
 		reply = rotateSelf(app, fmt.Sprint(project.ID), fresh, "")
@@ -41,7 +43,8 @@ func TestAKeyRotatesItselfWhereThatIsOn(t *testing.T) {
 			t.Errorf("%d %v", reply.Status, reply.Body)
 		}
 		list, _, err := app.Store.Actions(t.Context(), project.ID, models.ActionFilter{Action: "key.rotate", Limit: 10})
-		if err != nil || len(list) != 2 || list[0].ActorKind != models.ActorKey || list[0].ActorID != key.ID || list[0].ActorName != "robot" || list[0].IP != "127.0.0.1" {
+		if err != nil || len(list) != 2 || list[0].ActorKind != models.ActorKey || list[0].ActorID != key.ID ||
+			list[0].ActorName != "robot" || list[0].IP != "127.0.0.1" {
 			t.Errorf("%+v %v", list, err)
 		}
 		if text := b.Get("/projects/shop/actions").Text(); !strings.Contains(text, "key itself") {
@@ -54,7 +57,7 @@ func TestAKeyRotatesItselfWhereThatIsOn(t *testing.T) {
 }
 
 func TestSelfRotationIsRefusedWithItsReason(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, _ := app.SignUp("ada@example.com")
 		project, _, plain := app.Project(user, "shop")
 		app.Project(user, "other")
@@ -100,7 +103,8 @@ func TestSelfRotationIsRefusedWithItsReason(t *testing.T) {
 			{"a wrong grace", "shop", good, `{"grace":"2h"}`, 422, "invalid"},
 			{"a version", "shop", good, `{"version":1}`, 400, "bad_request"},
 		} {
-			if reply := rotateSelf(app, c.project, c.secret, c.body); reply.Status != c.status || reply.Code() != c.code {
+			if reply := rotateSelf(app, c.project, c.secret, c.body); reply.Status != c.status ||
+				reply.Code() != c.code {
 				t.Errorf("%s: %d %v", c.what, reply.Status, reply.Body)
 			}
 		}
@@ -112,7 +116,8 @@ func TestSelfRotationIsRefusedWithItsReason(t *testing.T) {
 		if _, err := app.Store.ChangeProjectPlan(t.Context(), admin, project.ID, plans[0].ID, nil); err != nil {
 			t.Fatal(err)
 		}
-		if reply := rotateSelf(app, "shop", good, ""); reply.Status != 403 || reply.Code() != "plan_limit" || !strings.Contains(fmt.Sprint(reply.Body["error"]), "Starter") {
+		if reply := rotateSelf(app, "shop", good, ""); reply.Status != 403 || reply.Code() != "plan_limit" ||
+			!strings.Contains(fmt.Sprint(reply.Body["error"]), "Starter") {
 			t.Errorf("on the Free plan: %d %v", reply.Status, reply.Body)
 		}
 		if _, err := app.Store.ChangeProjectPlan(t.Context(), admin, project.ID, plans[1].ID, nil); err != nil {
@@ -125,7 +130,7 @@ func TestSelfRotationIsRefusedWithItsReason(t *testing.T) {
 }
 
 func TestOfManySelfRotationsAtTheSameMomentOneWins(t *testing.T) {
-	eachApp(t, func(t *testing.T, app *testkit.App) {
+	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, _ := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
 		key, secret := app.Key(project, models.KeyInput{Name: "robot", SelfRotation: true})

@@ -1,4 +1,4 @@
-package handlers
+package api
 
 import (
 	"database/sql"
@@ -8,7 +8,6 @@ import (
 
 	"github.com/labstack/echo/v4"
 
-	"github.com/claviger/claviger/models"
 	"github.com/claviger/claviger/models/requestlog"
 	"github.com/claviger/claviger/web"
 )
@@ -37,8 +36,9 @@ type reportReply struct {
 	NotFound  []string `json:"not_found"`
 }
 
-// apiReport completes rows of the log: product.md, section 5. Where something in the body is wrong, nothing of it is written.
-func (h *Handlers) apiReport(c echo.Context) error {
+// report completes rows of the log: product.md, section 5. Where something in the body is wrong, nothing of it is
+// written.
+func (a *API) report(c echo.Context) error {
 	body, err := web.ReadJSONBody(c.Response(), c.Request(), maxReportBody)
 	if err != nil {
 		return err
@@ -49,9 +49,9 @@ func (h *Handlers) apiReport(c echo.Context) error {
 	}
 	reports, fields := in.reports()
 	if len(fields) > 0 {
-		return &models.Error{Code: requestlog.CodeBadRequest, Message: "The body has a value that is not allowed", Fields: fields}
+		return badValues(fields)
 	}
-	missing, err := h.Gate.Report(c.Request().Context(), caller(c).project, reports)
+	missing, err := a.Gate.Report(c.Request().Context(), callerOf(c).project, reports)
 	if err != nil {
 		return err
 	}

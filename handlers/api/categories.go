@@ -1,4 +1,4 @@
-package handlers
+package api
 
 import (
 	"errors"
@@ -22,16 +22,16 @@ func newCategoryObject(c *models.CategoryUse) categoryObject {
 	return categoryObject{ID: c.ID, Name: c.Name, BuiltIn: c.BuiltIn, Keys: c.KeyCount}
 }
 
-// apiCategories lists all labels: there are at most 200 of them.
-func (h *Handlers) apiCategories(c echo.Context) error {
-	if err := newAPIQuery(c).err(); err != nil {
+// listCategories lists all labels: there are at most 200 of them.
+func (a *API) listCategories(c echo.Context) error {
+	if err := newQuery(c).err(); err != nil {
 		return err
 	}
-	list, err := h.Store.CategoryUses(c.Request().Context(), caller(c).project.ID)
+	list, err := a.Store.CategoryUses(c.Request().Context(), callerOf(c).project.ID)
 	if err != nil {
 		return err
 	}
-	page := apiPage[categoryObject]{Data: make([]categoryObject, len(list))}
+	page := page[categoryObject]{Data: make([]categoryObject, len(list))}
 	for i := range list {
 		page.Data[i] = newCategoryObject(&list[i])
 	}
@@ -42,8 +42,8 @@ type nameBody struct {
 	Name string `json:"name"`
 }
 
-func (h *Handlers) apiCreateCategory(c echo.Context) error {
-	body, err := apiBody(c)
+func (a *API) createCategory(c echo.Context) error {
+	body, err := rawBody(c)
 	if err != nil {
 		return err
 	}
@@ -51,44 +51,45 @@ func (h *Handlers) apiCreateCategory(c echo.Context) error {
 	if err := web.ParseJSON(body, &said); err != nil {
 		return err
 	}
-	actor, err := apiActorOnce(c, body)
+	actor, err := actorOnce(c, body)
 	if err != nil {
 		return err
 	}
-	added, err := h.Store.CreateCategory(c.Request().Context(), caller(c).project.ID, actor, said.Name)
+	added, err := a.Store.CreateCategory(c.Request().Context(), callerOf(c).project.ID, actor, said.Name)
 	var done models.Done
 	switch {
 	case errors.As(err, &done):
 		c.Response().Header().Set(headerReplayed, "true")
-		return goneSince(h.answerCategory(c, http.StatusCreated, done.ObjectID))
+		return goneSince(a.answerCategory(c, http.StatusCreated, done.ObjectID))
 	case err != nil:
 		return err
 	}
-	return h.answerCategory(c, http.StatusCreated, added.ID)
+	return a.answerCategory(c, http.StatusCreated, added.ID)
 }
 
 // answerCategory answers with a label as it is.
-func (h *Handlers) answerCategory(c echo.Context, status int, id int64) error {
-	category, err := h.Store.Category(c.Request().Context(), caller(c).project.ID, id)
+func (a *API) answerCategory(c echo.Context, status int, id int64) error {
+	category, err := a.Store.Category(c.Request().Context(), callerOf(c).project.ID, id)
 	if err != nil {
 		return err
 	}
 	return c.JSON(status, newCategoryObject(category))
 }
 
-func (h *Handlers) apiRenameCategory(c echo.Context) error {
+func (a *API) renameCategory(c echo.Context) error {
 	id, err := web.PathID(c, "category", "category")
 	if err != nil {
 		return err
 	}
 	var said nameBody
-	if err := readAPIBody(c, &said); err != nil {
+	if err := readBody(c, &said); err != nil {
 		return err
 	}
-	if _, err := h.Store.RenameCategory(c.Request().Context(), caller(c).project.ID, id, apiActor(c), said.Name); err != nil {
+	ctx, project := c.Request().Context(), callerOf(c).project
+	if _, err := a.Store.RenameCategory(ctx, project.ID, id, actorOf(c), said.Name); err != nil {
 		return err
 	}
-	return h.answerCategory(c, http.StatusOK, id)
+	return a.answerCategory(c, http.StatusOK, id)
 }
 
 // merged is what a merge of labels gives.
@@ -97,8 +98,8 @@ type merged struct {
 	KeysMoved int64          `json:"keys_moved"`
 }
 
-func (h *Handlers) apiMergeCategory(c echo.Context) error {
-	ctx, project := c.Request().Context(), caller(c).project
+func (a *API) mergeCategory(c echo.Context) error {
+	ctx, project := c.Request().Context(), callerOf(c).project
 	id, err := web.PathID(c, "category", "category")
 	if err != nil {
 		return err
@@ -106,26 +107,26 @@ func (h *Handlers) apiMergeCategory(c echo.Context) error {
 	var said struct {
 		Into int64 `json:"into"`
 	}
-	if err := readAPIBody(c, &said); err != nil {
+	if err := readBody(c, &said); err != nil {
 		return err
 	}
-	into, moved, err := h.Store.MergeCategory(ctx, project.ID, id, said.Into, apiActor(c))
+	into, moved, err := a.Store.MergeCategory(ctx, project.ID, id, said.Into, actorOf(c))
 	if err != nil {
 		return err
 	}
-	use, err := h.Store.Category(ctx, project.ID, into.ID)
+	use, err := a.Store.Category(ctx, project.ID, into.ID)
 	if err != nil {
 		return err
 	}
 	return c.JSON(http.StatusOK, merged{newCategoryObject(use), moved})
 }
 
-func (h *Handlers) apiDeleteCategory(c echo.Context) error {
+func (a *API) deleteCategory(c echo.Context) error {
 	id, err := web.PathID(c, "category", "category")
 	if err != nil {
 		return err
 	}
-	if _, err := h.Store.DeleteCategory(c.Request().Context(), caller(c).project.ID, id, apiActor(c)); err != nil {
+	if _, err := a.Store.DeleteCategory(c.Request().Context(), callerOf(c).project.ID, id, actorOf(c)); err != nil {
 		return err
 	}
 	return c.NoContent(http.StatusNoContent)

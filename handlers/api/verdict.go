@@ -1,4 +1,4 @@
-package handlers
+package api
 
 import (
 	"encoding/json"
@@ -16,8 +16,8 @@ import (
 	"github.com/claviger/claviger/web"
 )
 
-// The headers of a verdict. They are written by hand, as is the body, because this is the answer to every request of our
-// users' users.
+// The headers of a verdict. They are written by hand, as is the body, because this is the answer to every request of
+// our users' users.
 const (
 	headerProject   = "X-Claviger-Project"
 	headerKeyID     = "X-Claviger-Key-Id"
@@ -46,8 +46,8 @@ type rejectedReply struct {
 
 var replies = sync.Pool{New: func() any { return new(reply) }}
 
-// reply is room for an answer of validate. Its header lines are for [web.AddHeaderLines]: every value is one that is safe
-// in a header, because of the rules for it or because it was escaped.
+// reply is room for an answer of validate. Its header lines are for [web.AddHeaderLines]: every value is one that is
+// safe in a header, because of the rules for it or because it was escaped.
 type reply struct{ lines, body []byte }
 
 func (b *reply) begin(name string) { b.lines = append(append(b.lines, name...), ": "...) }
@@ -114,8 +114,8 @@ func (b *reply) addKey(k *models.GateKey) {
 	}
 }
 
-// addLimits says how the plan's limits stand: all of them in the IETF draft's form, and in the older one the limit that is
-// nearest to its end.
+// addLimits says how the plan's limits stand: all of them in the IETF draft's form, and in the older one the limit
+// that is nearest to its end.
 func (b *reply) addLimits(v *gate.Verdict) {
 	tightest := &v.Limits[0]
 	b.begin(headerLimit)
@@ -248,7 +248,8 @@ func appendTime(text []byte, t time.Time) []byte {
 		return append(text, "null"...)
 	}
 	text = append(text, '"')
-	text = t.UTC().Truncate(time.Millisecond).AppendFormat(text, time.RFC3339Nano) // a layout that has a quick way of its own
+	// a layout that has a quick way of its own
+	text = t.UTC().Truncate(time.Millisecond).AppendFormat(text, time.RFC3339Nano)
 	return append(text, '"')
 }
 

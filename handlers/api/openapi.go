@@ -1,0 +1,19 @@
+package api
+
+import (
+	_ "embed"
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+)
+
+// Document describes the API, in OpenAPI 3.1. It is written by hand; a test holds it against the routes and their
+// answers.
+//
+//go:embed openapi.json
+var Document []byte
+
+func (a *API) document(c echo.Context) error {
+	c.Response().Header().Set(echo.HeaderCacheControl, "public, max-age=300")
+	return c.JSONBlob(http.StatusOK, Document)
+}
