@@ -222,7 +222,7 @@ func (h *Handlers) versions(c echo.Context, key *models.KeyDetails) (list []keys
 	if !retiring {
 		return list, false, nil
 	}
-	use, err := h.Store.UseByVersion(ctx, key.ProjectID, key.ID, *key.RotatedAt)
+	use, err := h.Store.Log().UsageByVersion(ctx, key.ID, *key.RotatedAt)
 	for i := range list {
 		u := use[list[i].Number]
 		list[i].Requests, list[i].LastUsedAt = u.Requests, u.LastUsedAt

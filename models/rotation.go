@@ -110,17 +110,3 @@ func (s *Store) Versions(ctx context.Context, projectID, keyID int64) (_ []KeyVe
 		Where("key_versions.key_id = ?", keyID).Order("key_versions.number DESC").Limit(200).Find(&list).Error
 	return list, err
 }
-
-// UseByVersion counts the logged requests of a key of the project by version since a moment.
-func (s *Store) UseByVersion(
-	ctx context.Context, projectID, keyID int64, since time.Time,
-) (_ map[int]requestlog.VersionUsage, err error) {
-	defer doing(&err, "count requests by version")
-	switch key, err := s.loggedKey(ctx, keyID); {
-	case err != nil:
-		return nil, err
-	case key == nil || key.ProjectID != projectID:
-		return nil, nil
-	}
-	return s.log.UsageByVersion(ctx, keyID, since)
-}

@@ -350,7 +350,7 @@ func (w *storageWorld) compareKeys(what string) {
 			w.t.Fatalf("%s: key %s has a total of %d, want %d (%v)", what, k.Name, got.Total, total, err)
 		}
 		w.comparePoints(what, got.Points, points)
-		gotUse, err := w.store.UseByVersion(w.t.Context(), k.ProjectID, k.ID, since)
+		gotUse, err := w.store.Log().UsageByVersion(w.t.Context(), k.ID, since)
 		if err != nil || !maps.Equal(gotUse, use) {
 			w.t.Fatalf("%s: since %v the versions of %s have %v, want %v (%v)", what, since, k.Name, gotUse, use, err)
 		}
