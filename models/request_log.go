@@ -43,7 +43,6 @@ type LogPage struct {
 
 // RequestLogs lists requests of a project, newest first. With After and no Before it is the stretch just newer than After.
 func (s *Store) RequestLogs(ctx context.Context, projectID int64, f LogFilter) (_ LogPage, err error) {
-	defer doing(&err, "list requests")
 	defer doing(&err, "read page of the log")
 	q := requestlog.Query{
 		ProjectID: projectID, KeyID: f.KeyID, Type: string(f.Type), Category: f.Category, Code: f.Code, StatusClass: f.StatusClass,
@@ -61,22 +60,33 @@ func (s *Store) RequestLogs(ctx context.Context, projectID int64, f LogFilter) (
 	} else if f.Before > 0 {
 		q.To = min(q.To, f.Before)
 	}
+	var names map[int64]string
 	if f.KeyID != 0 {
 		// The log finds a key's requests by the key alone, and a key of another project has none here.
-		switch key, err := s.loggedKey(ctx, f.KeyID); {
-		case err != nil:
+		key, err := s.loggedKey(ctx, f.KeyID)
+		if err != nil {
 			return LogPage{}, err
-		case key != nil && (key.ProjectID != projectID || f.Type != "" && f.Type != key.Type):
+		}
+		if key != nil && (key.ProjectID != projectID || f.Type != "" && f.Type != key.Type) {
 			return LogPage{HasOlder: q.OldestFirst, HasNewer: !q.OldestFirst && f.Before > 0}, nil
+		}
+		names = map[int64]string{}
+		if key != nil {
+			names[key.ID] = key.Name
 		}
 	}
 	rows, err := s.log.List(ctx, q)
 	if err != nil {
 		return LogPage{}, err
 	}
-	entries, err := s.withKeyNames(ctx, rows)
-	if err != nil {
-		return LogPage{}, err
+	if names == nil {
+		if names, err = s.keyNames(ctx, rows); err != nil {
+			return LogPage{}, err
+		}
+	}
+	entries := make([]LogEntry, len(rows))
+	for i, r := range rows {
+		entries[i] = LogEntry{r, names[r.KeyID]}
 	}
 	more := len(entries) > f.Limit
 	if more {
@@ -89,7 +99,7 @@ func (s *Store) RequestLogs(ctx context.Context, projectID int64, f LogFilter) (
 	return LogPage{Entries: entries, HasOlder: more, HasNewer: f.Before > 0}, nil
 }
 
-// requestlog.Row reads one request of the project, or [CodeNotFound].
+// RequestLog reads one request of the project, or [CodeNotFound].
 func (s *Store) RequestLog(ctx context.Context, projectID int64, id requestlog.ID) (_ *LogEntry, err error) {
 	defer doing(&err, "read request")
 	rows, err := s.log.List(ctx, requestlog.Query{ProjectID: projectID, From: id, To: id + 1, Limit: 1})
@@ -99,49 +109,45 @@ func (s *Store) RequestLog(ctx context.Context, projectID int64, id requestlog.I
 	if len(rows) == 0 {
 		return nil, NotFound("request")
 	}
-	entries, err := s.withKeyNames(ctx, rows)
+	names, err := s.keyNames(ctx, rows)
 	if err != nil {
 		return nil, err
 	}
-	return &entries[0], nil
+	return &LogEntry{rows[0], names[rows[0].KeyID]}, nil
 }
 
 // loggedKey reads the key that requests are asked for; nil where it is gone.
 func (s *Store) loggedKey(ctx context.Context, keyID int64) (*Key, error) {
 	var key Key
-	err := s.read.WithContext(ctx).Select("project_id", "type").Where("id = ?", keyID).Take(&key).Error
+	err := s.read.WithContext(ctx).Select("id", "project_id", "type", "name").Where("id = ?", keyID).Take(&key).Error
 	if errors.Is(err, gorm.ErrRecordNotFound) {
 		return nil, nil
 	}
 	return &key, err
 }
 
-// withKeyNames adds the present names of the keys.
-func (s *Store) withKeyNames(ctx context.Context, rows []requestlog.Row) ([]LogEntry, error) {
+// keyNames reads the present names of the keys of rows.
+func (s *Store) keyNames(ctx context.Context, rows []requestlog.Row) (map[int64]string, error) {
 	ids := map[int64]bool{}
 	for _, r := range rows {
 		ids[r.KeyID] = true
 	}
+	names := map[int64]string{}
+	if len(ids) == 0 {
+		return names, nil
+	}
 	var keys []Key
 	err := s.read.WithContext(ctx).Select("id", "name").Where("id IN ?", slices.Collect(maps.Keys(ids))).Find(&keys).Error
-	if err != nil {
-		return nil, err
-	}
-	names := map[int64]string{}
 	for _, k := range keys {
 		names[k.ID] = k.Name
 	}
-	entries := make([]LogEntry, len(rows))
-	for i, r := range rows {
-		entries[i] = LogEntry{r, names[r.KeyID]}
-	}
-	return entries, nil
+	return names, err
 }
 
 // UsageByMinute gives the last minutes of a project up to the present one, oldest first, quiet ones included.
 func (s *Store) UsageByMinute(
 	ctx context.Context, projectID int64, minutes int,
-) (_ []requestlog.MinuteUsage, err error) {
+) ([]requestlog.MinuteUsage, error) {
 	last := s.Now().Unix() / 60
 	first := last - int64(minutes) + 1
 	return s.log.UsageByMinute(ctx, projectID, first, last)
