@@ -31,8 +31,8 @@ fuzz:
 	go test -run '^$$' -fuzz FuzzValidateBody -fuzztime 30s ./handlers/api
 	go test -run '^$$' -fuzz FuzzValidateHeaders -fuzztime 30s -fuzzminimizetime 20x ./handlers/api
 	go test -run '^$$' -fuzz FuzzSeries -fuzztime 30s ./gate
-	go test -run '^$$' -fuzz FuzzDecodeRequestLogs -fuzztime 30s ./models
-	go test -run '^$$' -fuzz FuzzDecodeIndex -fuzztime 30s ./models
+	go test -run '^$$' -fuzz FuzzDecodeRequestLogs -fuzztime 30s ./models/requestlog
+	go test -run '^$$' -fuzz FuzzDecodeIndex -fuzztime 30s ./models/requestlog/sqlite
 
 # Every figure beside its baseline: bench/README.md. BENCH="-short" is about a minute.
 bench:

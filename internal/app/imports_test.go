@@ -39,8 +39,8 @@ var mayImport = map[string][]string{
 	// These import what they measure or fill.
 	"internal/demo": {"models", "models/requestlog"},
 	"internal/testkit": {
-		"internal/app", "models", "models/requestlog", "models/requestlog/sqlite", "models/requestlog/postgres", "gate",
-		"web", "handlers",
+		"internal/app", "models", "models/requestlog", "models/requestlog/sqlite", "models/requestlog/postgres",
+		"gate", "web", "handlers",
 	},
 	"bench":       {"internal/app", "internal/config", "models", "models/requestlog"},
 	"e2e":         {"internal/testkit", "models", "models/requestlog"},

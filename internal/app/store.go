@@ -14,7 +14,8 @@ import (
 	"github.com/claviger/claviger/models/requestlog/sqlite"
 )
 
-// StoreOptions is what a store is opened with. DB and Log of the embedded options, and the clocks of the log, are filled in.
+// StoreOptions is what a store is opened with. DB and Log of the embedded options, and the clocks of the log, are
+// filled in.
 type StoreOptions struct {
 	models.Options
 	URL      string // postgres://…, or the path of a SQLite file
@@ -22,8 +23,8 @@ type StoreOptions struct {
 	Postgres postgres.Options
 }
 
-// ConnectStore connects to a database, with the log of requests that belongs to it. It does not migrate. The caller closes
-// the store.
+// ConnectStore connects to a database, with the log of requests that belongs to it. It does not migrate. The caller
+// closes the store.
 func ConnectStore(ctx context.Context, o StoreOptions) (*models.Store, error) {
 	isPostgres := sqldb.IsPostgresURL(o.URL)
 	if !isPostgres {
