@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -75,16 +76,20 @@ type packageOf struct {
 
 func listPackages(t *testing.T) (list []packageOf) {
 	t.Helper()
-	const format = `{{.ImportPath}};{{join .Imports " "}};{{join .GoFiles " "}} {{join .IgnoredGoFiles " "}}`
+	const format = `{{.Dir}};{{.ImportPath}};{{join .Imports " "}};{{join .GoFiles " "}} {{join .IgnoredGoFiles " "}}`
 	out, err := exec.Command("go", "list", "-f", format, module+"/...").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for line := range strings.Lines(string(out)) {
 		parts := strings.Split(line, ";")
+		// go test repeats an old result unless it sees the test itself look at what has changed.
+		if _, err := os.ReadDir(parts[0]); err != nil {
+			t.Fatal(err)
+		}
 		list = append(list, packageOf{
-			path:    strings.TrimPrefix(strings.TrimPrefix(parts[0], module), "/"),
-			imports: strings.Fields(parts[1]), files: strings.Fields(parts[2]),
+			path:    strings.TrimPrefix(strings.TrimPrefix(parts[1], module), "/"),
+			imports: strings.Fields(parts[2]), files: strings.Fields(parts[3]),
 		})
 	}
 	return list
