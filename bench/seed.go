@@ -37,10 +37,10 @@ func (d *dataset) fill(ctx context.Context) error {
 	actor := setup.User.Actor("")
 	limit, quota := int64(noLimit), int64(noQuotaLimit)
 	limits := models.Overrides{}
-	for _, figure := range models.NumberFigures {
+	for _, figure := range models.NumberLimits {
 		limits[figure] = &limit
 	}
-	limits[models.FigureLogDays] = nil
+	limits[models.LimitLogDays] = nil
 	if _, err := store.ChangeProjectPlan(ctx, actor, d.projectID, setup.Project.PlanID, limits); err != nil {
 		return err
 	}

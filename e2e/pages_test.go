@@ -138,9 +138,9 @@ func (v *world) pages() []shown {
 		tab.Press("Create token")
 		tab.Until("the refusal", `document.querySelector("#f-scopes-error")`)
 	})
-	add(v.owner, "actions", at(v.project+"/actions"))
-	add(v.owner, "one action", at(v.project+"/actions/3"))
-	add(v.owner, "no action matches", at(v.project+"/actions?actor=nobody"))
+	add(v.owner, "audit log", at(v.project+"/audit"))
+	add(v.owner, "one audit row", at(v.project+"/audit/3"))
+	add(v.owner, "no audit row matches", at(v.project+"/audit?actor=nobody"))
 	add(v.owner, "edit default key", at(v.defaultKey+"/edit"))
 
 	add(v.owner, "settings", at(v.project+"/settings"))
@@ -163,7 +163,7 @@ func (v *world) pages() []shown {
 	add(v.owner, "all projects", at("/admin/projects"))
 	add(v.owner, "no project matches", at("/admin/projects?q=nothing+of+the+kind"))
 	add(v.owner, "plan of a project", at("/admin/projects"+strings.TrimPrefix(v.project, "/projects")))
-	add(v.owner, "instance actions", at("/admin/actions"))
+	add(v.owner, "instance actions", at("/admin/audit"))
 
 	add(v.owner, "no requests", at(v.waiting+"/logs"))
 	add(v.owner, "logs", at(v.project+"/logs"))

@@ -40,7 +40,7 @@ func (g *Gate) pass(ctx context.Context, r *Request, consumer string, v *Verdict
 		if v.Code != requestlog.CodeValid {
 			return nil, nil
 		}
-		m := g.meters.lockNamed(named, v.Key.KeyID)
+		m := g.meters.lockHint(named, v.Key.KeyID)
 		if m.loaded || !v.Key.Caps.Any() {
 			return m, nil
 		}

@@ -25,7 +25,7 @@ type cache[K comparable, V any] struct {
 	load  func(context.Context, K) (*V, error) // nil value: there is none
 	text  func(K) string
 	limit int // entries for each shard, of known and of unknown names apart
-	trust *trust
+	staleness *stalenessPolicy
 
 	// epoch grows with every forget. A look-up that was under way at the time may have read what was before the
 	// change: its result is not kept, and nobody who asks after the change waits for it.
@@ -49,8 +49,8 @@ type cached[V any] struct {
 }
 
 // newCache makes a cache of at most about limit entries.
-func newCache[K comparable, V any](limit int, trust *trust, text func(K) string, load func(context.Context, K) (*V, error)) *cache[K, V] {
-	c := &cache[K, V]{load: load, text: text, limit: max(1, limit/shards), trust: trust, seed: maphash.MakeSeed()}
+func newCache[K comparable, V any](limit int, trust *stalenessPolicy, text func(K) string, load func(context.Context, K) (*V, error)) *cache[K, V] {
+	c := &cache[K, V]{load: load, text: text, limit: max(1, limit/shards), staleness: trust, seed: maphash.MakeSeed()}
 	for i := range c.shard {
 		c.shard[i].known, c.shard[i].unknown = map[K]cached[V]{}, map[K]int64{}
 	}
@@ -61,7 +61,7 @@ func newCache[K comparable, V any](limit int, trust *trust, text func(K) string,
 func (c *cache[K, V]) get(ctx context.Context, k K) (*V, error) {
 	shard := &c.shard[maphash.Comparable(c.seed, k)%shards]
 	value, fresh := c.look(shard, k)
-	if fresh || value != nil && !c.trust.mayAsk() {
+	if fresh || value != nil && !c.staleness.mayAsk() {
 		c.hits.Add(1)
 		return value, nil
 	}
@@ -72,11 +72,11 @@ func (c *cache[K, V]) get(ctx context.Context, k K) (*V, error) {
 			return value, nil
 		}
 		// One caller loads for all: its own cancellation must not fail the others.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.trust.timeout(value != nil))
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.staleness.timeout(value != nil))
 		defer cancel()
-		readAt := c.trust.moment()
+		readAt := c.staleness.moment()
 		value, err := c.load(ctx, k)
-		c.trust.asked(err)
+		c.staleness.asked(err)
 		if err == nil {
 			c.keep(shard, k, value, readAt, epoch)
 		}
@@ -98,9 +98,9 @@ func (c *cache[K, V]) look(shard *cacheShard[K, V], k K) (value *V, fresh bool) 
 	unknownAt, unknown := shard.unknown[k]
 	shard.mu.RUnlock()
 	if known {
-		return entry.value, c.trust.fresh(entry.readAt)
+		return entry.value, c.staleness.fresh(entry.readAt)
 	}
-	return nil, unknown && c.trust.fresh(unknownAt) && c.trust.moment()-unknownAt < unknownFor.Milliseconds()
+	return nil, unknown && c.staleness.fresh(unknownAt) && c.staleness.moment()-unknownAt < unknownFor.Milliseconds()
 }
 
 func (c *cache[K, V]) keep(shard *cacheShard[K, V], k K, value *V, readAt int64, epoch uint64) {
@@ -136,7 +136,7 @@ func makeRoom[K comparable, V any](m map[K]V, limit int, name K) {
 
 // forget drops the known values that match, and all that is believed unknown. From its return on, get answers by what
 // the database held at the call or later.
-func (c *cache[K, V]) forget(match func(*V) bool) {
+func (c *cache[K, V]) invalidate(match func(*V) bool) {
 	c.epoch.Add(1)
 	for i := range c.shard {
 		shard := &c.shard[i]

@@ -64,7 +64,7 @@ func get(t *testing.T, c *cache[int, string], k int) string {
 func all(*string) bool { return true }
 
 // alone is the trust of the only process.
-func alone() *trust { return newTrust(false, time.Now) }
+func alone() *stalenessPolicy { return newStalenessPolicy(false, time.Now) }
 
 func TestAHitAsksNoDatabase(t *testing.T) {
 	table := newTable()
@@ -82,7 +82,7 @@ func TestAHitAsksNoDatabase(t *testing.T) {
 
 func TestAnUnknownNameIsRememberedBriefly(t *testing.T) {
 	table, clock := newTable(), &moment{at: time.Unix(0, 0)}
-	c := newCache(1000, newTrust(false, clock.now), strconv.Itoa, table.load)
+	c := newCache(1000, newStalenessPolicy(false, clock.now), strconv.Itoa, table.load)
 	get(t, c, 1)
 	get(t, c, 1)
 	if n := table.loads.Load(); n != 1 {
@@ -132,7 +132,7 @@ func TestAfterForgetNobodyGetsWhatWasBefore(t *testing.T) {
 	<-read
 	table.after = nil
 	table.set(1, "new")
-	c.forget(all)
+	c.invalidate(all)
 
 	fresh := make(chan string, 1)
 	go func() { fresh <- get(t, c, 1) }()
@@ -160,7 +160,7 @@ func TestForgetDropsWhatMatchesAndAllUnknown(t *testing.T) {
 	get(t, c, 2)
 	get(t, c, 3)
 	table.loads.Store(0)
-	c.forget(func(v *string) bool { return *v == "one" })
+	c.invalidate(func(v *string) bool { return *v == "one" })
 	get(t, c, 2)
 	if n := table.loads.Load(); n != 0 {
 		t.Error("a value that did not change was forgotten")

@@ -118,7 +118,7 @@ func TestTheTimeFromAChangeToItsEffectIsTold(t *testing.T) {
 		remote bool
 	}
 	var told []effect
-	_, store := newStocked(t, Options{Now: clock.now, Effects: func(took time.Duration, remote bool) { told = append(told, effect{took, remote}) }})
+	_, store := newStocked(t, Options{Now: clock.now, OnPropagated: func(took time.Duration, remote bool) { told = append(told, effect{took, remote}) }})
 	made := clock.at
 	clock.pass(7 * time.Millisecond)
 	store.tell(models.Change{Kind: "key", ID: 2, At: made})
@@ -138,21 +138,21 @@ func TestALossOfNoticesIsLoggedOnceAndSoIsTheirReturn(t *testing.T) {
 	hear := func() {
 		since := clock.at
 		clock.pass(time.Millisecond)
-		g.Heard(since, clock.at)
+		g.SyncedUntil(since, clock.at)
 		clock.pass(time.Millisecond)
 	}
 	hear()
 	use(t, g)
-	if log.Len() > 0 || !g.Stats().Hears {
-		t.Errorf("hears: %v, log: %s", g.Stats().Hears, log.String())
+	if log.Len() > 0 || !g.Stats().ChangeFeedConnected {
+		t.Errorf("hears: %v, log: %s", g.Stats().ChangeFeedConnected, log.String())
 	}
 	for range 3 {
-		g.Deaf(errors.New("cut off"))
+		g.Disconnected(errors.New("cut off"))
 	}
-	if n := strings.Count(log.String(), "\n"); n != 1 || !strings.Contains(log.String(), "cut off") || g.Stats().Hears {
-		t.Errorf("hears: %v, log: %s", g.Stats().Hears, log.String())
+	if n := strings.Count(log.String(), "\n"); n != 1 || !strings.Contains(log.String(), "cut off") || g.Stats().ChangeFeedConnected {
+		t.Errorf("hears: %v, log: %s", g.Stats().ChangeFeedConnected, log.String())
 	}
-	clock.pass(believedFor)
+	clock.pass(staleFor)
 	clear(store.asked)
 	use(t, g)
 	if len(store.asked) != 3 {
@@ -161,7 +161,7 @@ func TestALossOfNoticesIsLoggedOnceAndSoIsTheirReturn(t *testing.T) {
 	log.Reset()
 	hear()
 	hear()
-	if n := strings.Count(log.String(), "\n"); n != 1 || !strings.Contains(log.String(), "again") || !g.Stats().Hears {
-		t.Errorf("hears: %v, log: %s", g.Stats().Hears, log.String())
+	if n := strings.Count(log.String(), "\n"); n != 1 || !strings.Contains(log.String(), "again") || !g.Stats().ChangeFeedConnected {
+		t.Errorf("hears: %v, log: %s", g.Stats().ChangeFeedConnected, log.String())
 	}
 }

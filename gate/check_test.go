@@ -103,7 +103,7 @@ func secretOf(t testing.TB, pepper models.Pepper, number int) (string, models.Di
 func n(value int64) *int64 { return &value }
 
 // newGate gives a gate over a world of keys with the caps, and their secrets.
-func newGate(t testing.TB, keys int, caps models.Caps, limits models.PlanFigures, o Options, prepare ...func(*world)) (*Gate, *world, []string) {
+func newGate(t testing.TB, keys int, caps models.Caps, limits models.PlanLimits, o Options, prepare ...func(*world)) (*Gate, *world, []string) {
 	t.Helper()
 	pepper, err := models.NewPepper([]byte(strings.Repeat("p", models.PepperLength)))
 	if err != nil {
@@ -158,7 +158,7 @@ func project(t testing.TB, g *Gate) *Project {
 func TestExactlyAsManyAsTheQuotaAreAdmitted(t *testing.T) {
 	for name, caps := range map[string]models.Caps{"daily": {models.QuotaDaily: 10_000}, "total": {models.QuotaTotal: 10_000}} {
 		t.Run(name, func(t *testing.T) {
-			g, w, secrets := newGate(t, 1, caps, models.PlanFigures{}, Options{})
+			g, w, secrets := newGate(t, 1, caps, models.PlanLimits{}, Options{})
 			p := project(t, g)
 			var admitted, id atomic.Int64
 			var group sync.WaitGroup
@@ -191,7 +191,7 @@ func TestExactlyAsManyAsTheQuotaAreAdmitted(t *testing.T) {
 
 // A meter that was thrown out of memory and read again knows all that was admitted, rows that were not stored yet included.
 func TestMetersThatLeaveMemoryForgetNothing(t *testing.T) {
-	g, _, secrets := newGate(t, 2000, models.Caps{models.QuotaDaily: 5}, models.PlanFigures{}, Options{MaxKeys: 64})
+	g, _, secrets := newGate(t, 2000, models.Caps{models.QuotaDaily: 5}, models.PlanLimits{}, Options{MaxKeys: 64})
 	p := project(t, g)
 	admitted := make([]atomic.Int64, len(secrets))
 	var id atomic.Int64
@@ -225,7 +225,7 @@ func TestMetersThatLeaveMemoryForgetNothing(t *testing.T) {
 func TestARejectedRequestConsumesNothing(t *testing.T) {
 	clock := &moment{at: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
 	g, _, secrets := newGate(t, 1, models.Caps{models.QuotaDaily: 3, models.QuotaMonthly: 100},
-		models.PlanFigures{KeyPerMinute: n(5), ProjectPerSecond: n(1000), IPPerMinute: n(50), SessionPerMinute: n(50)}, Options{Now: clock.now})
+		models.PlanLimits{KeyPerMinute: n(5), ProjectPerSecond: n(1000), IPPerMinute: n(50), SessionPerMinute: n(50)}, Options{Now: clock.now})
 	p := project(t, g)
 	check := func() Verdict {
 		v, err := g.Check(t.Context(), &Request{Project: p, Key: secrets[0], Peer: Origin{IP: "192.0.2.1"}, Session: "s"})
@@ -265,16 +265,16 @@ func TestARejectedRequestConsumesNothing(t *testing.T) {
 
 func TestEachLimitCountsByItsOwnAxis(t *testing.T) {
 	for name, c := range map[string]struct {
-		limits models.PlanFigures
+		limits models.PlanLimits
 		other  func(*Request, []string) // makes a request that the limit does not count together with the first ones
 		same   func(*Request, []string) // and one that it does
 		window time.Duration
 	}{
-		"project per second": {models.PlanFigures{ProjectPerSecond: n(2)}, nil, func(r *Request, s []string) { r.Key, r.Peer.IP, r.Session = s[1], "192.0.2.9", "x" }, time.Second},
-		"project per minute": {models.PlanFigures{ProjectPerMinute: n(2)}, nil, func(r *Request, s []string) { r.Key, r.Peer.IP, r.Session = s[1], "192.0.2.9", "x" }, time.Minute},
-		"key":                {models.PlanFigures{KeyPerMinute: n(2)}, func(r *Request, s []string) { r.Key = s[1] }, func(r *Request, s []string) { r.Peer.IP, r.Session = "192.0.2.9", "x" }, time.Minute},
-		"address":            {models.PlanFigures{IPPerMinute: n(2)}, func(r *Request, s []string) { r.Peer.IP = "192.0.2.9" }, func(r *Request, s []string) { r.Key, r.Session = s[1], "x" }, time.Minute},
-		"session":            {models.PlanFigures{SessionPerMinute: n(2)}, func(r *Request, s []string) { r.Session = "" }, func(r *Request, s []string) { r.Key, r.Peer.IP = s[1], "192.0.2.9" }, time.Minute},
+		"project per second": {models.PlanLimits{ProjectPerSecond: n(2)}, nil, func(r *Request, s []string) { r.Key, r.Peer.IP, r.Session = s[1], "192.0.2.9", "x" }, time.Second},
+		"project per minute": {models.PlanLimits{ProjectPerMinute: n(2)}, nil, func(r *Request, s []string) { r.Key, r.Peer.IP, r.Session = s[1], "192.0.2.9", "x" }, time.Minute},
+		"key":                {models.PlanLimits{KeyPerMinute: n(2)}, func(r *Request, s []string) { r.Key = s[1] }, func(r *Request, s []string) { r.Peer.IP, r.Session = "192.0.2.9", "x" }, time.Minute},
+		"address":            {models.PlanLimits{IPPerMinute: n(2)}, func(r *Request, s []string) { r.Peer.IP = "192.0.2.9" }, func(r *Request, s []string) { r.Key, r.Session = s[1], "x" }, time.Minute},
+		"session":            {models.PlanLimits{SessionPerMinute: n(2)}, func(r *Request, s []string) { r.Session = "" }, func(r *Request, s []string) { r.Key, r.Peer.IP = s[1], "192.0.2.9" }, time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
 			clock := &moment{at: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
@@ -331,7 +331,7 @@ func TestEachLimitCountsByItsOwnAxis(t *testing.T) {
 }
 
 func TestADryRunCountsAndRecordsNothing(t *testing.T) {
-	g, w, secrets := newGate(t, 1, models.Caps{models.QuotaTotal: 1}, models.PlanFigures{KeyPerMinute: n(1)}, Options{})
+	g, w, secrets := newGate(t, 1, models.Caps{models.QuotaTotal: 1}, models.PlanLimits{KeyPerMinute: n(1)}, Options{})
 	p := project(t, g)
 	for range 3 {
 		v, err := g.Check(t.Context(), &Request{Project: p, Key: secrets[0], DryRun: true})
@@ -345,7 +345,7 @@ func TestADryRunCountsAndRecordsNothing(t *testing.T) {
 }
 
 func TestADirectoryEntryIsTheKeyThatWasRead(t *testing.T) {
-	words := newWords()
+	words := newInternTable()
 	for _, key := range []models.GateKey{
 		{ProjectID: 1, KeyID: 2, Name: "a", Type: models.TypeProduction, Category: "production", State: models.StateActive, Version: 1},
 		{
@@ -373,7 +373,7 @@ func BenchmarkCheck(b *testing.B) {
 // benchmarkCheck checks keys in random order.
 func benchmarkCheck(b *testing.B, keys int) {
 	many := int64(1_000_000_000)
-	g, _, secrets := newGate(b, keys, models.Caps{many, many, many, many}, models.PlanFigures{
+	g, _, secrets := newGate(b, keys, models.Caps{many, many, many, many}, models.PlanLimits{
 		ProjectPerSecond: &many, ProjectPerMinute: &many, KeyPerMinute: &many, IPPerMinute: &many, SessionPerMinute: &many,
 	}, Options{})
 	g.recorder.Close(b.Context())

@@ -41,7 +41,7 @@ const (
 
 var entryStates = []models.KeyState{models.StateActive, models.StateInactive, models.StateRevoked}
 
-func newEntry(digest models.Digest, k *models.GateKey, readAt int64, changes uint32, w *words) entry {
+func newEntry(digest models.Digest, k *models.GateKey, readAt int64, changes uint32, w *internTable) entry {
 	e := entry{
 		rest: restOf(digest), projectID: k.ProjectID, keyID: k.KeyID, readAt: readAt, expiresAt: milliseconds(k.ExpiresAt), versionEnds: milliseconds(k.VersionEndsAt),
 		caps: k.Caps, changes: changes, version: uint32(k.Version), category: w.number(k.Category), ios: w.number(k.IOSBundleID), android: w.number(k.AndroidPackage),
@@ -67,7 +67,7 @@ func newEntry(digest models.Digest, k *models.GateKey, readAt int64, changes uin
 }
 
 // key is what the entry was made of.
-func (e *entry) key(w *words) models.GateKey {
+func (e *entry) key(w *internTable) models.GateKey {
 	k := models.GateKey{
 		ProjectID: e.projectID, KeyID: e.keyID, Name: w.text(e.longName), Type: models.TypeProduction, Category: w.text(e.category),
 		State: entryStates[e.state], ExpiresAt: momentOf(e.expiresAt), SelfRotation: e.flags&selfRotates != 0,
@@ -101,14 +101,14 @@ func momentOf(ms int64) time.Time {
 
 // words gives texts a number that many keys share, as labels and the bundle IDs of apps, or that few have, as long names.
 // Number 0 is the empty text. It takes no lock.
-type words struct {
+type internTable struct {
 	numbers map[string]uint32
 	texts   []string
 }
 
-func newWords() words { return words{numbers: map[string]uint32{"": 0}, texts: []string{""}} }
+func newInternTable() internTable { return internTable{numbers: map[string]uint32{"": 0}, texts: []string{""}} }
 
-func (w *words) number(text string) uint32 {
+func (w *internTable) number(text string) uint32 {
 	n, known := w.numbers[text]
 	if !known {
 		n = uint32(len(w.texts))
@@ -118,4 +118,4 @@ func (w *words) number(text string) uint32 {
 	return n
 }
 
-func (w *words) text(n uint32) string { return w.texts[n] }
+func (w *internTable) text(n uint32) string { return w.texts[n] }

@@ -27,7 +27,7 @@ type Options struct {
 	Shared bool
 	// Effects is told of each change that has taken effect here: how long that took from the change on, and whether
 	// another process made it. May be nil.
-	Effects func(took time.Duration, remote bool)
+	OnPropagated func(took time.Duration, remote bool)
 	// Durability is when a request is answered; [recorder.DurabilityBatch].
 	Durability recorder.Durability
 	// Spool is the folder that has the spool: see [recorder.Options].
@@ -38,18 +38,18 @@ type Options struct {
 type Gate struct {
 	now     func() time.Time
 	log     *slog.Logger
-	effects func(took time.Duration, remote bool)
-	trust   *trust
-	wasDeaf atomic.Bool // for the log alone
+	onPropagated func(took time.Duration, remote bool)
+	staleness   *stalenessPolicy
+	wasDisconnected atomic.Bool // for the log alone
 	// heardSince is since when the present connection tells of changes, in nanoseconds since 1970.
-	heardSince atomic.Int64
+	connectedSince atomic.Int64
 	pepper     models.Pepper
 	recorder   *recorder.Recorder
 	// durability says whether an answer waits for the recorder.
 	durability recorder.Durability
 
 	projects *cache[string, Project]
-	keys     *directory
+	keys     *keyCache
 	tokens   *cache[models.Digest, gateToken]
 	uses     *tokenUses
 	meters   *meters
@@ -99,9 +99,9 @@ func New(store Store, log Log, pepper models.Pepper, o Options) (*Gate, error) {
 		return nil, err
 	}
 	digestText := func(d models.Digest) string { return string(d[:]) }
-	trust := newTrust(o.Shared, o.Now)
+	trust := newStalenessPolicy(o.Shared, o.Now)
 	g := &Gate{
-		now: o.Now, log: o.Log, effects: o.Effects, trust: trust, pepper: pepper,
+		now: o.Now, log: o.Log, onPropagated: o.OnPropagated, staleness: trust, pepper: pepper,
 		uses:       newTokenUses(store.TouchServiceToken, o.Log),
 		durability: o.Durability, recorder: rows,
 		projects: newCache(10_000, trust, func(ref string) string { return ref },
@@ -126,10 +126,10 @@ func New(store Store, log Log, pepper models.Pepper, o Options) (*Gate, error) {
 	}
 	g.meters = newMeters(o.MaxKeys, log.KeyUsage, g.recorder.Stored, g.recorder.WaitStored,
 		func() uint32 { return g.windows.slot(keyMinute, g.now()) })
-	g.keys = newDirectory(o.MaxKeys, trust, g.meters, store.FindKey)
+	g.keys = newKeyCache(o.MaxKeys, trust, g.meters, store.FindKey)
 	g.blocks = newBlocks(o, store)
 	g.unknown = newUnknownKeys(store.CountUnknownKeys, o.Log)
-	store.Subscribe(g.Forget)
+	store.Subscribe(g.Invalidate)
 	return g, nil
 }
 
@@ -192,7 +192,7 @@ type Request struct {
 	Claimed   Origin // what the caller says of the request behind it; empty fields are not said
 	Credits   *int64 // what the caller says the request costs; nil is 1
 	Session   string // of the consumer; may be empty
-	Use       models.Use
+	App       models.ClientApp
 	FromProxy bool // the caller is a trusted proxy: what it claims is believed
 	DryRun    bool // nothing is counted and nothing is recorded
 	NeedToken bool // the caller asks for what only a service token may
@@ -323,7 +323,7 @@ func (g *Gate) checkKey(ctx context.Context, r *Request, consumer string, v *Ver
 		return nil, nil
 	}
 	v.Key, v.Known = key.GateKey, true
-	v.Code = v.Key.Refusal(v.At, r.Use)
+	v.Code = v.Key.DenialCode(v.At, r.App)
 	return key.meter, nil
 }
 

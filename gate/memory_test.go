@@ -32,7 +32,7 @@ func BenchmarkMemoryOfAMillionKeys(b *testing.B) {
 			}
 			return used, nil
 		})
-		d := newDirectory(2*keys, newTrust(false, func() time.Time { return now }), m, func(context.Context, models.Digest) (*models.GateKey, error) {
+		d := newKeyCache(2*keys, newStalenessPolicy(false, func() time.Time { return now }), m, func(context.Context, models.Digest) (*models.GateKey, error) {
 			return &models.GateKey{
 				ProjectID: 1, KeyID: int64(next + 1), Name: "server_prod_00000001", Type: models.TypeProduction, Category: "production",
 				State: models.StateActive, Version: 1, Caps: models.Caps{1000, 5000, 20000, 1000000},

@@ -67,7 +67,7 @@ func (s *metersShard) find(keyID int64) *meter {
 }
 
 // lockNamed is lock for who has what [meters.at] gave, or nil: that spares a look into a map that with many keys no cache holds.
-func (m *meters) lockNamed(named *meter, keyID int64) *meter {
+func (m *meters) lockHint(named *meter, keyID int64) *meter {
 	if named != nil {
 		named.mu.Lock()
 		if named.keyID.Load() == keyID {

@@ -15,7 +15,7 @@ import (
 
 // While the database is away, asking for the usage of a key must not keep requests with it from their answers.
 func TestAKeyWithoutQuotasIsAnsweredWhileItsUsageIsRead(t *testing.T) {
-	g, w, secrets := newGate(t, 1, models.Caps{}, models.PlanFigures{}, Options{})
+	g, w, secrets := newGate(t, 1, models.Caps{}, models.PlanLimits{}, Options{})
 	p := project(t, g)
 	w.hold = make(chan struct{})
 	var asking sync.WaitGroup
@@ -33,7 +33,7 @@ func TestAKeyWithoutQuotasIsAnsweredWhileItsUsageIsRead(t *testing.T) {
 }
 
 func TestWhoWaitForAMeterReadItOnceAndNobodyWaitsLongerThanItsRequest(t *testing.T) {
-	g, w, secrets := newGate(t, 1, models.Caps{models.QuotaTotal: 5}, models.PlanFigures{}, Options{})
+	g, w, secrets := newGate(t, 1, models.Caps{models.QuotaTotal: 5}, models.PlanLimits{}, Options{})
 	p := project(t, g)
 	w.hold = make(chan struct{})
 	var checking sync.WaitGroup
@@ -67,7 +67,7 @@ func TestWhoWaitForAMeterReadItOnceAndNobodyWaitsLongerThanItsRequest(t *testing
 }
 
 func TestWhoReadsAMeterForAllAndGoesAwayFailsNobody(t *testing.T) {
-	g, w, secrets := newGate(t, 1, models.Caps{models.QuotaTotal: 50}, models.PlanFigures{}, Options{})
+	g, w, secrets := newGate(t, 1, models.Caps{models.QuotaTotal: 50}, models.PlanLimits{}, Options{})
 	p := project(t, g)
 	w.hold = make(chan struct{})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -93,7 +93,7 @@ func TestWhoReadsAMeterForAllAndGoesAwayFailsNobody(t *testing.T) {
 
 // A request that does not know of the key's new quota yet adds a row while others that do read the meter.
 func TestAMeterKnowsTheRowsThatCameWhileItWasRead(t *testing.T) {
-	g, w, secrets := newGate(t, 1, models.Caps{}, models.PlanFigures{}, Options{})
+	g, w, secrets := newGate(t, 1, models.Caps{}, models.PlanLimits{}, Options{})
 	p := project(t, g)
 	check := func() {
 		if _, err := g.Check(t.Context(), &Request{Project: p, Key: secrets[0], ID: requestlog.FirstIDAt(time.Now())}); err != nil {
@@ -153,7 +153,7 @@ func TestAMeterThatIsMadeAnewKnowsTheRowsThatCameWhileItWasRead(t *testing.T) {
 
 // A row that is dropped, because memory is full of rows that wait, is no reason to forget those that do.
 func TestAMeterWithRowsThatWaitStaysInMemoryWhereOneIsDropped(t *testing.T) {
-	g, w, secrets := newGate(t, shards+1, models.Caps{models.QuotaTotal: 10}, models.PlanFigures{}, Options{MaxKeys: shards})
+	g, w, secrets := newGate(t, shards+1, models.Caps{models.QuotaTotal: 10}, models.PlanLimits{}, Options{MaxKeys: shards})
 	p := project(t, g)
 	check := func(key int, remaining int64) {
 		t.Helper()
@@ -195,7 +195,7 @@ func TestWhatAKilledProcessLeftInTheSpoolCounts(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	g, w, secrets := newGate(t, 1, models.Caps{models.QuotaTotal: 10}, models.PlanFigures{}, Options{Spool: folder},
+	g, w, secrets := newGate(t, 1, models.Caps{models.QuotaTotal: 10}, models.PlanLimits{}, Options{Spool: folder},
 		func(w *world) { w.full.Store(true) })
 	p := project(t, g)
 	short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
@@ -217,7 +217,7 @@ func TestWhatAKilledProcessLeftInTheSpoolCounts(t *testing.T) {
 func TestWhatChangesWhileAMeterIsReadHolds(t *testing.T) {
 	for _, want := range []requestlog.Code{requestlog.CodeKeyExpired, requestlog.CodeKeyRevoked, requestlog.CodeKeyInvalid, requestlog.CodeQuotaTotal} {
 		clock := &lockedMoment{at: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
-		g, w, secrets := newGate(t, 1, models.Caps{models.QuotaTotal: 5}, models.PlanFigures{}, Options{Now: clock.now})
+		g, w, secrets := newGate(t, 1, models.Caps{models.QuotaTotal: 5}, models.PlanLimits{}, Options{Now: clock.now})
 		p := project(t, g)
 		var key *models.GateKey
 		for _, key = range w.keys {
@@ -237,7 +237,7 @@ func TestWhatChangesWhileAMeterIsReadHolds(t *testing.T) {
 			case requestlog.CodeQuotaTotal:
 				key.Caps[models.QuotaTotal] = 2 // as many as are used up
 			}
-			g.Forget(models.Change{Kind: "key", ID: key.KeyID})
+			g.Invalidate(models.Change{Kind: "key", ID: key.KeyID})
 			close(w.hold)
 		}()
 		v, err := g.Check(t.Context(), &Request{Project: p, Key: secrets[0]})
@@ -252,7 +252,7 @@ func TestAMeterThatWasNamedMayBeAnothersByNow(t *testing.T) {
 	m := metersOf(shards, nil)
 	named := m.at(m.placeOf(1))
 	for _, keyID := range []int64{1, 1 + shards, 1, 1 + shards} { // in turn, in one place
-		locked := m.lockNamed(named, keyID)
+		locked := m.lockHint(named, keyID)
 		if locked != named || locked.keyID.Load() != keyID {
 			t.Errorf("key %d got the meter of %d", keyID, locked.keyID.Load())
 		}
@@ -294,7 +294,7 @@ func TestWhereMemoryIsFullTheMetersOfQuietKeysGoFirst(t *testing.T) {
 }
 
 func TestInSyncModeWhatCannotBeRecordedUsesUpNothing(t *testing.T) {
-	g, w, secrets := newGate(t, 2, models.Caps{models.QuotaTotal: 10}, models.PlanFigures{},
+	g, w, secrets := newGate(t, 2, models.Caps{models.QuotaTotal: 10}, models.PlanLimits{},
 		Options{Durability: recorder.DurabilitySync})
 	p := project(t, g)
 	check := func(key int) (Verdict, error) {
@@ -351,7 +351,7 @@ func (c *heldClock) now() time.Time {
 func TestARequestThatIsOvertakenIsOfTheLaterMoment(t *testing.T) {
 	start := time.Date(2026, 1, 1, 12, 0, 59, 950e6, time.UTC)
 	clock := &heldClock{lockedMoment: lockedMoment{at: start}}
-	g, _, secrets := newGate(t, 1, models.Caps{models.QuotaDaily: 2}, models.PlanFigures{}, Options{Now: clock.now})
+	g, _, secrets := newGate(t, 1, models.Caps{models.QuotaDaily: 2}, models.PlanLimits{}, Options{Now: clock.now})
 	p := project(t, g)
 	check := func() Verdict {
 		v, err := g.Check(t.Context(), &Request{Project: p, Key: secrets[0]})

@@ -36,7 +36,7 @@ func (g *Gate) Report(ctx context.Context, project *Project, reports []requestlo
 		return nil, err
 	}
 	missing, err = g.completeRequests(ctx, project.ID, only(reports, missing))
-	if err != nil || !g.trust.shared || !anySince(missing, recent) {
+	if err != nil || !g.staleness.shared || !anySince(missing, recent) {
 		return missing, err
 	}
 	select {

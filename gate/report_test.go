@@ -76,7 +76,7 @@ func TestAReportWaitsForRowsThatMayStillCome(t *testing.T) {
 
 // Where rows cannot be written now, it is not said that they are none.
 func TestAReportOfRowsThatCannotBeWrittenFails(t *testing.T) {
-	g, w, secrets := newGate(t, 1, models.Caps{}, models.PlanFigures{}, Options{})
+	g, w, secrets := newGate(t, 1, models.Caps{}, models.PlanLimits{}, Options{})
 	p := project(t, g)
 	w.full.Store(true)
 	id := requestlog.FirstIDAt(time.Now().Add(-5 * time.Second)) // older than what another process may be about to write

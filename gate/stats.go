@@ -8,8 +8,8 @@ import (
 // Stats are counts since the start.
 type Stats struct {
 	Verdicts                       map[requestlog.Code]uint64
-	DirectoryHits, DirectoryMisses uint64
-	Hears                          bool // changes of other processes are told, or there are none
+	KeyCacheHits, KeyCacheMisses uint64
+	ChangeFeedConnected                          bool // changes of other processes are told, or there are none
 	Recorder                       recorder.Stats
 	BlockedAddresses               int // at this moment, as the two that follow
 	KnownVersions, Meters          int // in memory: versions of keys, and keys that are counted
@@ -19,7 +19,7 @@ type Stats struct {
 func (g *Gate) Stats() Stats {
 	stats := Stats{
 		Verdicts: make(map[requestlog.Code]uint64, len(g.verdicts)), Recorder: g.recorder.Stats(),
-		DirectoryHits: g.keys.hits.Load(), DirectoryMisses: g.keys.misses.Load(), Hears: g.trust.hears(),
+		KeyCacheHits: g.keys.hits.Load(), KeyCacheMisses: g.keys.misses.Load(), ChangeFeedConnected: g.staleness.isSynced(),
 		BlockedAddresses: g.blocks.count(), KnownVersions: g.keys.size(), Meters: g.meters.size(),
 	}
 	for code, n := range g.verdicts {

@@ -21,7 +21,7 @@ func (g *Gate) Usage(ctx context.Context, plain, ip string) (Usage, error) {
 	if err != nil {
 		return Usage{}, err
 	}
-	if code := key.StateRefusal(g.now()); code != requestlog.CodeValid {
+	if code := key.StateDenialCode(g.now()); code != requestlog.CodeValid {
 		return Usage{}, models.Denied(code)
 	}
 	u := Usage{Key: key}

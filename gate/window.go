@@ -64,14 +64,14 @@ const (
 
 var axes = [axisCount]struct {
 	policy string // its name in the RateLimit headers
-	figure models.Figure
+	figure models.PlanLimit
 	length time.Duration
 }{
-	projectSecond: {"project-second", models.FigureProjectPerSecond, time.Second},
-	projectMinute: {"project-minute", models.FigureProjectPerMinute, time.Minute},
-	keyMinute:     {"key-minute", models.FigureKeyPerMinute, time.Minute},
-	addressMinute: {"address-minute", models.FigureIPPerMinute, time.Minute},
-	sessionMinute: {"session-minute", models.FigureSessionPerMinute, time.Minute},
+	projectSecond: {"project-second", models.LimitProjectPerSecond, time.Second},
+	projectMinute: {"project-minute", models.LimitProjectPerMinute, time.Minute},
+	keyMinute:     {"key-minute", models.LimitKeyPerMinute, time.Minute},
+	addressMinute: {"address-minute", models.LimitIPPerMinute, time.Minute},
+	sessionMinute: {"session-minute", models.LimitSessionPerMinute, time.Minute},
 }
 
 // slotLength is rounded up, so that the slots together are no shorter than the window.

@@ -23,10 +23,10 @@ const (
 )
 
 // figureLabels name the figures of plans for people.
-var figureLabels = map[models.Figure]string{
-	models.FigureActiveKeys: "Active keys", models.FigureRotation: "Rotation", models.FigureProjectPerSecond: "Project, per second",
-	models.FigureProjectPerMinute: "Project, per minute", models.FigureKeyPerMinute: "Key, per minute", models.FigureIPPerMinute: "Address, per minute",
-	models.FigureSessionPerMinute: "Session, per minute", models.FigureLogDays: "Logs kept, days",
+var figureLabels = map[models.PlanLimit]string{
+	models.LimitActiveKeys: "Active keys", models.LimitRotation: "Rotation", models.LimitProjectPerSecond: "Project, per second",
+	models.LimitProjectPerMinute: "Project, per minute", models.LimitKeyPerMinute: "Key, per minute", models.LimitIPPerMinute: "Address, per minute",
+	models.LimitSessionPerMinute: "Session, per minute", models.LimitLogDays: "Logs kept, days",
 }
 
 // adminPage is page for the instance's routes.
@@ -35,7 +35,7 @@ func (h *Handlers) adminPage(c echo.Context, title, tab string) (layout.PageProp
 	p.Tabs = []ui.Tab{
 		{Label: tabPlans, Href: adminRoot + "/plans", Icon: "chart", Current: tab == tabPlans},
 		{Label: tabProjects, Href: adminRoot + "/projects", Icon: "folder", Current: tab == tabProjects},
-		{Label: tabActions, Href: adminRoot + "/actions", Icon: "clock", Current: tab == tabActions},
+		{Label: tabAudit, Href: adminRoot + "/audit", Icon: "clock", Current: tab == tabAudit},
 	}
 	return p, err
 }
@@ -52,12 +52,12 @@ func (h *Handlers) renderPlans(c echo.Context, status int, p instance.PlansProps
 	if p.Page, err = h.adminPage(c, "Plans", tabPlans); err != nil {
 		return err
 	}
-	for _, name := range models.NumberFigures {
+	for _, name := range models.NumberLimits {
 		p.Columns = append(p.Columns, figureLabels[name])
 	}
 	for _, plan := range plans {
 		item := instance.Plan{ID: plan.ID, Name: plan.Name, Default: plan.ID == defaultID, Rotation: plan.Rotation}
-		for _, name := range models.NumberFigures {
+		for _, name := range models.NumberLimits {
 			item.Numbers = append(item.Numbers, plan.Number(name))
 		}
 		p.Plans = append(p.Plans, item)
@@ -99,7 +99,7 @@ func (h *Handlers) editPlan(c echo.Context) error {
 		return err
 	}
 	p := instance.PlanProps{Rotation: plan.Rotation}
-	for _, name := range models.NumberFigures {
+	for _, name := range models.NumberLimits {
 		p.Fields = append(p.Fields, instance.Field{Name: string(name), Label: figureLabels[name], Value: numberText(plan.Number(name))})
 	}
 	return h.renderPlan(c, http.StatusOK, plan, p)
@@ -119,9 +119,9 @@ func (h *Handlers) updatePlan(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	figures := models.PlanFigures{Rotation: c.FormValue("rotation") == "true"}
+	figures := models.PlanLimits{Rotation: c.FormValue("rotation") == "true"}
 	p, problems := instance.PlanProps{Rotation: figures.Rotation}, map[string]string{}
-	for _, name := range models.NumberFigures {
+	for _, name := range models.NumberLimits {
 		text := c.FormValue(string(name))
 		p.Fields = append(p.Fields, instance.Field{Name: string(name), Label: figureLabels[name], Value: text})
 		figures.SetNumber(name, parseWhole(string(name), text, "Enter a whole number, or leave it empty for no limit.", problems))
@@ -189,10 +189,10 @@ func (h *Handlers) editProjectPlan(c echo.Context) error {
 		return err
 	}
 	p := instance.ProjectProps{Plan: plan.Plan.ID}
-	if value, own := plan.Overrides[models.FigureRotation]; own {
+	if value, own := plan.Overrides[models.LimitRotation]; own {
 		p.Rotation = strconv.FormatInt(*value, 10)
 	}
-	for _, name := range models.NumberFigures {
+	for _, name := range models.NumberLimits {
 		field := instance.Field{Name: string(name), Label: figureLabels[name]}
 		if value, own := plan.Overrides[name]; own && value == nil {
 			field.Value = noLimit
@@ -221,7 +221,7 @@ func (h *Handlers) renderProjectPlan(c echo.Context, status int, project *models
 		p.Plans = append(p.Plans, ui.Option{Value: strconv.FormatInt(plan.ID, 10), Label: plan.Name, Selected: plan.ID == p.Plan})
 		if plan.ID == project.PlanID {
 			for i := range p.Fields {
-				p.Fields[i].Hint = "Plan: " + limitText(plan.Number(models.Figure(p.Fields[i].Name)))
+				p.Fields[i].Hint = "Plan: " + limitText(plan.Number(models.PlanLimit(p.Fields[i].Name)))
 			}
 		}
 	}
@@ -237,9 +237,9 @@ func (h *Handlers) changeProjectPlan(c echo.Context) error {
 	p, problems, overrides := instance.ProjectProps{Rotation: c.FormValue("rotation")}, map[string]string{}, models.Overrides{}
 	p.Plan, _ = strconv.ParseInt(c.FormValue("plan"), 10, 64) // no number is no plan: the store says so
 	if p.Rotation != "" {
-		overrides[models.FigureRotation] = parseWhole(string(models.FigureRotation), p.Rotation, "Choose one of these.", problems)
+		overrides[models.LimitRotation] = parseWhole(string(models.LimitRotation), p.Rotation, "Choose one of these.", problems)
 	}
-	for _, name := range models.NumberFigures {
+	for _, name := range models.NumberLimits {
 		text := strings.ToLower(strings.TrimSpace(c.FormValue(string(name))))
 		p.Fields = append(p.Fields, instance.Field{Name: string(name), Label: figureLabels[name], Value: text})
 		switch text {

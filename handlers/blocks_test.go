@@ -68,11 +68,11 @@ func TestThePageShowsBlocksAndAdminsLiftThem(t *testing.T) {
 		if page := b.Post(path, nil); page.Status != 409 {
 			t.Errorf("lifting again gives %d", page.Status)
 		}
-		log := b.Get("/projects/shop/actions?action=address_block").Text()
+		log := b.Get("/projects/shop/audit?action=address_block").Text()
 		for _, want := range []string{"claviger system created address block 127.0.0.1",
 			"bob@example.com lifted address block 127.0.0.1"} {
 			if !strings.Contains(log, want) {
-				t.Errorf("the action log lacks %q: %s", want, log)
+				t.Errorf("the audit log lacks %q: %s", want, log)
 			}
 		}
 	})

@@ -74,7 +74,7 @@ func (h *Handlers) categoryOf(c echo.Context) (*models.CategoryUse, error) {
 	if err != nil {
 		return nil, err
 	}
-	if why := category.Obstacle(); why != "" {
+	if why := category.BlockedReason(); why != "" {
 		return nil, models.Conflict(why)
 	}
 	return category, nil
@@ -103,7 +103,7 @@ func (h *Handlers) renderCategory(c echo.Context, status int, category *models.C
 			p.Others = append(p.Others, categories.Choice{ID: other.ID, Name: other.Name})
 		}
 	}
-	p.Root, p.Category, p.DeleteObstacle = projectPath(&m.Project), categoryItem(&m.Project, category), category.DeleteObstacle()
+	p.Root, p.Category, p.DeleteBlockedReason = projectPath(&m.Project), categoryItem(&m.Project, category), category.DeleteBlockedReason()
 	return web.Render(c, status, categories.Edit(p))
 }
 

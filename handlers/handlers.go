@@ -98,7 +98,7 @@ const (
 	tabBlocks     = "Blocks"
 	tabCategories = "Categories"
 	tabTokens     = "Tokens"
-	tabActions    = "Actions"
+	tabAudit      = "Audit log"
 	tabSettings   = "Settings"
 )
 
@@ -117,7 +117,7 @@ func (h *Handlers) projectPage(c echo.Context, title, tab string) (layout.PagePr
 func (h *Handlers) fillProject(p *layout.PageProps, m *models.Membership, tab string) {
 	p.Title += " · " + m.Name
 	p.Project = &layout.ProjectNav{Name: m.Name, Slug: m.Slug}
-	p.Trouble = recordingTrouble(h.Gate.Recording())
+	p.Banner = logBanner(h.Gate.Recording())
 	root := projectPath(&m.Project)
 	p.Tabs = []ui.Tab{
 		{Label: tabOverview, Href: root, Icon: "chart", Current: tab == tabOverview},
@@ -129,7 +129,7 @@ func (h *Handlers) fillProject(p *layout.PageProps, m *models.Membership, tab st
 	if m.Role.May(models.PermitAdminister) {
 		p.Tabs = append(p.Tabs,
 			ui.Tab{Label: tabTokens, Href: root + "/tokens", Icon: "shield", Current: tab == tabTokens},
-			ui.Tab{Label: tabActions, Href: root + "/actions", Icon: "clock", Current: tab == tabActions},
+			ui.Tab{Label: tabAudit, Href: root + "/audit", Icon: "clock", Current: tab == tabAudit},
 			ui.Tab{Label: tabSettings, Href: root + "/settings", Icon: "settings", Current: tab == tabSettings})
 	}
 }

@@ -44,7 +44,7 @@ func (h *Handlers) newKey(c echo.Context) error {
 }
 
 // keyForm is the form as it stands for a key.
-func keyForm(key *models.KeyDetails, zone *time.Location) keys.Form {
+func keyForm(key *models.KeyView, zone *time.Location) keys.Form {
 	number := func(n *int64) string {
 		if n == nil {
 			return ""
@@ -68,7 +68,7 @@ func (h *Handlers) editKey(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if why := key.Obstacle(models.ActionEdit); why != "" {
+	if why := key.BlockedReason(models.ActionEdit); why != "" {
 		return models.Conflict(why)
 	}
 	return h.renderKeyForm(c, http.StatusOK, keys.FormProps{Form: keyForm(key, web.TimeZone(c)), KeyID: key.ID, KeyName: key.Name, Default: key.IsDefault})
@@ -179,7 +179,7 @@ func (h *Handlers) updateKey(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if why := before.Obstacle(models.ActionEdit); why != "" {
+	if why := before.BlockedReason(models.ActionEdit); why != "" {
 		return models.Conflict(why)
 	}
 	form, in, problems := readKeyForm(c, &before.Key)

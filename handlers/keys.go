@@ -38,7 +38,7 @@ func (h *Handlers) keys(c echo.Context) error {
 	if p.Categories, err = h.categoryNames(c); err != nil {
 		return err
 	}
-	if p.Room, p.NewKeyObstacle, err = h.roomForKey(c); err != nil {
+	if p.Room, p.NewKeyBlockedReason, err = h.roomForKey(c); err != nil {
 		return err
 	}
 	for _, k := range page.Keys {
@@ -60,11 +60,11 @@ func (h *Handlers) keys(c echo.Context) error {
 func (h *Handlers) roomForKey(c echo.Context) (room, obstacle string, err error) {
 	ctx, m := c.Request().Context(), web.Membership(c)
 	plan, err := h.Store.ProjectPlan(ctx, &m.Project)
-	if err != nil || plan.Figures.ActiveKeys == nil {
+	if err != nil || plan.Limits.ActiveKeys == nil {
 		return "", "", err
 	}
 	active, err := h.Store.CountActiveKeys(ctx, m.ID)
-	return ui.FormatCount(active) + " of " + ui.FormatCount(*plan.Figures.ActiveKeys) + " active keys", plan.ActiveKeysObstacle(active), err
+	return ui.FormatCount(active) + " of " + ui.FormatCount(*plan.Limits.ActiveKeys) + " active keys", plan.ActiveKeysBlockedReason(active), err
 }
 
 func without(query url.Values, names ...string) url.Values {
@@ -78,7 +78,7 @@ func without(query url.Values, names ...string) url.Values {
 	return rest
 }
 
-func (h *Handlers) keyItem(k *models.KeyDetails) keys.Item {
+func (h *Handlers) keyItem(k *models.KeyView) keys.Item {
 	item := keys.Item{
 		ID: k.ID, Name: k.Name, Description: k.Description, Type: string(k.Type), Category: k.Category,
 		Status: string(k.Status(h.Now())), Default: k.IsDefault, SelfRotation: k.SelfRotation,
@@ -117,7 +117,7 @@ func (h *Handlers) categoryNames(c echo.Context) ([]string, error) {
 }
 
 // keyOf reads the key that the path names.
-func (h *Handlers) keyOf(c echo.Context) (*models.KeyDetails, error) {
+func (h *Handlers) keyOf(c echo.Context) (*models.KeyView, error) {
 	id, err := web.KeyID(c)
 	if err != nil {
 		return nil, err
@@ -135,17 +135,17 @@ func (h *Handlers) key(c echo.Context) error {
 		Root: projectPath(&m.Project), Now: h.Now(), Zone: web.TimeZone(c), CanWrite: m.Role.May(models.PermitWriteKeys),
 		Key: h.keyItem(key), Curl: h.curl(&m.Project, "$API_KEY"),
 		Activate:       key.State == models.StateInactive,
-		EditObstacle:   key.Obstacle(models.ActionEdit),
-		ToggleObstacle: key.Obstacle(models.ActionDeactivate), RevokeObstacle: key.Obstacle(models.ActionRevoke),
-		DeleteObstacle: key.Obstacle(models.ActionDelete),
+		EditBlockedReason:   key.BlockedReason(models.ActionEdit),
+		ToggleBlockedReason: key.BlockedReason(models.ActionDeactivate), RevokeBlockedReason: key.BlockedReason(models.ActionRevoke),
+		DeleteBlockedReason: key.BlockedReason(models.ActionDelete),
 	}
-	if p.RotateObstacle, err = h.rotateObstacle(c, &key.Key); err != nil {
+	if p.RotateBlockedReason, err = h.rotateBlockedReason(c, &key.Key); err != nil {
 		return err
 	}
 	if p.Activate {
-		p.ToggleObstacle = key.Obstacle(models.ActionActivate)
+		p.ToggleBlockedReason = key.BlockedReason(models.ActionActivate)
 		if models.StatusOf(models.StateActive, key.ExpiresAt, p.Now) == models.StatusActive { // an expired key takes no place
-			if _, p.ToggleObstacle, err = h.roomForKey(c); err != nil {
+			if _, p.ToggleBlockedReason, err = h.roomForKey(c); err != nil {
 				return err
 			}
 		}
@@ -188,21 +188,21 @@ func (h *Handlers) quotaUse(c echo.Context, key *models.Key) (list []keys.Quota,
 	return list, nil
 }
 
-// rotateObstacle says why the key cannot be rotated by who asks, as it is and under the project's plan; "" where it
+// rotateBlockedReason says why the key cannot be rotated by who asks, as it is and under the project's plan; "" where it
 // can.
-func (h *Handlers) rotateObstacle(c echo.Context, key *models.Key) (string, error) {
-	if why := key.Obstacle(models.ActionRotate); why != "" {
+func (h *Handlers) rotateBlockedReason(c echo.Context, key *models.Key) (string, error) {
+	if why := key.BlockedReason(models.ActionRotate); why != "" {
 		return why, nil
 	}
 	plan, err := h.Store.ProjectPlan(c.Request().Context(), &web.Membership(c).Project)
 	if err != nil {
 		return "", err
 	}
-	return plan.RotationObstacle(key, h.actor(c)), nil
+	return plan.RotationBlockedReason(key, h.actor(c)), nil
 }
 
 // versions is the timeline of a key, with what was used since the rotation while a replaced version is still valid.
-func (h *Handlers) versions(c echo.Context, key *models.KeyDetails) (list []keys.Version, retiring bool, err error) {
+func (h *Handlers) versions(c echo.Context, key *models.KeyView) (list []keys.Version, retiring bool, err error) {
 	ctx, now := c.Request().Context(), h.Now()
 	versions, err := h.Store.Versions(ctx, key.ProjectID, key.ID)
 	if err != nil {

@@ -55,7 +55,7 @@ func TestTheInstanceAdminEditsPlans(t *testing.T) {
 		if text := admin.Get("/admin/projects?q=sho").Text(); strings.Contains(text, "late") || !strings.Contains(text, "shop") {
 			t.Errorf("found: %s", text)
 		}
-		if text := admin.Get("/admin/actions?action=plan").Text(); !strings.Contains(text, "edited plan Free") || strings.Contains(text, "created account") {
+		if text := admin.Get("/admin/audit?action=plan").Text(); !strings.Contains(text, "edited plan Free") || strings.Contains(text, "created account") {
 			t.Errorf("the instance's actions are %s", text)
 		}
 

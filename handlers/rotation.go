@@ -29,7 +29,7 @@ func (h *Handlers) rotateForm(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if why, err := h.rotateObstacle(c, &key.Key); err != nil {
+	if why, err := h.rotateBlockedReason(c, &key.Key); err != nil {
 		return err
 	} else if why != "" {
 		return models.Conflict(why)
@@ -37,7 +37,7 @@ func (h *Handlers) rotateForm(c echo.Context) error {
 	return h.renderRotate(c, http.StatusOK, key, keys.RotateProps{Grace: "now"})
 }
 
-func (h *Handlers) renderRotate(c echo.Context, status int, key *models.KeyDetails, p keys.RotateProps) error {
+func (h *Handlers) renderRotate(c echo.Context, status int, key *models.KeyView, p keys.RotateProps) error {
 	var err error
 	if p.Page, err = h.projectPage(c, "Rotate "+key.Name, tabKeys); err != nil {
 		return err
@@ -118,13 +118,13 @@ func (h *Handlers) revokeForm(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if why := key.Obstacle(models.ActionRevoke); why != "" {
+	if why := key.BlockedReason(models.ActionRevoke); why != "" {
 		return models.Conflict(why)
 	}
 	return h.renderRevoke(c, http.StatusOK, key, keys.RevokeProps{})
 }
 
-func (h *Handlers) renderRevoke(c echo.Context, status int, key *models.KeyDetails, p keys.RevokeProps) error {
+func (h *Handlers) renderRevoke(c echo.Context, status int, key *models.KeyView, p keys.RevokeProps) error {
 	var err error
 	if p.Page, err = h.projectPage(c, "Revoke "+key.Name, tabKeys); err != nil {
 		return err

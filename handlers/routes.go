@@ -83,9 +83,9 @@ func (h *Handlers) Routes() []Route {
 		{get, "/projects/:project/blocks", read, h.blocks},
 		{post, "/projects/:project/blocks/:block/lift", admin, h.liftBlock},
 
-		{get, "/projects/:project/actions", admin, h.actions},
-		{get, "/projects/:project/actions.csv", admin, h.exportActions},
-		{get, "/projects/:project/actions/:seq", admin, h.action},
+		{get, "/projects/:project/audit", admin, h.actions},
+		{get, "/projects/:project/audit.csv", admin, h.exportActions},
+		{get, "/projects/:project/audit/:seq", admin, h.action},
 
 		{get, "/projects/:project/categories", read, h.categories},
 		{get, "/projects/:project/categories/new", write, h.addCategory},
@@ -111,9 +111,9 @@ func (h *Handlers) Routes() []Route {
 		{get, "/admin/projects", instanceAdmin, h.adminProjects},
 		{get, "/admin/projects/:project", instanceAdmin, h.editProjectPlan},
 		{post, "/admin/projects/:project", instanceAdmin, h.changeProjectPlan},
-		{get, "/admin/actions", instanceAdmin, h.actions},
-		{get, "/admin/actions.csv", instanceAdmin, h.exportActions},
-		{get, "/admin/actions/:seq", instanceAdmin, h.action},
+		{get, "/admin/audit", instanceAdmin, h.actions},
+		{get, "/admin/audit.csv", instanceAdmin, h.exportActions},
+		{get, "/admin/audit/:seq", instanceAdmin, h.action},
 	}
 	if h.Dev {
 		routes = append(routes, Route{get, "/dev/components", anyone, h.components})

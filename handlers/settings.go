@@ -38,15 +38,15 @@ func (h *Handlers) renderSettings(c echo.Context, status int, p projects.Setting
 
 // planFigures says what a project may do, in the order of the admin's pages.
 func planFigures(plan *models.ProjectPlan) []projects.PlanFigure {
-	own := func(name models.Figure) bool { _, own := plan.Overrides[name]; return own }
+	own := func(name models.PlanLimit) bool { _, own := plan.Overrides[name]; return own }
 	rotation := "No"
-	if plan.Figures.Rotation {
+	if plan.Limits.Rotation {
 		rotation = "Yes"
 	}
-	list := []projects.PlanFigure{{Label: figureLabels[models.FigureRotation], Value: rotation, Own: own(models.FigureRotation)}}
-	for _, name := range models.NumberFigures {
+	list := []projects.PlanFigure{{Label: figureLabels[models.LimitRotation], Value: rotation, Own: own(models.LimitRotation)}}
+	for _, name := range models.NumberLimits {
 		value := "No limit"
-		if n := plan.Figures.Number(name); n != nil {
+		if n := plan.Limits.Number(name); n != nil {
 			value = ui.FormatCount(*n)
 		}
 		list = append(list, projects.PlanFigure{Label: figureLabels[name], Value: value, Own: own(name)})

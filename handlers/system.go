@@ -49,7 +49,7 @@ func (h *Handlers) errorPage(c echo.Context, p web.Problem, partial bool) templ.
 	props := problem.Props{Status: p.Status, Message: p.Message}
 	if p.Status >= 500 {
 		props.RequestID = p.RequestID
-		if trouble := recordingTrouble(h.Gate.Recording()); trouble != nil { // most likely why
+		if trouble := logBanner(h.Gate.Recording()); trouble != nil { // most likely why
 			props.Message = trouble.Title + ". Pages that need the database cannot be shown until it can."
 		}
 	}

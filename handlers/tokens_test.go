@@ -66,7 +66,7 @@ func TestAServiceTokenIsShownOnceAndWorksAtOnce(t *testing.T) {
 				t.Errorf("the row lacks %s: %s", want, list)
 			}
 		}
-		actions, _, err := app.Store.Actions(t.Context(), project.ID, models.ActionFilter{Action: "service_token", Limit: 5})
+		actions, _, err := app.Store.AuditRows(t.Context(), project.ID, models.AuditFilter{Action: "service_token", Limit: 5})
 		if err != nil || len(actions) != 1 || actions[0].ActorName != "ada@example.com" || strings.Contains(fmt.Sprint(actions), secret) {
 			t.Errorf("%+v %v", actions, err)
 		}

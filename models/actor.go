@@ -10,14 +10,14 @@ const (
 	ActorSystem       ActorKind = "system"
 )
 
-// Actor is who makes a change, as the action log names them for good.
+// Actor is who makes a change, as the audit log names them for good.
 type Actor struct {
 	Kind  ActorKind
 	ID    int64
 	Name  string // e-mail address, or name of the token or key
 	IP    string // where the request came from; empty for a command
 	Admin bool   // a member who is admin of the instance
-	Once  *Once  // of a service token that gave an idempotency key; nil for everybody else
+	IdempotencyKey  *IdempotencyKey  // of a service token that gave an idempotency key; nil for everybody else
 }
 
 // Actor is the actor of a signed-in user's request.
@@ -26,8 +26,8 @@ func (u *User) Actor(ip string) Actor {
 }
 
 // Actor is the actor of a request with a service token.
-func (t *ServiceToken) Actor(ip string, once *Once) Actor {
-	return Actor{Kind: ActorServiceToken, ID: t.ID, Name: t.Name, IP: ip, Once: once}
+func (t *ServiceToken) Actor(ip string, once *IdempotencyKey) Actor {
+	return Actor{Kind: ActorServiceToken, ID: t.ID, Name: t.Name, IP: ip, IdempotencyKey: once}
 }
 
 // Actor is the actor of a request in which a key rotates itself.

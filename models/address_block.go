@@ -25,7 +25,7 @@ const (
 	// strikesForgotten is how long after the end of its block an address starts anew.
 	strikesForgotten = 24 * time.Hour
 
-	// maxAddressBlocks bounds the rows of one project, and so what an attack from many addresses adds to the action log.
+	// maxAddressBlocks bounds the rows of one project, and so what an attack from many addresses adds to the audit log.
 	// Further blocks hold in the process that made them.
 	maxAddressBlocks = 10_000
 	// oldBlocksAtOnce bounds what a new block removes of those that no longer count.
@@ -61,7 +61,7 @@ func BlockLasts(strike int) time.Duration {
 	return min(lasts, longestBlock)
 }
 
-func (b *AddressBlock) object() Object { return Object{"address_block", b.ID, b.Address} }
+func (b *AddressBlock) auditTarget() AuditTarget { return AuditTarget{"address_block", b.ID, b.Address} }
 
 var blocker = Actor{Kind: ActorSystem, Name: "claviger"}
 
@@ -71,7 +71,7 @@ var blocker = Actor{Kind: ActorSystem, Name: "claviger"}
 func (s *Store) BlockAddress(ctx context.Context, b AddressBlock) (_ *AddressBlock, err error) {
 	defer doing(&err, "block address")
 	row := &AddressBlock{ProjectID: b.ProjectID, Address: b.Address, Strikes: b.Strikes, BlockedAt: b.BlockedAt}
-	err = s.change(ctx, b.ProjectID, blocker, func(c *change) error {
+	err = s.inAuditedTx(ctx, b.ProjectID, blocker, func(c *auditedTx) error {
 		var last AddressBlock
 		err := c.tx.Where("project_id = ? AND address = ?", b.ProjectID, b.Address).Take(&last).Error
 		switch {
@@ -94,7 +94,7 @@ func (s *Store) BlockAddress(ctx context.Context, b AddressBlock) (_ *AddressBlo
 		if err := c.tx.Create(row).Error; err != nil {
 			return err
 		}
-		return c.log("address_block.create", row.object(), nil, Facts{"times_blocked": row.Strikes, "ends_at": row.EndsAt})
+		return c.log("address_block.create", row.auditTarget(), nil, AuditSnapshot{"times_blocked": row.Strikes, "ends_at": row.EndsAt})
 	})
 	if err != nil {
 		return nil, err
@@ -103,7 +103,7 @@ func (s *Store) BlockAddress(ctx context.Context, b AddressBlock) (_ *AddressBlo
 }
 
 // roomForAddressBlock removes some of the project's blocks that no longer count, and is an error where too many do.
-func (c *change) roomForAddressBlock() error {
+func (c *auditedTx) roomForAddressBlock() error {
 	old := c.tx.Model(&AddressBlock{}).Select("id").Where("project_id = ? AND ends_at <= ?", c.head.Chain, c.now.Add(-strikesForgotten)).
 		Order("ends_at").Limit(oldBlocksAtOnce)
 	if err := c.tx.Where("id IN (?)", old).Delete(&AddressBlock{}).Error; err != nil {
@@ -125,7 +125,7 @@ func (s *Store) LiftAddressBlock(
 ) (_ *AddressBlock, err error) {
 	defer doing(&err, "lift address block")
 	var b AddressBlock
-	err = s.change(ctx, projectID, actor, func(c *change) error {
+	err = s.inAuditedTx(ctx, projectID, actor, func(c *auditedTx) error {
 		if err := c.tx.Where("project_id = ? AND id = ?", projectID, id).Take(&b).Error; err != nil {
 			return notFoundAs(err, "block")
 		}
@@ -136,7 +136,7 @@ func (s *Store) LiftAddressBlock(
 		if err := c.tx.Model(&b).Select("lifted_at").Updates(&b).Error; err != nil {
 			return err
 		}
-		return c.log("address_block.lift", b.object(), Facts{"ends_at": b.EndsAt}, Facts{"ends_at": c.now})
+		return c.log("address_block.lift", b.auditTarget(), AuditSnapshot{"ends_at": b.EndsAt}, AuditSnapshot{"ends_at": c.now})
 	})
 	if err != nil {
 		return nil, err

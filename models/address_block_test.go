@@ -20,10 +20,10 @@ func blockAddress(t *testing.T, store *models.Store, project *models.Project, ad
 	return b
 }
 
-// countActions is how many rows of the project's action log have the action.
+// countActions is how many rows of the project's audit log have the action.
 func countActions(t *testing.T, store *models.Store, project *models.Project, action string) int {
 	t.Helper()
-	rows, _, err := store.Actions(t.Context(), project.ID, models.ActionFilter{Action: action, Limit: 100})
+	rows, _, err := store.AuditRows(t.Context(), project.ID, models.AuditFilter{Action: action, Limit: 100})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +73,7 @@ func TestTwoWritesOfOneBlockAreOneBlock(t *testing.T) {
 		}
 		group.Wait()
 		if n := countActions(t, store, project, "address_block.create"); n != 1 {
-			t.Errorf("the action log has %d rows of it", n)
+			t.Errorf("the audit log has %d rows of it", n)
 		}
 	})
 }
@@ -97,7 +97,7 @@ func TestALiftedBlockIsOverAndItsStrikeStillCounts(t *testing.T) {
 			t.Errorf("lifted twice: %v", err)
 		}
 		if n := countActions(t, store, project, "address_block.lift"); n != 1 {
-			t.Errorf("the action log has %d rows of it", n)
+			t.Errorf("the audit log has %d rows of it", n)
 		}
 		// A process that decided before the lift and writes after it does not undo it.
 		if late := blockAddress(t, store, project, "203.0.113.7", b.BlockedAt.Add(time.Second)); late.LiftedAt == nil {

@@ -169,7 +169,7 @@ func TestEachChangeOfALabelIsInTheActionLog(t *testing.T) {
 		if _, err := store.DeleteCategory(ctx, id, again.ID, tester); err != nil {
 			t.Fatal(err)
 		}
-		rows, _, err := store.Actions(ctx, id, models.ActionFilter{Action: "category", Limit: 10})
+		rows, _, err := store.AuditRows(ctx, id, models.AuditFilter{Action: "category", Limit: 10})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -185,7 +185,7 @@ func TestEachChangeOfALabelIsInTheActionLog(t *testing.T) {
 		if strings.Join(got, "\n") != strings.Join(want, "\n") {
 			t.Errorf("%s", strings.Join(got, "\n"))
 		}
-		if _, err := store.VerifyActions(ctx, nil); err != nil {
+		if _, err := store.VerifyAudit(ctx, nil); err != nil {
 			t.Error(err)
 		}
 	})

@@ -20,10 +20,10 @@ type Category struct {
 	CreatedAt time.Time
 }
 
-func (c *Category) object() Object { return Object{"category", c.ID, c.Name} }
+func (c *Category) auditTarget() AuditTarget { return AuditTarget{"category", c.ID, c.Name} }
 
-// Obstacle says why the label cannot be renamed or merged into another one, or "" where it can.
-func (c *Category) Obstacle() string {
+// BlockedReason says why the label cannot be renamed or merged into another one, or "" where it can.
+func (c *Category) BlockedReason() string {
 	if c.BuiltIn {
 		return "Every project has the category " + c.Name + ": it stays as it is."
 	}
@@ -36,9 +36,9 @@ type CategoryUse struct {
 	KeyCount int64
 }
 
-// DeleteObstacle says why the label cannot be deleted, or "" where it can.
-func (c *CategoryUse) DeleteObstacle() string {
-	switch why := c.Obstacle(); {
+// DeleteBlockedReason says why the label cannot be deleted, or "" where it can.
+func (c *CategoryUse) DeleteBlockedReason() string {
+	switch why := c.BlockedReason(); {
 	case why != "":
 		return why
 	case c.KeyCount == 1:
@@ -83,7 +83,7 @@ func createBuiltInCategories(tx *gorm.DB, projectID int64, now time.Time) error 
 }
 
 // ensureCategory finds the label in the project or adds it.
-func (c *change) ensureCategory(projectID int64, name string) (*Category, error) {
+func (c *auditedTx) ensureCategory(projectID int64, name string) (*Category, error) {
 	name = strings.TrimSpace(name)
 	found, err := findCategory(c.tx, projectID, name)
 	if !errors.Is(err, gorm.ErrRecordNotFound) {
@@ -93,7 +93,7 @@ func (c *change) ensureCategory(projectID int64, name string) (*Category, error)
 }
 
 // addCategory makes a label that is not there yet. field is where a form would show that there is no room for it.
-func (c *change) addCategory(projectID int64, name, field string) (*Category, error) {
+func (c *auditedTx) addCategory(projectID int64, name, field string) (*Category, error) {
 	var count int64
 	if err := c.tx.Model(&Category{}).Where("project_id = ?", projectID).Count(&count).Error; err != nil {
 		return nil, err
@@ -105,7 +105,7 @@ func (c *change) addCategory(projectID int64, name, field string) (*Category, er
 	if err := c.tx.Create(added).Error; err != nil {
 		return nil, labelTaken(err)
 	}
-	return added, c.log("category.create", added.object(), nil, Facts{"name": name})
+	return added, c.log("category.create", added.auditTarget(), nil, AuditSnapshot{"name": name})
 }
 
 func labelTaken(err error) error {
@@ -162,7 +162,7 @@ func (s *Store) CreateCategory(
 		return nil, err
 	}
 	var added *Category
-	err = s.change(ctx, projectID, actor, func(c *change) error {
+	err = s.inAuditedTx(ctx, projectID, actor, func(c *auditedTx) error {
 		var err error
 		added, err = c.addCategory(projectID, name, "name")
 		return err
@@ -188,20 +188,20 @@ func (s *Store) RenameCategory(
 	ctx context.Context, projectID, id int64, actor Actor, name string,
 ) (_ *Category, err error) {
 	defer doing(&err, "rename category")
-	return s.changeCategory(ctx, projectID, id, actor, func(c *change, label *CategoryUse) error {
-		if why := label.Obstacle(); why != "" {
+	return s.changeCategory(ctx, projectID, id, actor, func(c *auditedTx, label *CategoryUse) error {
+		if why := label.BlockedReason(); why != "" {
 			return Conflict(why)
 		}
 		name, err := checkLabel(name)
 		if err != nil {
 			return err
 		}
-		before := Facts{"name": label.Name}
+		before := AuditSnapshot{"name": label.Name}
 		label.Name = name
 		if err := c.tx.Model(&label.Category).Select("name").Updates(&label.Category).Error; err != nil {
 			return labelTaken(err)
 		}
-		return c.log("category.rename", label.object(), before, Facts{"name": name})
+		return c.log("category.rename", label.auditTarget(), before, AuditSnapshot{"name": name})
 	})
 }
 
@@ -212,8 +212,8 @@ func (s *Store) MergeCategory(
 ) (into *Category, moved int64, err error) {
 	defer doing(&err, "merge category")
 	into = &Category{}
-	_, err = s.changeCategory(ctx, projectID, id, actor, func(c *change, label *CategoryUse) error {
-		if why := label.Obstacle(); why != "" {
+	_, err = s.changeCategory(ctx, projectID, id, actor, func(c *auditedTx, label *CategoryUse) error {
+		if why := label.BlockedReason(); why != "" {
 			return Conflict(why)
 		}
 		err := c.tx.Where("project_id = ? AND id = ?", projectID, intoID).Take(into).Error
@@ -230,7 +230,7 @@ func (s *Store) MergeCategory(
 		if err := c.tx.Delete(&label.Category).Error; err != nil {
 			return err
 		}
-		return c.log("category.merge", label.object(), Facts{"name": label.Name}, Facts{"merged_into": into.Name, "keys_moved": moved})
+		return c.log("category.merge", label.auditTarget(), AuditSnapshot{"name": label.Name}, AuditSnapshot{"merged_into": into.Name, "keys_moved": moved})
 	})
 	return into, moved, err
 }
@@ -238,22 +238,22 @@ func (s *Store) MergeCategory(
 // DeleteCategory removes a label that no key has; [CodeConflict] with the reason where that is not possible.
 func (s *Store) DeleteCategory(ctx context.Context, projectID, id int64, actor Actor) (_ *Category, err error) {
 	defer doing(&err, "delete category")
-	return s.changeCategory(ctx, projectID, id, actor, func(c *change, label *CategoryUse) error {
-		if why := label.DeleteObstacle(); why != "" {
+	return s.changeCategory(ctx, projectID, id, actor, func(c *auditedTx, label *CategoryUse) error {
+		if why := label.DeleteBlockedReason(); why != "" {
 			return Conflict(why)
 		}
 		if err := c.tx.Delete(&label.Category).Error; err != nil {
 			return err
 		}
-		return c.log("category.delete", label.object(), Facts{"name": label.Name}, nil)
+		return c.log("category.delete", label.auditTarget(), AuditSnapshot{"name": label.Name}, nil)
 	})
 }
 
 // changeCategory runs fn with a label of the project. Nobody else changes labels or the keys that have them meanwhile:
 // all of that holds the chain's lock.
-func (s *Store) changeCategory(ctx context.Context, projectID, id int64, actor Actor, fn func(*change, *CategoryUse) error) (*Category, error) {
+func (s *Store) changeCategory(ctx context.Context, projectID, id int64, actor Actor, fn func(*auditedTx, *CategoryUse) error) (*Category, error) {
 	var label CategoryUse
-	err := s.change(ctx, projectID, actor, func(c *change) error {
+	err := s.inAuditedTx(ctx, projectID, actor, func(c *auditedTx) error {
 		err := s.categoryUses(c.tx, projectID).Where("id = ?", id).Take(&label).Error
 		if err != nil {
 			return notFoundAs(err, "category")

@@ -66,7 +66,7 @@ func Conflict(message string) *Error { return &Error{Code: CodeConflict, Message
 func Forbidden(message string) *Error { return &Error{Code: CodeForbidden, Message: message} }
 
 // planLimit is an error with the reason why the project's plan does not allow something; nil where there is none.
-func planLimit(why string) error {
+func planLimitError(why string) error {
 	if why == "" {
 		return nil
 	}
@@ -126,7 +126,7 @@ func WhyNotWritten(err error) string { return sqldb.WhyNotWritten(err) }
 // doing says in front of an error what was being done: methods of [Store] defer it, so that the log line of a failure tells
 // where it came from. Errors that are answers for the caller, [Error] and [Done], stay as they are.
 func doing(err *error, what string) {
-	if *err == nil || errors.As(*err, new(*Error)) || errors.As(*err, new(Done)) {
+	if *err == nil || errors.As(*err, new(*Error)) || errors.As(*err, new(AlreadyApplied)) {
 		return
 	}
 	*err = fmt.Errorf("%s: %w", what, *err)

@@ -26,21 +26,21 @@ type GateKey struct {
 }
 
 // Use is what a request says of the app that makes it.
-type Use struct {
+type ClientApp struct {
 	Platform string // ios, android, or empty where nothing was said
 	BundleID string // an iOS bundle ID or an Android package name
 }
 
 // Refusal is the code with which the key itself is turned away at now, or [requestlog.CodeValid]: checks 4 to 8 of product.md, section 3.
-func (k *GateKey) Refusal(now time.Time, use Use) requestlog.Code {
-	if code := k.StateRefusal(now); code != requestlog.CodeValid {
+func (k *GateKey) DenialCode(now time.Time, use ClientApp) requestlog.Code {
+	if code := k.StateDenialCode(now); code != requestlog.CodeValid {
 		return code
 	}
-	return k.Restrictions.Refusal(use)
+	return k.Restrictions.DenialCode(use)
 }
 
 // StateRefusal is checks 4 to 6 alone: what does not depend on who uses the key.
-func (k *GateKey) StateRefusal(now time.Time) requestlog.Code {
+func (k *GateKey) StateDenialCode(now time.Time) requestlog.Code {
 	if !k.VersionEndsAt.IsZero() && !now.Before(k.VersionEndsAt) {
 		return requestlog.CodeKeyRevoked
 	}
@@ -61,7 +61,7 @@ func (k *GateKey) StateRefusal(now time.Time) requestlog.Code {
 
 // Refusal compares what a request says of its app with what the key allows. Both are headers, which can be forged: they
 // keep honest mistakes out, and nobody else.
-func (r *Restrictions) Refusal(use Use) requestlog.Code {
+func (r *Restrictions) DenialCode(use ClientApp) requestlog.Code {
 	bundle := ""
 	switch use.Platform {
 	case "ios":

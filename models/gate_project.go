@@ -9,7 +9,7 @@ import (
 type GateProject struct {
 	ID          int64
 	Slug        string
-	Limits      PlanFigures // of its plan with its overrides
+	Limits      PlanLimits // of its plan with its overrides
 	QuotaStatus int         // with which a request over a quota is rejected: 401, or 429 where the project chose so
 }
 
@@ -30,5 +30,5 @@ func (s *Store) GateProject(ctx context.Context, ref string) (_ *GateProject, er
 	if err != nil {
 		return nil, err
 	}
-	return &GateProject{ID: project.ID, Slug: project.Slug, Limits: plan.Figures, QuotaStatus: project.QuotaStatus}, nil
+	return &GateProject{ID: project.ID, Slug: project.Slug, Limits: plan.Limits, QuotaStatus: project.QuotaStatus}, nil
 }

@@ -137,7 +137,7 @@ type KeyName struct {
 }
 
 // KeyDetails is a key with what lists and pages show beside it.
-type KeyDetails struct {
+type KeyView struct {
 	Key
 	Category string
 	Creator  string // e-mail address, or name of the service token; empty where nobody knows
@@ -188,9 +188,9 @@ const (
 	ActionEdit       KeyAction = "edit"
 )
 
-// Obstacle says why the action is not possible with the key as it is, or "" where it is: the table of product.md,
+// BlockedReason says why the action is not possible with the key as it is, or "" where it is: the table of product.md,
 // section 2. Pages show it beside the disabled button, and the transaction checks it again.
-func (k *Key) Obstacle(a KeyAction) string {
+func (k *Key) BlockedReason(a KeyAction) string {
 	switch {
 	case k.State == StateRevoked && (a == ActionEdit || a == ActionRotate):
 		return "A revoked key stays as it was and cannot be " + pastOf[a] + "."
@@ -217,9 +217,9 @@ var pastOf = map[KeyAction]string{
 	ActionRotate: "rotated", ActionEdit: "edited",
 }
 
-// facts are what the action log keeps of a key's settings.
-func (k *Key) facts(category string) Facts {
-	return Facts{
+// facts are what the audit log keeps of a key's settings.
+func (k *Key) snapshot(category string) AuditSnapshot {
+	return AuditSnapshot{
 		"name": k.Name, "description": k.Description, "type": k.Type, "category": category, "state": k.State, "expires_at": k.ExpiresAt,
 		"self_rotation": k.SelfRotation, "platform_ios": k.PlatformIOS, "platform_android": k.PlatformAndroid,
 		"ios_bundle_id": k.IOSBundleID, "android_package": k.AndroidPackage, "quota_total": k.Total, "quota_daily": k.Daily,
@@ -227,4 +227,4 @@ func (k *Key) facts(category string) Facts {
 	}
 }
 
-func (k *Key) object() Object { return Object{"key", k.ID, k.Name} }
+func (k *Key) auditTarget() AuditTarget { return AuditTarget{"key", k.ID, k.Name} }

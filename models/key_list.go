@@ -20,9 +20,9 @@ func (s *Store) keyDetails(ctx context.Context, projectID int64) *gorm.DB {
 }
 
 // Key reads one key of the project, or [CodeNotFound].
-func (s *Store) Key(ctx context.Context, projectID, keyID int64) (_ *KeyDetails, err error) {
+func (s *Store) Key(ctx context.Context, projectID, keyID int64) (_ *KeyView, err error) {
 	defer doing(&err, "read key")
-	var key KeyDetails
+	var key KeyView
 	if err := s.keyDetails(ctx, projectID).Where("keys.id = ?", keyID).Take(&key).Error; err != nil {
 		return &key, notFoundAs(err, "key")
 	}
@@ -59,7 +59,7 @@ type KeyFilter struct {
 
 // KeyPage is a stretch of the list, newest first.
 type KeyPage struct {
-	Keys []KeyDetails
+	Keys []KeyView
 	Next int64 // cursor of the next page, 0 on the last one
 }
 

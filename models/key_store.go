@@ -22,7 +22,7 @@ func (s *Store) CreateKey(
 		key    *Key
 		secret Secret
 	)
-	err = s.change(ctx, projectID, actor, func(c *change) error {
+	err = s.inAuditedTx(ctx, projectID, actor, func(c *auditedTx) error {
 		project, err := c.project()
 		if err != nil {
 			return err
@@ -39,7 +39,7 @@ func (s *Store) CreateKey(
 	return key, secret, nil
 }
 
-func (c *change) createKey(project *Project, in KeyInput, isDefault bool) (*Key, Secret, error) {
+func (c *auditedTx) createKey(project *Project, in KeyInput, isDefault bool) (*Key, Secret, error) {
 	category, err := c.ensureCategory(project.ID, in.Category)
 	if err != nil {
 		return nil, Secret{}, err
@@ -60,11 +60,11 @@ func (c *change) createKey(project *Project, in KeyInput, isDefault bool) (*Key,
 	if err != nil {
 		return nil, Secret{}, err
 	}
-	return key, secret, c.log("key.create", key.object(), nil, key.facts(category.Name))
+	return key, secret, c.log("key.create", key.auditTarget(), nil, key.snapshot(category.Name))
 }
 
 // createVersion makes the secret of the key's version.
-func (c *change) createVersion(key *Key, prefix string) (Secret, error) {
+func (c *auditedTx) createVersion(key *Key, prefix string) (Secret, error) {
 	secret, err := NewSecret(c.store.random, prefix, key.Type.SecretKind())
 	if err != nil {
 		return Secret{}, err
@@ -76,7 +76,7 @@ func (c *change) createVersion(key *Key, prefix string) (Secret, error) {
 	}).Error
 }
 
-func (c *change) createDefaultKey(project *Project) (*Key, Secret, error) {
+func (c *auditedTx) createDefaultKey(project *Project) (*Key, Secret, error) {
 	suffix, err := rand.Int(c.store.random, big.NewInt(1_000_000))
 	if err != nil {
 		return nil, Secret{}, err
@@ -125,7 +125,7 @@ func (s *Store) EditKey(
 	ctx context.Context, projectID, keyID int64, actor Actor, edit func(key *Key, as KeyInput) (KeyInput, error),
 ) (_ *Key, err error) {
 	defer doing(&err, "edit key")
-	return s.changeKey(ctx, projectID, keyID, actor, ActionEdit, func(c *change, key *Key) error {
+	return s.changeKey(ctx, projectID, keyID, actor, ActionEdit, func(c *auditedTx, key *Key) error {
 		var was Category
 		if err := c.tx.Take(&was, key.CategoryID).Error; err != nil {
 			return err
@@ -137,7 +137,7 @@ func (s *Store) EditKey(
 		if err := in.normalize(key, c.now); err != nil {
 			return err
 		}
-		before, status := key.facts(was.Name), key.Status(c.now)
+		before, status := key.snapshot(was.Name), key.Status(c.now)
 		category, err := c.ensureCategory(projectID, in.Category)
 		if err != nil {
 			return err
@@ -157,7 +157,7 @@ func (s *Store) EditKey(
 		if err := claimName(c.tx, key); err != nil {
 			return err
 		}
-		return c.log("key.edit", key.object(), before, key.facts(category.Name))
+		return c.log("key.edit", key.auditTarget(), before, key.snapshot(category.Name))
 	})
 }
 
@@ -172,8 +172,8 @@ func (s *Store) ChangeKeyState(
 	if !known {
 		return nil, fmt.Errorf("no state follows from %q", action)
 	}
-	return s.changeKey(ctx, projectID, keyID, actor, action, func(c *change, key *Key) error {
-		before, status := Facts{"state": key.State}, key.Status(c.now)
+	return s.changeKey(ctx, projectID, keyID, actor, action, func(c *auditedTx, key *Key) error {
+		before, status := AuditSnapshot{"state": key.State}, key.Status(c.now)
 		key.State, key.UpdatedAt = next, c.now
 		if err := c.roomIfActive(key, status); err != nil {
 			return err
@@ -181,7 +181,7 @@ func (s *Store) ChangeKeyState(
 		if err := c.tx.Model(key).Select("state", "updated_at").Updates(key).Error; err != nil {
 			return err
 		}
-		return c.log("key."+string(action), key.object(), before, Facts{"state": key.State})
+		return c.log("key."+string(action), key.auditTarget(), before, AuditSnapshot{"state": key.State})
 	})
 }
 
@@ -189,16 +189,16 @@ func (s *Store) ChangeKeyState(
 func (s *Store) DeleteKey(ctx context.Context, projectID, keyID int64, actor Actor) (key *Key, err error) {
 	defer doing(&err, "delete key")
 	err = s.log.HoldUse(ctx, keyID, func(used bool) error {
-		key, err = s.changeKey(ctx, projectID, keyID, actor, ActionDelete, func(c *change, key *Key) error {
+		key, err = s.changeKey(ctx, projectID, keyID, actor, ActionDelete, func(c *auditedTx, key *Key) error {
 			result := c.tx.Where("project_id = ? AND last_used_at IS NULL AND NOT ?", projectID, used).Delete(key)
 			if result.Error != nil {
 				return result.Error
 			}
 			if result.RowsAffected == 0 { // a request was written down at this moment
 				key.LastUsedAt = &c.now
-				return Conflict(key.Obstacle(ActionDelete))
+				return Conflict(key.BlockedReason(ActionDelete))
 			}
-			return c.log("key.delete", key.object(), Facts{"name": key.Name, "type": key.Type, "state": key.State}, nil)
+			return c.log("key.delete", key.auditTarget(), AuditSnapshot{"name": key.Name, "type": key.Type, "state": key.State}, nil)
 		})
 		return err
 	})
@@ -206,14 +206,14 @@ func (s *Store) DeleteKey(ctx context.Context, projectID, keyID int64, actor Act
 }
 
 // changeKey runs fn with a key of the project that is locked, where the key as it is allows the action.
-func (s *Store) changeKey(ctx context.Context, projectID, keyID int64, actor Actor, action KeyAction, fn func(*change, *Key) error) (*Key, error) {
+func (s *Store) changeKey(ctx context.Context, projectID, keyID int64, actor Actor, action KeyAction, fn func(*auditedTx, *Key) error) (*Key, error) {
 	var key *Key
-	err := s.change(ctx, projectID, actor, func(c *change) error {
+	err := s.inAuditedTx(ctx, projectID, actor, func(c *auditedTx) error {
 		var err error
 		if key, err = lockKey(c.tx, projectID, keyID); err != nil {
 			return err
 		}
-		if why := key.Obstacle(action); why != "" {
+		if why := key.BlockedReason(action); why != "" {
 			return Conflict(why)
 		}
 		return fn(c, key)

@@ -48,14 +48,14 @@ func TestStatusAndRefusalAgree(t *testing.T) {
 			if c.ends != nil {
 				key.VersionEndsAt = *c.ends
 			}
-			if got := key.Refusal(noon, Use{}); got != c.refusal {
+			if got := key.DenialCode(noon, ClientApp{}); got != c.refusal {
 				t.Errorf("refusal %s, want %s", got, c.refusal)
 			}
 		})
 	}
 }
 
-func TestObstaclesOfEachStateAndAction(t *testing.T) {
+func TestBlockedReasonsOfEachStateAndAction(t *testing.T) {
 	used := noon
 	for _, c := range []struct {
 		name    string
@@ -72,7 +72,7 @@ func TestObstaclesOfEachStateAndAction(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for _, action := range []KeyAction{ActionActivate, ActionDeactivate, ActionRevoke, ActionDelete, ActionEdit, ActionRotate} {
-				why := c.key.Obstacle(action)
+				why := c.key.BlockedReason(action)
 				if want := strings.Contains(" "+c.allowed+" ", " "+string(action)+" "); want != (why == "") {
 					t.Errorf("%s: %q, possible should be %v", action, why, want)
 				}

@@ -10,11 +10,11 @@ import (
 type Plan struct {
 	ID          int64 // in the order of what they allow
 	Name        string
-	PlanFigures `gorm:"embedded"`
+	PlanLimits `gorm:"embedded"`
 }
 
 // PlanFigures are what a plan allows. Nil is no limit.
-type PlanFigures struct {
+type PlanLimits struct {
 	ActiveKeys       *int64 // at the same time
 	Rotation         bool
 	ProjectPerSecond *int64 // admitted requests
@@ -25,87 +25,87 @@ type PlanFigures struct {
 	LogDays          *int64 // how long request logs are kept
 }
 
-// Figure is the name of one of [PlanFigures], in tables, forms and the action log.
-type Figure string
+// Figure is the name of one of [PlanFigures], in tables, forms and the audit log.
+type PlanLimit string
 
 const (
-	FigureActiveKeys       Figure = "active_keys"
-	FigureRotation         Figure = "rotation"
-	FigureProjectPerSecond Figure = "project_per_second"
-	FigureProjectPerMinute Figure = "project_per_minute"
-	FigureKeyPerMinute     Figure = "key_per_minute"
-	FigureIPPerMinute      Figure = "ip_per_minute"
-	FigureSessionPerMinute Figure = "session_per_minute"
-	FigureLogDays          Figure = "log_days"
+	LimitActiveKeys       PlanLimit = "active_keys"
+	LimitRotation         PlanLimit = "rotation"
+	LimitProjectPerSecond PlanLimit = "project_per_second"
+	LimitProjectPerMinute PlanLimit = "project_per_minute"
+	LimitKeyPerMinute     PlanLimit = "key_per_minute"
+	LimitIPPerMinute      PlanLimit = "ip_per_minute"
+	LimitSessionPerMinute PlanLimit = "session_per_minute"
+	LimitLogDays          PlanLimit = "log_days"
 )
 
 // NumberFigures are all but rotation, in the order in which pages show them.
-var NumberFigures = []Figure{
-	FigureActiveKeys, FigureProjectPerSecond, FigureProjectPerMinute, FigureKeyPerMinute, FigureIPPerMinute, FigureSessionPerMinute, FigureLogDays,
+var NumberLimits = []PlanLimit{
+	LimitActiveKeys, LimitProjectPerSecond, LimitProjectPerMinute, LimitKeyPerMinute, LimitIPPerMinute, LimitSessionPerMinute, LimitLogDays,
 }
 
 // number is where the figure is kept; nil for rotation, which is no number.
-func (f *PlanFigures) number(name Figure) **int64 {
+func (f *PlanLimits) number(name PlanLimit) **int64 {
 	switch name {
-	case FigureActiveKeys:
+	case LimitActiveKeys:
 		return &f.ActiveKeys
-	case FigureProjectPerSecond:
+	case LimitProjectPerSecond:
 		return &f.ProjectPerSecond
-	case FigureProjectPerMinute:
+	case LimitProjectPerMinute:
 		return &f.ProjectPerMinute
-	case FigureKeyPerMinute:
+	case LimitKeyPerMinute:
 		return &f.KeyPerMinute
-	case FigureIPPerMinute:
+	case LimitIPPerMinute:
 		return &f.IPPerMinute
-	case FigureSessionPerMinute:
+	case LimitSessionPerMinute:
 		return &f.SessionPerMinute
-	case FigureLogDays:
+	case LimitLogDays:
 		return &f.LogDays
 	}
 	return nil
 }
 
 // Number is the figure of that name, nil for no limit. It panics for rotation and for names that are none.
-func (f PlanFigures) Number(name Figure) *int64 { return *f.number(name) }
+func (f PlanLimits) Number(name PlanLimit) *int64 { return *f.number(name) }
 
 // SetNumber is the other way round of [PlanFigures.Number].
-func (f *PlanFigures) SetNumber(name Figure, n *int64) { *f.number(name) = n }
+func (f *PlanLimits) SetNumber(name PlanLimit, n *int64) { *f.number(name) = n }
 
-const maxPlanFigure = 1_000_000_000
+const maxPlanLimit = 1_000_000_000
 
 // Check holds the figures against their rules. Errors: the fields named by [Figure].
-func (f PlanFigures) Check() error {
+func (f PlanLimits) Check() error {
 	problems := fieldErrors{}
-	for _, name := range NumberFigures {
-		problems.add(string(name), figureProblem(f.Number(name)))
+	for _, name := range NumberLimits {
+		problems.add(string(name), limitProblem(f.Number(name)))
 	}
 	return problems.err()
 }
 
-func figureProblem(n *int64) string {
-	if n != nil && (*n < 1 || *n > maxPlanFigure) {
+func limitProblem(n *int64) string {
+	if n != nil && (*n < 1 || *n > maxPlanLimit) {
 		return "Enter a whole number from 1 to 1,000,000,000."
 	}
 	return ""
 }
 
-func (f PlanFigures) facts() Facts {
-	facts := Facts{string(FigureRotation): f.Rotation}
-	for _, name := range NumberFigures {
+func (f PlanLimits) snapshot() AuditSnapshot {
+	facts := AuditSnapshot{string(LimitRotation): f.Rotation}
+	for _, name := range NumberLimits {
 		facts[string(name)] = f.Number(name)
 	}
 	return facts
 }
 
-func (p *Plan) object() Object { return Object{"plan", p.ID, p.Name} }
+func (p *Plan) auditTarget() AuditTarget { return AuditTarget{"plan", p.ID, p.Name} }
 
 // Overrides are the figures that one project has in place of its plan's: nil is no limit, and of rotation 1 is yes and 0 no.
-type Overrides map[Figure]*int64
+type Overrides map[PlanLimit]*int64
 
 // over gives the figures with the overrides in place.
-func (o Overrides) over(f PlanFigures) PlanFigures {
+func (o Overrides) over(f PlanLimits) PlanLimits {
 	for name, value := range o {
-		if name == FigureRotation {
+		if name == LimitRotation {
 			f.Rotation = value != nil && *value != 0
 		} else {
 			f.SetNumber(name, value)
@@ -119,14 +119,14 @@ func (o Overrides) Check() error {
 	problems := fieldErrors{}
 	for name, value := range o {
 		switch {
-		case name == FigureRotation:
+		case name == LimitRotation:
 			if value == nil || *value != 0 && *value != 1 {
 				problems.add(string(name), "Choose one of these.")
 			}
-		case !slices.Contains(NumberFigures, name):
+		case !slices.Contains(NumberLimits, name):
 			problems.add(string(name), "There is no such figure.")
 		default:
-			problems.add(string(name), figureProblem(value))
+			problems.add(string(name), limitProblem(value))
 		}
 	}
 	return problems.err()
@@ -136,41 +136,41 @@ func (o Overrides) Check() error {
 type ProjectPlan struct {
 	Plan      Plan
 	Overrides Overrides
-	Figures   PlanFigures // of the plan with the overrides: what counts
+	Limits   PlanLimits // of the plan with the overrides: what counts
 	all       []Plan      // of the instance, to name one that allows more
 }
 
-// ActiveKeysObstacle says why a project with so many active keys cannot have one more, and which plan would allow it;
+// ActiveKeysBlockedReason says why a project with so many active keys cannot have one more, and which plan would allow it;
 // "" where it can.
-func (p *ProjectPlan) ActiveKeysObstacle(active int64) string {
-	most := p.Figures.ActiveKeys
+func (p *ProjectPlan) ActiveKeysBlockedReason(active int64) string {
+	most := p.Limits.ActiveKeys
 	if most == nil || active < *most {
 		return ""
 	}
 	text := "The " + p.Plan.Name + " plan allows " + countOf(*most, "active key") + "."
-	if _, own := p.Overrides[FigureActiveKeys]; own {
+	if _, own := p.Overrides[LimitActiveKeys]; own {
 		text = "This project may have " + countOf(*most, "active key") + "."
 	}
-	return text + p.whichWould("allows more", func(f PlanFigures) bool { return f.ActiveKeys == nil || *f.ActiveKeys > active })
+	return text + p.whichWould("allows more", func(f PlanLimits) bool { return f.ActiveKeys == nil || *f.ActiveKeys > active })
 }
 
-// RotationObstacle says why the key cannot be rotated by the actor under this plan, and which plan would allow it; ""
+// RotationBlockedReason says why the key cannot be rotated by the actor under this plan, and which plan would allow it; ""
 // where it can. The default key can always be rotated by the instance admin.
-func (p *ProjectPlan) RotationObstacle(k *Key, a Actor) string {
-	if p.Figures.Rotation || k.IsDefault && a.Admin {
+func (p *ProjectPlan) RotationBlockedReason(k *Key, a Actor) string {
+	if p.Limits.Rotation || k.IsDefault && a.Admin {
 		return ""
 	}
 	text := "Keys cannot be rotated on the " + p.Plan.Name + " plan."
-	if _, own := p.Overrides[FigureRotation]; own {
+	if _, own := p.Overrides[LimitRotation]; own {
 		text = "Keys of this project cannot be rotated."
 	}
-	return text + p.whichWould("allows it", func(f PlanFigures) bool { return f.Rotation })
+	return text + p.whichWould("allows it", func(f PlanLimits) bool { return f.Rotation })
 }
 
 // whichWould names the first plan that allows more than the present one.
-func (p *ProjectPlan) whichWould(what string, allows func(PlanFigures) bool) string {
+func (p *ProjectPlan) whichWould(what string, allows func(PlanLimits) bool) string {
 	for _, other := range p.all {
-		if other.ID != p.Plan.ID && allows(other.PlanFigures) {
+		if other.ID != p.Plan.ID && allows(other.PlanLimits) {
 			return fmt.Sprintf(" The %s plan %s: ask the admin of this instance.", other.Name, what)
 		}
 	}

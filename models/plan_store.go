@@ -10,7 +10,7 @@ import (
 // planOverride is one figure that a project has in place of its plan's.
 type planOverride struct {
 	ProjectID int64  `gorm:"primaryKey;autoIncrement:false"`
-	Figure    Figure `gorm:"primaryKey;column:limit_name"`
+	Figure    PlanLimit `gorm:"primaryKey;column:limit_name"`
 	Value     *int64
 }
 
@@ -44,22 +44,22 @@ func (s *Store) Plan(ctx context.Context, id int64) (_ *Plan, err error) {
 }
 
 // UpdatePlan changes the figures of a plan, for every project that has it. Errors: the fields named by [Figure].
-func (s *Store) UpdatePlan(ctx context.Context, actor Actor, id int64, figures PlanFigures) (_ *Plan, err error) {
+func (s *Store) UpdatePlan(ctx context.Context, actor Actor, id int64, figures PlanLimits) (_ *Plan, err error) {
 	defer doing(&err, "update plan")
 	if err := figures.Check(); err != nil {
 		return nil, err
 	}
 	var plan Plan
-	err = s.change(ctx, InstanceChain, actor, func(c *change) error {
+	err = s.inAuditedTx(ctx, InstanceChain, actor, func(c *auditedTx) error {
 		if err := c.tx.Take(&plan, id).Error; err != nil {
 			return notFoundAs(err, "plan")
 		}
-		before := plan.facts()
-		plan.PlanFigures = figures
+		before := plan.snapshot()
+		plan.PlanLimits = figures
 		if err := c.tx.Select("*").Updates(&plan).Error; err != nil {
 			return err
 		}
-		return c.log("plan.edit", plan.object(), before, plan.facts())
+		return c.log("plan.edit", plan.auditTarget(), before, plan.snapshot())
 	})
 	return &plan, err
 }
@@ -68,7 +68,7 @@ func (s *Store) UpdatePlan(ctx context.Context, actor Actor, id int64, figures P
 func (s *Store) SetDefaultPlan(ctx context.Context, actor Actor, id int64) (_ *Plan, err error) {
 	defer doing(&err, "set default plan")
 	var plan Plan
-	err = s.change(ctx, InstanceChain, actor, func(c *change) error {
+	err = s.inAuditedTx(ctx, InstanceChain, actor, func(c *auditedTx) error {
 		if err := c.tx.Take(&plan, id).Error; err != nil {
 			return notFoundAs(err, "plan")
 		}
@@ -79,12 +79,12 @@ func (s *Store) SetDefaultPlan(ctx context.Context, actor Actor, id int64) (_ *P
 		if err := c.tx.Model(&instanceSettings{ID: 1}).Update("default_plan_id", plan.ID).Error; err != nil {
 			return err
 		}
-		return c.log("plan.set_default", plan.object(), Facts{"default_plan": was.Name}, Facts{"default_plan": plan.Name})
+		return c.log("plan.set_default", plan.auditTarget(), AuditSnapshot{"default_plan": was.Name}, AuditSnapshot{"default_plan": plan.Name})
 	})
 	return &plan, err
 }
 
-func (c *change) defaultPlan() (*Plan, error) {
+func (c *auditedTx) defaultPlan() (*Plan, error) {
 	var plan Plan
 	return &plan, c.tx.Joins("JOIN instance ON instance.default_plan_id = plans.id").Take(&plan).Error
 }
@@ -113,7 +113,7 @@ func projectPlan(tx *gorm.DB, project *Project) (*ProjectPlan, error) {
 	for _, o := range own {
 		p.Overrides[o.Figure] = o.Value
 	}
-	p.Figures = p.Overrides.over(p.Plan.PlanFigures)
+	p.Limits = p.Overrides.over(p.Plan.PlanLimits)
 	return p, nil
 }
 
@@ -127,7 +127,7 @@ func (s *Store) ChangeProjectPlan(
 		return nil, err
 	}
 	var project Project
-	err = s.change(ctx, projectID, actor, func(c *change) error {
+	err = s.inAuditedTx(ctx, projectID, actor, func(c *auditedTx) error {
 		if err := c.tx.Take(&project, projectID).Error; err != nil {
 			return notFoundAs(err, "project")
 		}
@@ -156,22 +156,22 @@ func (s *Store) ChangeProjectPlan(
 				return err
 			}
 		}
-		return c.log("project.change_plan", project.object(), was.facts(), is.facts())
+		return c.log("project.change_plan", project.auditTarget(), was.snapshot(), is.snapshot())
 	})
 	return &project, err
 }
 
 // facts name the plan and what is overridden; a figure that is not says so.
-func (p *ProjectPlan) facts() Facts {
-	facts := Facts{"plan": p.Plan.Name}
-	for _, figure := range append([]Figure{FigureRotation}, NumberFigures...) {
+func (p *ProjectPlan) snapshot() AuditSnapshot {
+	facts := AuditSnapshot{"plan": p.Plan.Name}
+	for _, figure := range append([]PlanLimit{LimitRotation}, NumberLimits...) {
 		facts[string(figure)] = "as the plan"
 	}
 	for figure, value := range p.Overrides {
 		switch {
 		case value == nil:
 			facts[string(figure)] = "no limit"
-		case figure == FigureRotation:
+		case figure == LimitRotation:
 			facts[string(figure)] = *value != 0
 		default:
 			facts[string(figure)] = *value
@@ -226,20 +226,20 @@ func activeKeys(tx *gorm.DB, projectID int64, now time.Time) *gorm.DB {
 
 // roomForKey is an error where the project cannot have one more active key. The chain's lock is held, so that of many
 // at the same moment only as many pass as there is room for.
-func (c *change) roomForKey(project *Project) error {
+func (c *auditedTx) roomForKey(project *Project) error {
 	plan, err := projectPlan(c.tx, project)
-	if err != nil || plan.Figures.ActiveKeys == nil {
+	if err != nil || plan.Limits.ActiveKeys == nil {
 		return err
 	}
 	var active int64
 	if err := activeKeys(c.tx, project.ID, c.now).Count(&active).Error; err != nil {
 		return err
 	}
-	return planLimit(plan.ActiveKeysObstacle(active))
+	return planLimitError(plan.ActiveKeysBlockedReason(active))
 }
 
 // roomIfActive is [change.roomForKey] for a key that was of another status and would be active now.
-func (c *change) roomIfActive(key *Key, was KeyStatus) error {
+func (c *auditedTx) roomIfActive(key *Key, was KeyStatus) error {
 	if was == StatusActive || key.Status(c.now) != StatusActive {
 		return nil
 	}
@@ -251,7 +251,7 @@ func (c *change) roomIfActive(key *Key, was KeyStatus) error {
 }
 
 // project reads the project of this chain.
-func (c *change) project() (*Project, error) {
+func (c *auditedTx) project() (*Project, error) {
 	var project Project
 	return &project, notFoundAs(c.tx.Take(&project, c.head.Chain).Error, "project")
 }

@@ -38,7 +38,7 @@ func TestPlansHaveTheFiguresOfTheProductAsInstalled(t *testing.T) {
 		var got []string
 		for _, p := range all {
 			line := fmt.Sprint(p.Name, " ", p.Rotation)
-			for _, name := range models.NumberFigures {
+			for _, name := range models.NumberLimits {
 				if n := p.Number(name); n != nil {
 					line += fmt.Sprint(" ", *n)
 				} else {
@@ -64,7 +64,7 @@ func TestPlansHaveTheFiguresOfTheProductAsInstalled(t *testing.T) {
 func TestOfManyKeysAtOnceAsManyAreMadeAsThePlanHasRoomFor(t *testing.T) {
 	eachStore(t, func(t *testing.T, store *models.Store, _ *testkit.Clock) {
 		project, _, _ := newProject(t, store, signUp(t, store, "ada@example.com"), "shop")
-		putOn(t, store, project, "Free", models.Overrides{models.FigureActiveKeys: ptr(int64(4))}) // the default key has one of them
+		putOn(t, store, project, "Free", models.Overrides{models.LimitActiveKeys: ptr(int64(4))}) // the default key has one of them
 		var (
 			wait  sync.WaitGroup
 			mu    sync.Mutex
@@ -155,9 +155,9 @@ func TestThePlanBoundsTheActiveKeys(t *testing.T) {
 			t.Errorf("%d active keys after the downgrade, %v", active, err)
 		}
 		refused("a key after the downgrade", "The Free plan allows 1 active key. The Growth plan allows more", create("five"))
-		putOn(t, store, project, "Free", models.Overrides{models.FigureActiveKeys: ptr(int64(2))})
+		putOn(t, store, project, "Free", models.Overrides{models.LimitActiveKeys: ptr(int64(2))})
 		refused("a key over the project's own figure", "This project may have 2 active keys.", create("five"))
-		putOn(t, store, project, "Free", models.Overrides{models.FigureActiveKeys: nil})
+		putOn(t, store, project, "Free", models.Overrides{models.LimitActiveKeys: nil})
 		allowed("a key without a maximum", create("five"))
 	})
 }
@@ -188,11 +188,11 @@ func TestRotationNeedsAPlanThatAllowsIt(t *testing.T) {
 		if _, err := store.EndVersion(ctx, project.ID, defaultKey.ID, member, 1, 0); err != nil {
 			t.Error(err)
 		}
-		putOn(t, store, project, "Free", models.Overrides{models.FigureRotation: ptr(int64(1))})
+		putOn(t, store, project, "Free", models.Overrides{models.LimitRotation: ptr(int64(1))})
 		if _, _, err := store.RotateKey(ctx, project.ID, key.ID, member, 0, 0); err != nil {
 			t.Error(err)
 		}
-		putOn(t, store, project, "Enterprise", models.Overrides{models.FigureRotation: ptr(int64(0))})
+		putOn(t, store, project, "Enterprise", models.Overrides{models.LimitRotation: ptr(int64(0))})
 		if _, _, err := store.RotateKey(ctx, project.ID, key.ID, member, 0, 0); !hasCode(err, models.CodePlanLimit) {
 			t.Error(err)
 		}
@@ -218,8 +218,8 @@ func TestFiguresOfPlansAreChecked(t *testing.T) {
 		user := signUp(t, store, "ada@example.com")
 		project, _, _ := newProject(t, store, user, "shop")
 		for _, n := range []int64{0, -1, 1_000_000_001} {
-			for _, name := range models.NumberFigures {
-				var figures models.PlanFigures
+			for _, name := range models.NumberLimits {
+				var figures models.PlanLimits
 				figures.SetNumber(name, &n)
 				if _, err := store.UpdatePlan(t.Context(), user.Actor(""), 1, figures); fieldsOf(t, err)[string(name)] == "" {
 					t.Errorf("%s %d: %v", name, n, err)
@@ -233,7 +233,7 @@ func TestFiguresOfPlansAreChecked(t *testing.T) {
 		if _, err := store.ChangeProjectPlan(t.Context(), user.Actor(""), project.ID, 6, nil); fieldsOf(t, err)["plan"] == "" {
 			t.Error(err)
 		}
-		for _, bad := range []models.Overrides{{"speed": ptr(int64(1))}, {models.FigureRotation: nil}, {models.FigureRotation: ptr(int64(2))}} {
+		for _, bad := range []models.Overrides{{"speed": ptr(int64(1))}, {models.LimitRotation: nil}, {models.LimitRotation: ptr(int64(2))}} {
 			if _, err := store.ChangeProjectPlan(t.Context(), user.Actor(""), project.ID, 1, bad); len(fieldsOf(t, err)) != 1 {
 				t.Errorf("%v: %v", bad, err)
 			}

@@ -146,7 +146,7 @@ func (s *Store) CreateProject(
 		key     *Key
 		secret  Secret
 	)
-	err = s.change(ctx, InstanceChain, actor, func(c *change) (err error) {
+	err = s.inAuditedTx(ctx, InstanceChain, actor, func(c *auditedTx) (err error) {
 		project, key, secret, err = c.createProject(in)
 		return err
 	})
@@ -156,15 +156,15 @@ func (s *Store) CreateProject(
 	return project, key, secret, nil
 }
 
-func (p *Project) object() Object { return Object{"project", p.ID, p.Name} }
+func (p *Project) auditTarget() AuditTarget { return AuditTarget{"project", p.ID, p.Name} }
 
-// facts are what the action log keeps of a project's settings.
-func (p *Project) facts() Facts {
-	return Facts{"name": p.Name, "slug": p.Slug, "key_prefix": p.KeyPrefix, "quota_status": p.QuotaStatus}
+// facts are what the audit log keeps of a project's settings.
+func (p *Project) snapshot() AuditSnapshot {
+	return AuditSnapshot{"name": p.Name, "slug": p.Slug, "key_prefix": p.KeyPrefix, "quota_status": p.QuotaStatus}
 }
 
 // createProject goes on in the chain of the new project.
-func (c *change) createProject(in ProjectInput) (*Project, *Key, Secret, error) {
+func (c *auditedTx) createProject(in ProjectInput) (*Project, *Key, Secret, error) {
 	plan, err := c.defaultPlan()
 	if err != nil {
 		return nil, nil, Secret{}, err
@@ -183,9 +183,9 @@ func (c *change) createProject(in ProjectInput) (*Project, *Key, Secret, error) 
 	if err := c.startChain(project.ID); err != nil {
 		return nil, nil, Secret{}, err
 	}
-	facts := project.facts()
+	facts := project.snapshot()
 	facts["owner"], facts["plan"] = c.actor.Name, plan.Name
-	if err := c.log("project.create", project.object(), nil, facts); err != nil {
+	if err := c.log("project.create", project.auditTarget(), nil, facts); err != nil {
 		return nil, nil, Secret{}, err
 	}
 	key, secret, err := c.createDefaultKey(project)
@@ -230,16 +230,16 @@ func (s *Store) ChangeSlug(ctx context.Context, projectID int64, actor Actor, sl
 
 func (s *Store) changeProject(ctx context.Context, projectID int64, actor Actor, action string, edit func(*Project)) (*Project, error) {
 	var project *Project
-	err := s.change(ctx, projectID, actor, func(c *change) (err error) {
+	err := s.inAuditedTx(ctx, projectID, actor, func(c *auditedTx) (err error) {
 		if project, err = c.project(); err != nil {
 			return err
 		}
-		before := project.facts()
+		before := project.snapshot()
 		edit(project)
 		if err := c.tx.Select("name", "slug", "key_prefix", "quota_status").Updates(project).Error; err != nil {
 			return slugTaken(err)
 		}
-		return c.log(action, project.object(), before, project.facts())
+		return c.log(action, project.auditTarget(), before, project.snapshot())
 	})
 	return project, err
 }

@@ -11,25 +11,25 @@ func TestPlatformsAndBundles(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		key  Restrictions
-		use  Use
+		use  ClientApp
 		want requestlog.Code
 	}{
-		{"no restriction", Restrictions{}, Use{}, requestlog.CodeValid},
-		{"no restriction, anything said", Restrictions{}, Use{"ios", "com.x.y"}, requestlog.CodeValid},
-		{"iOS only", Restrictions{PlatformIOS: true}, Use{Platform: "ios"}, requestlog.CodeValid},
-		{"iOS only, Android asks", Restrictions{PlatformIOS: true}, Use{Platform: "android"}, requestlog.CodePlatformNotAllowed},
-		{"iOS only, nothing said", Restrictions{PlatformIOS: true}, Use{}, requestlog.CodePlatformNotAllowed},
-		{"another platform", Restrictions{PlatformIOS: true, PlatformAndroid: true}, Use{Platform: "windows"}, requestlog.CodePlatformNotAllowed},
-		{"both", Restrictions{PlatformIOS: true, PlatformAndroid: true}, Use{Platform: "android"}, requestlog.CodeValid},
-		{"bundle fits", Restrictions{PlatformIOS: true, IOSBundleID: "a.b"}, Use{"ios", "a.b"}, requestlog.CodeValid},
-		{"bundle differs", Restrictions{PlatformIOS: true, IOSBundleID: "a.b"}, Use{"ios", "a.c"}, requestlog.CodeBundleNotAllowed},
-		{"bundle not said", Restrictions{PlatformIOS: true, IOSBundleID: "a.b"}, Use{"ios", ""}, requestlog.CodeBundleNotAllowed},
-		{"the other platform's bundle does not count", Restrictions{PlatformIOS: true, PlatformAndroid: true, IOSBundleID: "a.b"}, Use{"android", "x.y"}, requestlog.CodeValid},
-		{"bundle without platforms", Restrictions{IOSBundleID: "a.b", AndroidPackage: "c.d"}, Use{"", "c.d"}, requestlog.CodeValid},
-		{"bundle without platforms differs", Restrictions{IOSBundleID: "a.b", AndroidPackage: "c.d"}, Use{"", "x.y"}, requestlog.CodeBundleNotAllowed},
+		{"no restriction", Restrictions{}, ClientApp{}, requestlog.CodeValid},
+		{"no restriction, anything said", Restrictions{}, ClientApp{"ios", "com.x.y"}, requestlog.CodeValid},
+		{"iOS only", Restrictions{PlatformIOS: true}, ClientApp{Platform: "ios"}, requestlog.CodeValid},
+		{"iOS only, Android asks", Restrictions{PlatformIOS: true}, ClientApp{Platform: "android"}, requestlog.CodePlatformNotAllowed},
+		{"iOS only, nothing said", Restrictions{PlatformIOS: true}, ClientApp{}, requestlog.CodePlatformNotAllowed},
+		{"another platform", Restrictions{PlatformIOS: true, PlatformAndroid: true}, ClientApp{Platform: "windows"}, requestlog.CodePlatformNotAllowed},
+		{"both", Restrictions{PlatformIOS: true, PlatformAndroid: true}, ClientApp{Platform: "android"}, requestlog.CodeValid},
+		{"bundle fits", Restrictions{PlatformIOS: true, IOSBundleID: "a.b"}, ClientApp{"ios", "a.b"}, requestlog.CodeValid},
+		{"bundle differs", Restrictions{PlatformIOS: true, IOSBundleID: "a.b"}, ClientApp{"ios", "a.c"}, requestlog.CodeBundleNotAllowed},
+		{"bundle not said", Restrictions{PlatformIOS: true, IOSBundleID: "a.b"}, ClientApp{"ios", ""}, requestlog.CodeBundleNotAllowed},
+		{"the other platform's bundle does not count", Restrictions{PlatformIOS: true, PlatformAndroid: true, IOSBundleID: "a.b"}, ClientApp{"android", "x.y"}, requestlog.CodeValid},
+		{"bundle without platforms", Restrictions{IOSBundleID: "a.b", AndroidPackage: "c.d"}, ClientApp{"", "c.d"}, requestlog.CodeValid},
+		{"bundle without platforms differs", Restrictions{IOSBundleID: "a.b", AndroidPackage: "c.d"}, ClientApp{"", "x.y"}, requestlog.CodeBundleNotAllowed},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if got := c.key.Refusal(c.use); got != c.want {
+			if got := c.key.DenialCode(c.use); got != c.want {
 				t.Errorf("%s, want %s", got, c.want)
 			}
 		})

@@ -19,7 +19,7 @@ const (
 	// PermitWriteKeys is to create, edit, rotate, (de)activate, revoke and delete keys, and to change categories.
 	PermitWriteKeys Permission = "write_keys"
 	// PermitAdminister is to make and revoke service tokens, to lift blocks of addresses, to change settings, and to read the
-	// action log.
+	// audit log.
 	PermitAdminister Permission = "administer"
 	// PermitOwn is to change the slug, by which others call the project.
 	PermitOwn Permission = "own"

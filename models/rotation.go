@@ -16,9 +16,9 @@ func (s *Store) RotateKey(
 ) (_ *Key, _ Secret, err error) {
 	defer doing(&err, "rotate key")
 	var secret Secret
-	key, err := s.changeKey(ctx, projectID, keyID, actor, ActionRotate, func(c *change, key *Key) error {
+	key, err := s.changeKey(ctx, projectID, keyID, actor, ActionRotate, func(c *auditedTx, key *Key) error {
 		if actor.Kind == ActorKey {
-			if err := key.selfRotationRefusal(seen, c.now); err != nil {
+			if err := key.selfRotationDenied(seen, c.now); err != nil {
 				return err
 			}
 		}
@@ -33,7 +33,7 @@ func (s *Store) RotateKey(
 		if err != nil {
 			return err
 		}
-		if err := planLimit(plan.RotationObstacle(key, actor)); err != nil {
+		if err := planLimitError(plan.RotationBlockedReason(key, actor)); err != nil {
 			return err
 		}
 		ends := c.now.Add(grace)
@@ -41,7 +41,7 @@ func (s *Store) RotateKey(
 		if err != nil {
 			return err
 		}
-		before := Facts{"version": key.Version}
+		before := AuditSnapshot{"version": key.Version}
 		key.Version++
 		key.RotatedAt, key.UpdatedAt = &c.now, c.now
 		if err := c.tx.Model(key).Select("version", "rotated_at", "updated_at").Updates(key).Error; err != nil {
@@ -51,7 +51,7 @@ func (s *Store) RotateKey(
 		if secret, err = c.createVersion(key, project.KeyPrefix); err != nil {
 			return err
 		}
-		return c.log("key.rotate", key.object(), before, Facts{"version": key.Version, "previous_ends_at": ends})
+		return c.log("key.rotate", key.auditTarget(), before, AuditSnapshot{"version": key.Version, "previous_ends_at": ends})
 	})
 	if err != nil {
 		return nil, Secret{}, err
@@ -60,7 +60,7 @@ func (s *Store) RotateKey(
 }
 
 // selfRotationRefusal says why the key may not rotate itself with the secret of version used; nil where it may.
-func (k *Key) selfRotationRefusal(used int, now time.Time) error {
+func (k *Key) selfRotationDenied(used int, now time.Time) error {
 	switch status := k.Status(now); {
 	case status == StatusInactive:
 		return Denied(requestlog.CodeKeyInactive)
@@ -80,7 +80,7 @@ func (s *Store) EndVersion(
 	ctx context.Context, projectID, keyID int64, actor Actor, number int, in time.Duration,
 ) (_ *Key, err error) {
 	defer doing(&err, "end version")
-	return s.changeKey(ctx, projectID, keyID, actor, ActionRotate, func(c *change, key *Key) error {
+	return s.changeKey(ctx, projectID, keyID, actor, ActionRotate, func(c *auditedTx, key *Key) error {
 		var version KeyVersion
 		err := c.tx.Clauses(clause.Locking{Strength: "UPDATE"}).Where("key_id = ? AND number = ?", key.ID, number).Take(&version).Error
 		if err != nil {
@@ -92,12 +92,12 @@ func (s *Store) EndVersion(
 		case VersionEnded:
 			return Conflict("This version has ended already. An ended secret is never valid again.")
 		}
-		before := Facts{"ends_at": *version.EndsAt} // a copy: the update writes where the pointer points
+		before := AuditSnapshot{"ends_at": *version.EndsAt} // a copy: the update writes where the pointer points
 		ends := c.now.Add(in)
 		if err := c.tx.Model(&version).Update("ends_at", ends).Error; err != nil {
 			return err
 		}
-		return c.log("key.end_version", key.object(), before, Facts{"ends_at": ends, "version": number})
+		return c.log("key.end_version", key.auditTarget(), before, AuditSnapshot{"ends_at": ends, "version": number})
 	})
 }
 

@@ -18,7 +18,7 @@ func verdict(t *testing.T, store *models.Store, clock *testkit.Clock, secret mod
 	if err != nil || key == nil {
 		t.Fatalf("the secret is unknown: %v", err)
 	}
-	return key.Refusal(clock.Now(), models.Use{})
+	return key.DenialCode(clock.Now(), models.ClientApp{})
 }
 
 func TestAfterARotationTheOldSecretLivesForItsGrace(t *testing.T) {

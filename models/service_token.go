@@ -84,7 +84,7 @@ func (s *Store) CreateServiceToken(
 		token  *ServiceToken
 		secret Secret
 	)
-	err = s.change(ctx, projectID, actor, func(c *change) error {
+	err = s.inAuditedTx(ctx, projectID, actor, func(c *auditedTx) error {
 		var living int64
 		if err := c.tx.Model(&ServiceToken{}).Where("project_id = ? AND revoked_at IS NULL", projectID).Count(&living).Error; err != nil {
 			return err
@@ -105,7 +105,7 @@ func (s *Store) CreateServiceToken(
 	return token, secret, nil
 }
 
-func (c *change) createServiceToken(project *Project, name string, scopes []Scope) (*ServiceToken, Secret, error) {
+func (c *auditedTx) createServiceToken(project *Project, name string, scopes []Scope) (*ServiceToken, Secret, error) {
 	secret, err := NewSecret(c.store.random, project.KeyPrefix, SecretService)
 	if err != nil {
 		return nil, Secret{}, err
@@ -122,10 +122,10 @@ func (c *change) createServiceToken(project *Project, name string, scopes []Scop
 	if err := c.tx.Create(token).Error; err != nil {
 		return nil, Secret{}, err
 	}
-	return token, secret, c.log("service_token.create", token.object(), nil, Facts{"name": name, "scopes": words, "last4": token.Last4})
+	return token, secret, c.log("service_token.create", token.auditTarget(), nil, AuditSnapshot{"name": name, "scopes": words, "last4": token.Last4})
 }
 
-func (t *ServiceToken) object() Object { return Object{"service_token", t.ID, t.Name} }
+func (t *ServiceToken) auditTarget() AuditTarget { return AuditTarget{"service_token", t.ID, t.Name} }
 
 // RevokeServiceToken ends a token for good.
 func (s *Store) RevokeServiceToken(
@@ -133,7 +133,7 @@ func (s *Store) RevokeServiceToken(
 ) (_ *ServiceToken, err error) {
 	defer doing(&err, "revoke service token")
 	var token ServiceToken
-	err = s.change(ctx, projectID, actor, func(c *change) error {
+	err = s.inAuditedTx(ctx, projectID, actor, func(c *auditedTx) error {
 		err := c.tx.Clauses(clause.Locking{Strength: "UPDATE"}).Where("project_id = ? AND id = ?", projectID, tokenID).Take(&token).Error
 		if err != nil {
 			return notFoundAs(err, "service token")
@@ -145,7 +145,7 @@ func (s *Store) RevokeServiceToken(
 		if err := c.tx.Model(&token).Select("revoked_at").Updates(&token).Error; err != nil {
 			return err
 		}
-		return c.log("service_token.revoke", token.object(), Facts{"revoked": false}, Facts{"revoked": true})
+		return c.log("service_token.revoke", token.auditTarget(), AuditSnapshot{"revoked": false}, AuditSnapshot{"revoked": true})
 	})
 	return &token, err
 }

@@ -33,7 +33,7 @@ func (s *Store) Setup(ctx context.Context, email, password, slug string) (_ *Set
 		admin.IsAdmin = true
 	}
 	result := &SetupResult{}
-	err = s.change(ctx, InstanceChain, Actor{Kind: ActorSystem, Name: "claviger setup"}, func(c *change) error {
+	err = s.inAuditedTx(ctx, InstanceChain, Actor{Kind: ActorSystem, Name: "claviger setup"}, func(c *auditedTx) error {
 		if result.User, err = c.setupUser(admin, email); err != nil {
 			return err
 		}
@@ -52,7 +52,7 @@ func (s *Store) Setup(ctx context.Context, email, password, slug string) (_ *Set
 }
 
 // setupUser creates admin where it is given and the instance is still empty, and finds the account of email otherwise.
-func (c *change) setupUser(admin *User, email string) (*User, error) {
+func (c *auditedTx) setupUser(admin *User, email string) (*User, error) {
 	if some, err := hasUsers(c.tx); err != nil {
 		return nil, err
 	} else if !some && admin != nil {

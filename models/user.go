@@ -73,7 +73,7 @@ func (s *Store) SignUp(ctx context.Context, mode SignupMode, email, password, ip
 	if err != nil {
 		return nil, err
 	}
-	err = s.change(ctx, InstanceChain, Actor{Kind: ActorMember, IP: ip}, func(c *change) error {
+	err = s.inAuditedTx(ctx, InstanceChain, Actor{Kind: ActorMember, IP: ip}, func(c *auditedTx) error {
 		some, err := hasUsers(c.tx)
 		if err != nil {
 			return err
@@ -110,7 +110,7 @@ func (s *Store) newUser(ctx context.Context, email, password string) (*User, err
 }
 
 // createUser makes the account. A member without an id, who signs up, becomes the actor of it.
-func (c *change) createUser(user *User) error {
+func (c *auditedTx) createUser(user *User) error {
 	err := c.tx.Create(user).Error
 	if isDuplicate(err) {
 		return invalidField("email", "There is already an account with this address. Sign in instead.")
@@ -121,10 +121,10 @@ func (c *change) createUser(user *User) error {
 	if c.actor.Kind == ActorMember && c.actor.ID == 0 {
 		c.actor.ID, c.actor.Name = user.ID, user.Email
 	}
-	return c.log("account.create", user.object(), nil, Facts{"email": user.Email, "admin": user.IsAdmin})
+	return c.log("account.create", user.auditTarget(), nil, AuditSnapshot{"email": user.Email, "admin": user.IsAdmin})
 }
 
-func (u *User) object() Object { return Object{"account", u.ID, u.Email} }
+func (u *User) auditTarget() AuditTarget { return AuditTarget{"account", u.ID, u.Email} }
 
 // SignIn finds the account of an address and password. An unknown address gets the same answer as a wrong password,
 // after the same time.
@@ -178,7 +178,7 @@ func (s *Store) ChangePassword(
 	if err != nil {
 		return err
 	}
-	return s.change(ctx, InstanceChain, actor, func(c *change) error {
+	return s.inAuditedTx(ctx, InstanceChain, actor, func(c *auditedTx) error {
 		// The old hash in the condition: of two changes at the same moment, one wins.
 		result := c.tx.Model(&User{}).Where("id = ? AND password_hash = ?", user.ID, user.PasswordHash).
 			Updates(map[string]any{"password_hash": hash, "password_changed_at": c.now})
@@ -191,7 +191,7 @@ func (s *Store) ChangePassword(
 		if err := c.tx.Where("user_id = ? AND secret_hash <> ?", user.ID, keep[:]).Delete(&Session{}).Error; err != nil {
 			return err
 		}
-		return c.log("account.change_password", user.object(), nil, nil)
+		return c.log("account.change_password", user.auditTarget(), nil, nil)
 	})
 }
 

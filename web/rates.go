@@ -15,7 +15,7 @@ import (
 
 // Rates bounds how often each of many may ask: so many requests at once, which come back evenly within a minute. Its
 // memory is bounded: the ones heard of longest ago are forgotten first.
-type Rates struct {
+type RateLimiter struct {
 	now       func() time.Time
 	perMinute int
 	seen      *lru.Cache[string, *rate.Limiter]
@@ -24,16 +24,16 @@ type Rates struct {
 const ratesSize = 10_000
 
 // NewRates makes a limit of so many requests in a minute for each.
-func NewRates(now func() time.Time, perMinute int) *Rates {
+func NewRateLimiter(now func() time.Time, perMinute int) *RateLimiter {
 	seen, err := lru.New[string, *rate.Limiter](ratesSize)
 	if err != nil {
 		panic(err) // the size is positive
 	}
-	return &Rates{now: now, perMinute: perMinute, seen: seen}
+	return &RateLimiter{now: now, perMinute: perMinute, seen: seen}
 }
 
 // Take counts a request of who and says in the headers of its answer what is left. Error: [requestlog.CodeRateLimited].
-func (r *Rates) Take(header http.Header, who string) error {
+func (r *RateLimiter) Take(header http.Header, who string) error {
 	limiter := rate.NewLimiter(rate.Limit(float64(r.perMinute)/60), r.perMinute)
 	if known, found, _ := r.seen.PeekOrAdd(who, limiter); found {
 		limiter = known

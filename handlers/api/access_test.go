@@ -24,7 +24,7 @@ func TestEveryAPIRouteRefusesAStranger(t *testing.T) {
 		revoked := app.Client(w.Project)
 		app.Exec("UPDATE service_tokens SET revoked_at = ? WHERE id = (SELECT MAX(id) FROM service_tokens)",
 			app.Clock.Now())
-		app.Gate.Forget(models.Change{Kind: "service_token"})
+		app.Gate.Invalidate(models.Change{Kind: "service_token"})
 		for _, route := range app.Handlers.API.Routes() {
 			if route.Scope == api.NoToken {
 				continue

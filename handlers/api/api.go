@@ -29,11 +29,11 @@ type Options struct {
 // API answers requests of programs.
 type API struct {
 	Options
-	rates *web.Rates
+	rates *web.RateLimiter
 }
 
 // perMinute is how many requests one service token, or one key that rotates itself, has in a minute.
 const perMinute = 600
 
 // New makes the API.
-func New(o Options) *API { return &API{Options: o, rates: web.NewRates(o.Now, perMinute)} }
+func New(o Options) *API { return &API{Options: o, rates: web.NewRateLimiter(o.Now, perMinute)} }

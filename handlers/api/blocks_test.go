@@ -316,7 +316,7 @@ func TestTwentyAtOnceBlockOnce(t *testing.T) {
 		if err != nil || len(page.Blocks) != 1 || page.Blocks[0].Strikes != 1 || page.Blocks[0].Address != "127.0.0.1" {
 			t.Errorf("%+v %v", page, err)
 		}
-		rows, _, err := app.Store.Actions(t.Context(), result.Project.ID, models.ActionFilter{Action: "address_block",
+		rows, _, err := app.Store.AuditRows(t.Context(), result.Project.ID, models.AuditFilter{Action: "address_block",
 			Limit: 10})
 		if err != nil || len(rows) != 1 || rows[0].ActorKind != models.ActorSystem ||
 			rows[0].ObjectName != "127.0.0.1" {

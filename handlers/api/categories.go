@@ -56,7 +56,7 @@ func (a *API) createCategory(c echo.Context) error {
 		return err
 	}
 	added, err := a.Store.CreateCategory(c.Request().Context(), callerOf(c).project.ID, actor, said.Name)
-	var done models.Done
+	var done models.AlreadyApplied
 	switch {
 	case errors.As(err, &done):
 		c.Response().Header().Set(headerReplayed, "true")

@@ -41,5 +41,5 @@ func actorOnce(c echo.Context, body []byte) (models.Actor, error) {
 		}
 	}
 	request := strings.Join([]string{c.Request().Method, c.Path(), c.Param("key"), string(body)}, "\n")
-	return callerOf(c).token.Actor(c.RealIP(), &models.Once{Key: key, Request: request}), nil
+	return callerOf(c).token.Actor(c.RealIP(), &models.IdempotencyKey{Key: key, Request: request}), nil
 }

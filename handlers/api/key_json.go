@@ -56,7 +56,7 @@ const (
 	platformAndroid = "android"
 )
 
-func (a *API) keyObject(k *models.KeyDetails) keyObject {
+func (a *API) keyObject(k *models.KeyView) keyObject {
 	return keyObject{
 		ID: k.ID, Name: k.Name, Description: k.Description, Type: k.Type, Category: k.Category,
 		Status: k.Status(a.Now()), State: k.State,

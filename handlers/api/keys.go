@@ -81,12 +81,12 @@ func (a *API) createKey(c echo.Context) error {
 	if err != nil {
 		return a.replayKey(c, http.StatusCreated, err)
 	}
-	details := models.KeyDetails{Key: *key, Category: strings.TrimSpace(in.Category), Creator: actor.Name}
+	details := models.KeyView{Key: *key, Category: strings.TrimSpace(in.Category), Creator: actor.Name}
 	return a.answerSecret(c, http.StatusCreated, &details, secret)
 }
 
 // answerSecret answers with a key and the secret that was just made for it.
-func (a *API) answerSecret(c echo.Context, status int, key *models.KeyDetails, secret models.Secret) error {
+func (a *API) answerSecret(c echo.Context, status int, key *models.KeyView, secret models.Secret) error {
 	key.Prefix, key.Last4 = secret.Prefix, secret.Last4()
 	plain := secret.Plain()
 	return a.answerIssued(c, status, issuedKey{a.keyObject(key), &plain, false})
@@ -103,7 +103,7 @@ func (a *API) answerIssued(c echo.Context, status int, issued issuedKey) error {
 // replayKey answers a request that was made before with the same Idempotency-Key: the key that came of it as it is now,
 // without its secret, which is kept nowhere. Other errors come back with the names that JSON has for fields.
 func (a *API) replayKey(c echo.Context, status int, err error) error {
-	var done models.Done
+	var done models.AlreadyApplied
 	if !errors.As(err, &done) {
 		return keyFieldsOfJSON(err)
 	}

@@ -154,9 +154,9 @@ func TestAKeyLivesItsWholeLifeThroughTheAPI(t *testing.T) {
 		if text := b.Get("/projects/shop" + path).Text(); !strings.Contains(text, "ci") {
 			t.Error("the page does not say who made the key")
 		}
-		if text := b.Get("/projects/shop/actions?action=key.rotate").Text(); !strings.Contains(text, "ci") ||
+		if text := b.Get("/projects/shop/audit?action=key.rotate").Text(); !strings.Contains(text, "ci") ||
 			!strings.Contains(text, "service token") {
-			t.Errorf("the action log says %s", text)
+			t.Errorf("the audit log says %s", text)
 		}
 	})
 }

@@ -60,8 +60,8 @@ func agreesWithModel(t *testing.T, url string, random *rand.Rand, codes map[stri
 	perSecond, perMinute, perKey, perSession := 3+random.Int64N(3), 8+random.Int64N(8), 5+random.Int64N(5),
 		4+random.Int64N(5)
 	limits(t, app, project, models.Overrides{
-		models.FigureProjectPerSecond: &perSecond, models.FigureProjectPerMinute: &perMinute,
-		models.FigureKeyPerMinute: &perKey, models.FigureSessionPerMinute: &perSession,
+		models.LimitProjectPerSecond: &perSecond, models.LimitProjectPerMinute: &perMinute,
+		models.LimitKeyPerMinute: &perKey, models.LimitSessionPerMinute: &perSession,
 	})
 
 	type modelKey struct {

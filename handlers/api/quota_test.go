@@ -217,8 +217,8 @@ func TestOfTwoLimitsThatAreUsedUpTheOneThatFreesLastIsNamed(t *testing.T) {
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, _ := app.SignUp("ada@example.com")
 		project, _, secret := app.Project(user, "shop")
-		limits(t, app, project, models.Overrides{models.FigureKeyPerMinute: number(3),
-			models.FigureProjectPerSecond: number(3)})
+		limits(t, app, project, models.Overrides{models.LimitKeyPerMinute: number(3),
+			models.LimitProjectPerSecond: number(3)})
 		for range 3 {
 			app.Validate("shop", secret)
 		}
@@ -237,8 +237,8 @@ func TestAPlanLimitAnswers429WithItsHeaders(t *testing.T) {
 			header.Get("X-RateLimit-Limit") != "" {
 			t.Errorf("a plan without limits says %v", header)
 		}
-		limits(t, app, project, models.Overrides{models.FigureKeyPerMinute: number(3),
-			models.FigureProjectPerSecond: number(100)})
+		limits(t, app, project, models.Overrides{models.LimitKeyPerMinute: number(3),
+			models.LimitProjectPerSecond: number(100)})
 		for i := range 3 {
 			header := app.Validate("shop", secret).Header
 			for name, want := range map[string]string{
@@ -261,7 +261,7 @@ func TestAPlanLimitAnswers429WithItsHeaders(t *testing.T) {
 		if wait < 60 || wait > 65 || reply.Header.Get("X-RateLimit-Remaining") != "0" {
 			t.Errorf("%v", reply.Header)
 		}
-		limits(t, app, project, models.Overrides{models.FigureProjectPerSecond: number(1)})
+		limits(t, app, project, models.Overrides{models.LimitProjectPerSecond: number(1)})
 		app.Clock.Advance(time.Minute)
 		app.Validate("shop", secret)
 		if reply = app.Validate("shop", secret); reply.Body["error"] != "You exceeded the per-second rate limit on "+
@@ -362,12 +362,12 @@ func TestALoweredLimitSaysWhenItFrees(t *testing.T) {
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, _ := app.SignUp("ada@example.com")
 		project, _, secret := app.Project(user, "shop")
-		limits(t, app, project, models.Overrides{models.FigureKeyPerMinute: number(10)})
+		limits(t, app, project, models.Overrides{models.LimitKeyPerMinute: number(10)})
 		for range 10 {
 			app.Validate("shop", secret)
 			app.Clock.Advance(5 * time.Second)
 		}
-		limits(t, app, project, models.Overrides{models.FigureKeyPerMinute: number(2)})
+		limits(t, app, project, models.Overrides{models.LimitKeyPerMinute: number(2)})
 		reply := app.Validate("shop", secret)
 		wait, err := strconv.Atoi(reply.Header.Get("Retry-After"))
 		if err != nil || reply.Status != 429 || reply.Header.Get("X-RateLimit-Reset") != strconv.Itoa(wait) {

@@ -153,7 +153,7 @@ func (a *API) rotateSelf(c echo.Context) error {
 		return err
 	}
 	// A key with platforms cannot rotate itself, so there is nothing that the request would have to say of its app.
-	if code := key.StateRefusal(a.Now()); code != requestlog.CodeValid {
+	if code := key.StateDenialCode(a.Now()); code != requestlog.CodeValid {
 		return models.Denied(code)
 	}
 	var said struct {

@@ -71,7 +71,7 @@ func (a *API) validate(c echo.Context) error {
 		Claimed: claim,
 		Credits: body.Credits,
 		Session: cmp.Or(body.Session, headerValue(r.Header, "X-Session-Id")),
-		Use: models.Use{
+		App: models.ClientApp{
 			Platform: cmp.Or(body.Platform, strings.ToLower(headerValue(r.Header, "X-Platform"))),
 			BundleID: cmp.Or(body.BundleID, headerValue(r.Header, "X-Bundle-Id")),
 		},

@@ -31,7 +31,7 @@ const usage = `Claviger: API keys for your own service.
   claviger demo       serves a throw-away database with projects and a month of traffic
   claviger migrate    migrates the database and ends
   claviger backup FILE  copies a SQLite database to FILE, also while a server works with it
-  claviger audit verify  verifies the chains of the action log; exit 1 where a row was changed or removed
+  claviger audit verify  verifies the chains of the audit log; exit 1 where a row was changed or removed
                       [--checkpoint FILE] also against FILE of the last time, and writes it anew
   claviger healthcheck  asks a running server whether it is ready; exit 0 or 1
   claviger version    prints the version

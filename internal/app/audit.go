@@ -16,7 +16,7 @@ import (
 	"github.com/claviger/claviger/models"
 )
 
-// audit verifies the chains of the action log. It changes nothing in the database, and may run beside a server.
+// audit verifies the chains of the audit log. It changes nothing in the database, and may run beside a server.
 func audit(ctx context.Context, c config.Config, args []string, out io.Writer) error {
 	const needs = "audit needs verify, which takes --checkpoint FILE"
 	if len(args) == 0 || args[0] != "verify" {
@@ -75,7 +75,7 @@ func verifyActions(ctx context.Context, c config.Config, earlier []models.Checkp
 	if err := store.CheckSchema(ctx); err != nil {
 		return nil, err
 	}
-	return store.VerifyActions(ctx, earlier)
+	return store.VerifyAudit(ctx, earlier)
 }
 
 // checkpointFile is what the file of --checkpoint holds, as JSON.

@@ -107,13 +107,13 @@ func (m gateMetrics) Collect(out chan<- prometheus.Metric) {
 	for code, n := range stats.Verdicts {
 		counter(verdictsDesc, n, string(code))
 	}
-	counter(hitsDesc, stats.DirectoryHits, "memory")
-	counter(hitsDesc, stats.DirectoryMisses, "database")
+	counter(hitsDesc, stats.KeyCacheHits, "memory")
+	counter(hitsDesc, stats.KeyCacheMisses, "database")
 	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
 	}
 	hears := 0.0
-	if stats.Hears {
+	if stats.ChangeFeedConnected {
 		hears = 1
 	}
 	gauge(hearsDesc, hears)

@@ -64,7 +64,7 @@ func serve(ctx context.Context, c config.Config, log *slog.Logger, out io.Writer
 
 	effects := newEffects()
 	g, err := gate.New(store, store.Log(), secrets.Pepper, gate.Options{
-		Log: log, Shared: store.Dialect() == "postgres", Effects: effects.observe,
+		Log: log, Shared: store.Dialect() == "postgres", OnPropagated: effects.observe,
 		Durability: recorder.Durability(c.LogDurability), Spool: c.Data, MaxKeys: c.MaxKeys,
 	})
 	if err != nil {

@@ -50,7 +50,7 @@ func (a *App) World() (*World, *Browser) {
 	return w, browser
 }
 
-// Path fills in what the path of a route leaves open. project is a slug or a number; seq is a row of the action log.
+// Path fills in what the path of a route leaves open. project is a slug or a number; seq is a row of the audit log.
 func (w *World) Path(path, project, seq string) string {
 	return strings.NewReplacer(
 		":project", project, ":key", fmt.Sprint(w.Key.ID), ":request", w.Request, ":session", fmt.Sprint(w.Session),

@@ -84,7 +84,7 @@ func TestGroupsOfAProjectThatIsGoneGo(t *testing.T) {
 func TestABusyProjectKeepsItsGroupsWhileOldRowsGo(t *testing.T) {
 	w := groupedWorld(t, 15)
 	project := w.projects[0]
-	if _, err := w.store.ChangeProjectPlan(t.Context(), tester, project.ID, 1, models.Overrides{models.FigureLogDays: new(int64(1))}); err != nil {
+	if _, err := w.store.ChangeProjectPlan(t.Context(), tester, project.ID, 1, models.Overrides{models.LimitLogDays: new(int64(1))}); err != nil {
 		t.Fatal(err)
 	}
 	for range 120 {

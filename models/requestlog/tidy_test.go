@@ -30,7 +30,7 @@ func rowsAreRemoved(t *testing.T, url string, third *int64) {
 	t.Parallel()
 	w := newStorageWorld(t, url, 5, testkit.SmallLog)
 	keep := map[int64]time.Duration{w.projects[0].ID: 7 * days, w.projects[1].ID: 20 * days, w.projects[2].ID: 9999 * days}
-	for i, overrides := range []models.Overrides{{}, {models.FigureLogDays: new(int64(20))}, {models.FigureLogDays: third}} {
+	for i, overrides := range []models.Overrides{{}, {models.LimitLogDays: new(int64(20))}, {models.LimitLogDays: third}} {
 		if _, err := w.store.ChangeProjectPlan(t.Context(), tester, w.projects[i].ID, free, overrides); err != nil {
 			t.Fatal(err)
 		}
@@ -109,7 +109,7 @@ func TestLateRowsAreKeptWhereOlderOnesWereRemoved(t *testing.T) {
 		t.Parallel()
 		w := newStorageWorld(t, url, 9, testkit.SmallLog)
 		key := w.keys[0]
-		if _, err := w.store.ChangeProjectPlan(t.Context(), tester, key.ProjectID, 1, models.Overrides{models.FigureLogDays: new(int64(20))}); err != nil {
+		if _, err := w.store.ChangeProjectPlan(t.Context(), tester, key.ProjectID, 1, models.Overrides{models.LimitLogDays: new(int64(20))}); err != nil {
 			t.Fatal(err)
 		}
 		rows := func(n int) (batch []requestlog.Row) {

@@ -22,15 +22,15 @@ type Choice struct {
 
 // EditProps describes the page that changes one label.
 type EditProps struct {
-	Page           layout.PageProps
-	Root           string
-	Category       Item
-	Others         []Choice
-	DeleteObstacle string // why it cannot be deleted; empty where it can
-	Name           string // as it was typed
-	Into           int64  // as it was chosen
-	Errors         map[string]string
-	Message        string
+	Page                layout.PageProps
+	Root                string
+	Category            Item
+	Others              []Choice
+	DeleteBlockedReason string // why it cannot be deleted; empty where it can
+	Name                string // as it was typed
+	Into                int64  // as it was chosen
+	Errors              map[string]string
+	Message             string
 }
 
 func (p EditProps) path(act string) string {
@@ -270,8 +270,8 @@ func Edit(p EditProps) templ.Component {
 					}()
 				}
 				ctx = templ.InitializeContext(ctx)
-				if p.DeleteObstacle != "" {
-					templ_7745c5c3_Err = ui.Button(ui.ButtonProps{Label: "Delete label", Disabled: true, DisabledReason: p.DeleteObstacle}).Render(ctx, templ_7745c5c3_Buffer)
+				if p.DeleteBlockedReason != "" {
+					templ_7745c5c3_Err = ui.Button(ui.ButtonProps{Label: "Delete label", Disabled: true, DisabledReason: p.DeleteBlockedReason}).Render(ctx, templ_7745c5c3_Buffer)
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}

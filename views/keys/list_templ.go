@@ -51,8 +51,8 @@ type ListProps struct {
 
 	Search, Type, Category, Status string
 
-	Room           string // how many of the keys that the plan allows are active; empty where it has no maximum
-	NewKeyObstacle string // why no key can be made; empty where one can
+	Room                string // how many of the keys that the plan allows are active; empty where it has no maximum
+	NewKeyBlockedReason string // why no key can be made; empty where one can
 
 	NewestHref string // empty on the first page
 	OlderHref  string // empty on the last one
@@ -291,8 +291,8 @@ func newKeyButton(p ListProps) templ.Component {
 			templ_7745c5c3_Var7 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		if p.NewKeyObstacle != "" {
-			templ_7745c5c3_Err = ui.Button(ui.ButtonProps{Label: "New key", Icon: "plus", Variant: ui.Primary, Disabled: true, DisabledReason: p.NewKeyObstacle}).Render(ctx, templ_7745c5c3_Buffer)
+		if p.NewKeyBlockedReason != "" {
+			templ_7745c5c3_Err = ui.Button(ui.ButtonProps{Label: "New key", Icon: "plus", Variant: ui.Primary, Disabled: true, DisabledReason: p.NewKeyBlockedReason}).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -19,23 +19,23 @@ import (
 
 // ShowProps describes the page of one key.
 type ShowProps struct {
-	Quotas         []Quota
-	Page           layout.PageProps
-	Root           string
-	Now            time.Time
-	Zone           *time.Location
-	CanWrite       bool
-	Key            Item
-	Activate       bool   // the key can be switched on, rather than off
-	EditObstacle   string // why it cannot be edited; empty where it can
-	RotateObstacle string
-	ToggleObstacle string
-	RevokeObstacle string
-	DeleteObstacle string
-	Versions       []Version // the newest first
-	Retiring       bool      // a replaced version is still valid
-	Recent         []logs.Entry
-	Curl           string
+	Quotas              []Quota
+	Page                layout.PageProps
+	Root                string
+	Now                 time.Time
+	Zone                *time.Location
+	CanWrite            bool
+	Key                 Item
+	Activate            bool   // the key can be switched on, rather than off
+	EditBlockedReason   string // why it cannot be edited; empty where it can
+	RotateBlockedReason string
+	ToggleBlockedReason string
+	RevokeBlockedReason string
+	DeleteBlockedReason string
+	Versions            []Version // the newest first
+	Retiring            bool      // a replaced version is still valid
+	Recent              []logs.Entry
+	Curl                string
 }
 
 func (p ShowProps) path(act string) string {
@@ -716,11 +716,11 @@ func actions(p ShowProps) templ.Component {
 			templ_7745c5c3_Var30 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		templ_7745c5c3_Err = linkOrReason("Edit", p.path("/edit"), p.EditObstacle).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = linkOrReason("Edit", p.path("/edit"), p.EditBlockedReason).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = linkOrReason("Rotate", p.path("/rotate"), p.RotateObstacle).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = linkOrReason("Rotate", p.path("/rotate"), p.RotateBlockedReason).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -728,8 +728,8 @@ func actions(p ShowProps) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		if p.ToggleObstacle != "" {
-			templ_7745c5c3_Err = ui.Button(ui.ButtonProps{Label: toggleLabel(p.Activate), Disabled: true, DisabledReason: p.ToggleObstacle}).Render(ctx, templ_7745c5c3_Buffer)
+		if p.ToggleBlockedReason != "" {
+			templ_7745c5c3_Err = ui.Button(ui.ButtonProps{Label: toggleLabel(p.Activate), Disabled: true, DisabledReason: p.ToggleBlockedReason}).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -769,12 +769,12 @@ func actions(p ShowProps) templ.Component {
 				return templ_7745c5c3_Err
 			}
 		}
-		templ_7745c5c3_Err = linkOrReason("Revoke", p.path("/revoke"), p.RevokeObstacle).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = linkOrReason("Revoke", p.path("/revoke"), p.RevokeBlockedReason).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		if p.DeleteObstacle != "" {
-			templ_7745c5c3_Err = ui.Button(ui.ButtonProps{Label: "Delete", Disabled: true, DisabledReason: p.DeleteObstacle}).Render(ctx, templ_7745c5c3_Buffer)
+		if p.DeleteBlockedReason != "" {
+			templ_7745c5c3_Err = ui.Button(ui.ButtonProps{Label: "Delete", Disabled: true, DisabledReason: p.DeleteBlockedReason}).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -26,7 +26,7 @@ func TestPageShowsWhatItIsGiven(t *testing.T) {
 		Projects:   []ProjectNav{{Name: "Store <1>", Slug: "store"}, {Name: "Other", Slug: "other"}},
 		Tabs:       []ui.Tab{{Label: "Keys", Href: "/projects/store/keys", Current: true}},
 		Flash:      []Flash{{Kind: ui.KindSuccess, Text: "Saved."}},
-		Trouble:    &Trouble{Title: "It is broken: <disk>", Text: "It will be well."},
+		Banner:    &Banner{Title: "It is broken: <disk>", Text: "It will be well."},
 		Version:    "1.2.3",
 		ReplaceURL: "/projects/store/keys/1",
 	}))

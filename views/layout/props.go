@@ -21,8 +21,8 @@ type Flash struct {
 	Text string
 }
 
-// Trouble is something that is wrong with the service now. It is shown until it is over.
-type Trouble struct {
+// Banner is something that is wrong with the service now. It is shown until it is over.
+type Banner struct {
 	Title string
 	Text  string
 }
@@ -35,7 +35,7 @@ type PageProps struct {
 	Projects []ProjectNav // that the user may switch to
 	Tabs     []ui.Tab     // of the current project or of the account
 	Flash    []Flash
-	Trouble  *Trouble // nil where all is well
+	Banner  *Banner // nil where all is well
 	Version  string
 
 	// ReplaceURL, when not empty, becomes the page's address once it is shown. A page that answers a POST with a secret

@@ -8,10 +8,10 @@ import (
 const (
 	// believedFor is how long after a change that no notice told of what was read before it may still be believed. With the
 	// time of one look-up it is less than the second in which a change holds everywhere: product.md, section 3.
-	believedFor = 250 * time.Millisecond
+	staleFor = 250 * time.Millisecond
 	// heardFor is how long an answer of the listening connection stands for: more than it takes from one question to the
 	// answer of the next, see models.Store.Listen, and less than that second.
-	heardFor = 750 * time.Millisecond
+	syncLifetime = 750 * time.Millisecond
 	// knownTimeout ends a look-up whose outcome is known from before, so that an answer does not wait for a database that is away.
 	knownTimeout = 300 * time.Millisecond
 	// retryAfter is how long a database that failed is not asked again about what is known.
@@ -23,7 +23,7 @@ const (
 // share one.
 //
 // Moments are milliseconds since 1970 by a clock that is never set back: see moment.
-type trust struct {
+type stalenessPolicy struct {
 	now     func() time.Time
 	started time.Time
 	shared  bool // other processes change the same database
@@ -35,43 +35,43 @@ type trust struct {
 }
 
 // newTrust begins deaf where shared is set. Else there is nobody to hear of, and everything is believed for good.
-func newTrust(shared bool, now func() time.Time) *trust {
-	return &trust{now: now, started: now(), shared: shared}
+func newStalenessPolicy(shared bool, now func() time.Time) *stalenessPolicy {
+	return &stalenessPolicy{now: now, started: now(), shared: shared}
 }
 
 // moment is the present: take it before a look-up, for fresh. It goes on from the time of the start by the monotonic clock,
 // so that setting the system's time makes nothing old look new.
-func (t *trust) moment() int64 { return t.at(t.now()) }
+func (t *stalenessPolicy) moment() int64 { return t.at(t.now()) }
 
-func (t *trust) at(at time.Time) int64 {
+func (t *stalenessPolicy) at(at time.Time) int64 {
 	return t.started.UnixMilli() + at.Sub(t.started).Milliseconds()
 }
 
 // fresh tells whether what a look-up begun at readAt gave may be believed, where nothing was told of it since.
-func (t *trust) fresh(readAt int64) bool {
+func (t *stalenessPolicy) fresh(readAt int64) bool {
 	if !t.shared {
 		return true
 	}
 	now := t.moment()
 	// until before since: both are from one call of heard, or since is from a later one and more is read again than needed.
-	return now < t.until.Load() && readAt > t.since.Load() || now-readAt < believedFor.Milliseconds()
+	return now < t.until.Load() && readAt > t.since.Load() || now-readAt < staleFor.Milliseconds()
 }
 
 // heard says that all changes that were committed after since and before asked have been told.
-func (t *trust) heard(since, asked time.Time) {
+func (t *stalenessPolicy) syncedUntil(since, asked time.Time) {
 	t.since.Store(t.at(since))
-	t.until.Store(t.at(asked.Add(heardFor)))
+	t.until.Store(t.at(asked.Add(syncLifetime)))
 }
 
 // deaf says that changes may be missed from now on, until heard says otherwise.
-func (t *trust) deaf() { t.until.Store(0) }
+func (t *stalenessPolicy) disconnected() { t.until.Store(0) }
 
 // hears tells whether changes of other processes arrive, or there are no other processes.
-func (t *trust) hears() bool { return !t.shared || t.moment() < t.until.Load() }
+func (t *stalenessPolicy) isSynced() bool { return !t.shared || t.moment() < t.until.Load() }
 
 // mayAsk tells whether to ask the database about something that is known and not fresh. While it does not answer, one caller
 // at a time may, every now and then; the others do better with what they know. Who is told yes calls asked with the outcome.
-func (t *trust) mayAsk() bool {
+func (t *stalenessPolicy) mayAsk() bool {
 	retryAt := t.retryAt.Load()
 	if retryAt == 0 {
 		return true
@@ -81,7 +81,7 @@ func (t *trust) mayAsk() bool {
 }
 
 // asked takes the outcome of a look-up, of any one.
-func (t *trust) asked(err error) {
+func (t *stalenessPolicy) asked(err error) {
 	switch {
 	case err != nil:
 		t.retryAt.Store(t.moment() + retryAfter.Milliseconds())
@@ -91,7 +91,7 @@ func (t *trust) asked(err error) {
 }
 
 // timeout is how long a look-up may take, of something that is known and not fresh or of something that is not known.
-func (t *trust) timeout(known bool) time.Duration {
+func (t *stalenessPolicy) timeout(known bool) time.Duration {
 	if known {
 		return knownTimeout
 	}

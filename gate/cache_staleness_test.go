@@ -45,9 +45,9 @@ func sharedCache(t *testing.T) (*cache[int, string], *awayTable, *moment) {
 
 func TestWithoutNoticesAChangeOfAnotherProcessIsSeenByReadingAgain(t *testing.T) {
 	c, table, clock := sharedCache(t)
-	c.trust.deaf()
+	c.staleness.disconnected()
 	table.set(1, "new")
-	clock.pass(believedFor)
+	clock.pass(staleFor)
 	if got := get(t, c, 1); got != "new" {
 		t.Errorf("got %q", got)
 	}
@@ -60,9 +60,9 @@ func TestWithoutNoticesAChangeOfAnotherProcessIsSeenByReadingAgain(t *testing.T)
 func TestWithoutNoticesAnUnknownNameIsReadAgainAsSoon(t *testing.T) {
 	c, table, clock := sharedCache(t)
 	get(t, c, 3)
-	c.trust.deaf()
+	c.staleness.disconnected()
 	table.set(3, "made by another process")
-	clock.pass(believedFor)
+	clock.pass(staleFor)
 	if got := get(t, c, 3); got == "" {
 		t.Error("what another process made is not seen in time")
 	}
@@ -70,18 +70,18 @@ func TestWithoutNoticesAnUnknownNameIsReadAgainAsSoon(t *testing.T) {
 
 func TestAfterTheNoticesComeBackEachValueIsReadOnce(t *testing.T) {
 	c, table, clock := sharedCache(t)
-	c.trust.deaf()
+	c.staleness.disconnected()
 	table.set(1, "changed while deaf")
 	clock.pass(time.Minute)
 	since := clock.at
-	c.trust.heard(since, since)
+	c.staleness.syncedUntil(since, since)
 	clock.pass(time.Millisecond)
 	for range 3 {
 		if got := get(t, c, 1); got != "changed while deaf" {
 			t.Errorf("got %q", got)
 		}
 	}
-	clock.hearOn(c.trust, since, time.Hour)
+	clock.hearOn(c.staleness, since, time.Hour)
 	get(t, c, 1)
 	if n := table.loads.Load(); n != 1 {
 		t.Errorf("%d look-ups", n)
@@ -90,18 +90,18 @@ func TestAfterTheNoticesComeBackEachValueIsReadOnce(t *testing.T) {
 
 func TestAValueThatIsGoneWhenReadAgainIsGone(t *testing.T) {
 	c, table, clock := sharedCache(t)
-	c.trust.deaf()
+	c.staleness.disconnected()
 	table.mu.Lock()
 	delete(table.values, 1)
 	table.mu.Unlock()
-	clock.pass(believedFor)
+	clock.pass(staleFor)
 	for range 2 {
 		if got := get(t, c, 1); got != "" {
 			t.Errorf("got %q", got)
 		}
 	}
 	table.away = true
-	clock.pass(believedFor)
+	clock.pass(staleFor)
 	if v, err := c.get(t.Context(), 1); v != nil || !errors.Is(err, errAway) {
 		t.Errorf("it came back when the database went away: %v, %v", v, err)
 	}
@@ -109,7 +109,7 @@ func TestAValueThatIsGoneWhenReadAgainIsGone(t *testing.T) {
 
 func TestWithTheDatabaseAwayWhatIsKnownIsStillAnswered(t *testing.T) {
 	c, table, clock := sharedCache(t)
-	c.trust.deaf()
+	c.staleness.disconnected()
 	table.away = true
 	asks := 0
 	for range 1000 { // ten seconds of requests
@@ -142,10 +142,10 @@ func TestWithTheDatabaseAwayWhatIsKnownIsStillAnswered(t *testing.T) {
 
 func TestWithTheDatabaseAwayAForgottenValueIsNotAnswered(t *testing.T) {
 	c, table, clock := sharedCache(t)
-	c.trust.deaf()
-	clock.pass(believedFor)
+	c.staleness.disconnected()
+	clock.pass(staleFor)
 	table.away = true
-	c.forget(all)
+	c.invalidate(all)
 	if v, err := c.get(t.Context(), 1); v != nil || !errors.Is(err, errAway) {
 		t.Errorf("what changed is answered as before: %v, %v", v, err)
 	}
@@ -153,9 +153,9 @@ func TestWithTheDatabaseAwayAForgottenValueIsNotAnswered(t *testing.T) {
 
 func TestADatabaseThatHangsDelaysOneCallerAtATime(t *testing.T) {
 	c, table, clock := sharedCache(t)
-	c.trust.deaf()
+	c.staleness.disconnected()
 	table.away = true
-	clock.pass(believedFor)
+	clock.pass(staleFor)
 	get(t, c, 1) // finds out
 	clock.pass(retryAfter)
 	entered, hold := make(chan struct{}), make(chan struct{})

@@ -49,7 +49,7 @@ func (s *Store) readRetention(ctx context.Context) (*requestlog.Retention, error
 		FROM projects
 		JOIN plans ON plans.id = projects.plan_id
 		LEFT JOIN plan_overrides ON plan_overrides.project_id = projects.id AND plan_overrides.limit_name = ?
-	`, FigureLogDays).Scan(&rows).Error
+	`, LimitLogDays).Scan(&rows).Error
 	if err != nil {
 		return nil, err
 	}

@@ -15,30 +15,30 @@ import (
 // directory keeps the versions of keys that were read from the database, by the digest of their secret. It does what
 // [cache] does, for a million keys: an entry holds no pointer, so that the garbage collector has nothing to walk through,
 // and forgetting one costs the same however many there are.
-type directory struct {
+type keyCache struct {
 	load   func(context.Context, models.Digest) (*models.GateKey, error)
 	meters *meters
-	trust  *trust
+	staleness  *stalenessPolicy
 	limit  int // entries for each shard, of known and of unknown digests apart
 
 	changes generations
 	flights singleflight.Group
-	shard   [shards]directoryShard
+	shard   [shards]keyCacheShard
 
 	hits, misses atomic.Uint64
 }
 
-type directoryShard struct {
+type keyCacheShard struct {
 	mu      sync.RWMutex
 	index   index // by the first bytes of a digest
 	entries *slab[entry]
-	words   words
+	texts   internTable
 	unknown map[models.Digest]absence
 }
 
 // maxWords bounds the texts that a shard remembers, those that keys do not have any more included. Beyond it the shard
 // begins anew.
-const maxWords = 50_000
+const maxInterned = 50_000
 
 // absence says that no key had the digest.
 type absence struct {
@@ -52,9 +52,9 @@ type knownKey struct {
 	meter *meter
 }
 
-func newDirectory(limit int, t *trust, m *meters, load func(context.Context, models.Digest) (*models.GateKey, error)) *directory {
+func newKeyCache(limit int, t *stalenessPolicy, m *meters, load func(context.Context, models.Digest) (*models.GateKey, error)) *keyCache {
 	// Digests do not spread evenly: without some room in each shard, keys would be thrown out before the limit is reached.
-	d := &directory{load: load, meters: m, trust: t, limit: max(1, limit/shards+limit/shards/20)}
+	d := &keyCache{load: load, meters: m, staleness: t, limit: max(1, limit/shards+limit/shards/20)}
 	for i := range d.shard {
 		d.shard[i].clear()
 	}
@@ -62,12 +62,12 @@ func newDirectory(limit int, t *trust, m *meters, load func(context.Context, mod
 }
 
 // clear forgets everything.
-func (s *directoryShard) clear() {
-	s.index, s.entries, s.words, s.unknown = index{}, new(slab[entry]), newWords(), map[models.Digest]absence{}
+func (s *keyCacheShard) clear() {
+	s.index, s.entries, s.texts, s.unknown = index{}, new(slab[entry]), newInternTable(), map[models.Digest]absence{}
 }
 
 // get gives the key of the digest; found is false where there is none.
-func (d *directory) get(ctx context.Context, digest models.Digest) (key knownKey, found bool, err error) {
+func (d *keyCache) get(ctx context.Context, digest models.Digest) (key knownKey, found bool, err error) {
 	shard := d.shardOf(digest)
 	key, state := d.look(shard, digest)
 	switch state {
@@ -78,7 +78,7 @@ func (d *directory) get(ctx context.Context, digest models.Digest) (key knownKey
 		d.hits.Add(1)
 		return key, false, nil
 	}
-	if state == stale && !d.trust.mayAsk() { // the database is away: better what was known than no answer
+	if state == stale && !d.staleness.mayAsk() { // the database is away: better what was known than no answer
 		return key, true, nil
 	}
 	d.misses.Add(1)
@@ -93,7 +93,7 @@ func (d *directory) get(ctx context.Context, digest models.Digest) (key knownKey
 }
 
 // has tells whether memory knows a key of the digest, as it is or as it was.
-func (d *directory) has(digest models.Digest) bool {
+func (d *keyCache) has(digest models.Digest) bool {
 	shard := d.shardOf(digest)
 	shard.mu.RLock()
 	defer shard.mu.RUnlock()
@@ -102,7 +102,7 @@ func (d *directory) has(digest models.Digest) bool {
 }
 
 // shardOf is where a digest is. It is as good as random: its bytes spread over shards and within them.
-func (d *directory) shardOf(digest models.Digest) *directoryShard { return &d.shard[digest[8]%shards] }
+func (d *keyCache) shardOf(digest models.Digest) *keyCacheShard { return &d.shard[digest[8]%shards] }
 
 type lookState int
 
@@ -113,7 +113,7 @@ const (
 	hitUnknown           // known to be unknown
 )
 
-func (d *directory) look(shard *directoryShard, digest models.Digest) (key knownKey, state lookState) {
+func (d *keyCache) look(shard *keyCacheShard, digest models.Digest) (key knownKey, state lookState) {
 	shard.mu.RLock()
 	defer shard.mu.RUnlock()
 	if i, place := shard.index.get(prefix(digest)); i != 0 {
@@ -125,18 +125,18 @@ func (d *directory) look(shard *directoryShard, digest models.Digest) (key known
 			if e.changes != d.changes.of(e.projectID, e.keyID) {
 				return key, miss // it did change: what was known is wrong
 			}
-			if key.GateKey = e.key(&shard.words); meterOf == e.keyID {
+			if key.GateKey = e.key(&shard.texts); meterOf == e.keyID {
 				key.meter = meter
 			}
-			if d.trust.fresh(e.readAt) {
+			if d.staleness.fresh(e.readAt) {
 				return key, hit
 			}
 			return key, stale
 		}
 	}
 	absent, unknown := shard.unknown[digest]
-	if unknown && absent.changes == d.changes.all.Load() && d.trust.fresh(absent.readAt) &&
-		d.trust.moment()-absent.readAt < unknownFor.Milliseconds() {
+	if unknown && absent.changes == d.changes.all.Load() && d.staleness.fresh(absent.readAt) &&
+		d.staleness.moment()-absent.readAt < unknownFor.Milliseconds() {
 		return key, hitUnknown
 	}
 	return key, miss
@@ -144,7 +144,7 @@ func (d *directory) look(shard *directoryShard, digest models.Digest) (key known
 
 // read asks the database, once however many ask at the same moment. A look-up that was under way while something changed may
 // have read what was before: its result is not kept, and nobody who asks after the change waits for it.
-func (d *directory) read(ctx context.Context, shard *directoryShard, digest models.Digest, known bool) (*models.GateKey, error) {
+func (d *keyCache) read(ctx context.Context, shard *keyCacheShard, digest models.Digest, known bool) (*models.GateKey, error) {
 	changes := d.changes.all.Load()
 	loaded, err, _ := d.flights.Do(string(digest[:])+strconv.FormatUint(changes, 36), func() (any, error) {
 		// Another look-up may have ended between the look of this caller and its turn.
@@ -154,11 +154,11 @@ func (d *directory) read(ctx context.Context, shard *directoryShard, digest mode
 			return (*models.GateKey)(nil), nil
 		}
 		// One caller loads for all: its own cancellation must not fail the others.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.trust.timeout(known))
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.staleness.timeout(known))
 		defer cancel()
-		readAt := d.trust.moment()
+		readAt := d.staleness.moment()
 		key, err := d.load(ctx, digest)
-		d.trust.asked(err)
+		d.staleness.asked(err)
 		if err == nil {
 			d.keep(shard, digest, key, readAt, changes)
 		}
@@ -170,7 +170,7 @@ func (d *directory) read(ctx context.Context, shard *directoryShard, digest mode
 	return loaded.(*models.GateKey), nil
 }
 
-func (d *directory) keep(shard *directoryShard, digest models.Digest, key *models.GateKey, readAt int64, changes uint64) {
+func (d *keyCache) keep(shard *keyCacheShard, digest models.Digest, key *models.GateKey, readAt int64, changes uint64) {
 	var meter uint32
 	if key != nil {
 		meter = d.meters.placeOf(key.KeyID)
@@ -195,7 +195,7 @@ func (d *directory) keep(shard *directoryShard, digest models.Digest, key *model
 		return
 	}
 	delete(shard.unknown, digest)
-	if len(shard.words.texts) > maxWords {
+	if len(shard.texts.texts) > maxInterned {
 		shard.clear()
 		i = 0
 	}
@@ -203,26 +203,26 @@ func (d *directory) keep(shard *directoryShard, digest models.Digest, key *model
 		i = shard.room(d.limit)
 	}
 	shard.index.put(prefix(digest), i, meter)
-	*shard.entries.at(i) = newEntry(digest, key, readAt, count, &shard.words)
+	*shard.entries.at(i) = newEntry(digest, key, readAt, count, &shard.texts)
 }
 
 func prefix(digest models.Digest) uint64 { return binary.LittleEndian.Uint64(digest[:8]) }
 
 // room finds a place for an entry. Where the shard is full, an arbitrary one goes.
-func (s *directoryShard) room(limit int) uint32 {
+func (s *keyCacheShard) room(limit int) uint32 {
 	if s.index.used >= limit {
 		s.drop(s.index.any())
 	}
 	return s.entries.take()
 }
 
-func (s *directoryShard) drop(p uint64, place uint32) {
+func (s *keyCacheShard) drop(p uint64, place uint32) {
 	s.index.drop(p)
 	s.entries.give(place)
 }
 
 // size counts the known versions in memory.
-func (d *directory) size() (n int) {
+func (d *keyCache) size() (n int) {
 	for i := range d.shard {
 		d.shard[i].mu.RLock()
 		n += d.shard[i].index.used

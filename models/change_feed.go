@@ -2,7 +2,7 @@ package models
 
 import "time"
 
-// Change names an object that was changed: what a row of the action log says, for those who keep copies in memory.
+// Change names an object that was changed: what a row of the audit log says, for those who keep copies in memory.
 type Change struct {
 	Kind      string // as [Object.Kind]: key, category, service_token, address_block, project, plan, account; or [Everything]
 	ID        int64

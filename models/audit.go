@@ -13,8 +13,8 @@ import (
 	"gorm.io/gorm/clause"
 )
 
-// Action is one row of the action log: who changed what, from what to what.
-type Action struct {
+// Action is one row of the audit log: who changed what, from what to what.
+type AuditRow struct {
 	ID         int64
 	Chain      int64 // project id, or [InstanceChain]
 	Seq        int64
@@ -32,28 +32,33 @@ type Action struct {
 	Hash       []byte
 }
 
+// TableName is the name of the table, which is older than the word audit.
+func (AuditRow) TableName() string { return "actions" }
+
 // InstanceChain holds what concerns no project: accounts and plans.
 const InstanceChain int64 = 0
 
 // actionChain is the newest row of a chain.
-type actionChain struct {
+type auditChain struct {
 	Chain int64 `gorm:"primaryKey;autoIncrement:false"`
 	Seq   int64
 	Hash  []byte
 }
 
-// Object is what a change was made to.
-type Object struct {
+func (auditChain) TableName() string { return "action_chains" }
+
+// AuditTarget is what a change was made to.
+type AuditTarget struct {
 	Kind string
 	ID   int64
 	Name string
 }
 
 // Facts are the fields of an object that a change may touch, by name. Values are what JSON can hold; no secrets.
-type Facts map[string]any
+type AuditSnapshot map[string]any
 
 // inUTC gives a copy whose times are in UTC: databases and forms give the same moment in zones of their own.
-func (f Facts) inUTC() Facts {
+func (f AuditSnapshot) inUTC() AuditSnapshot {
 	f = maps.Clone(f)
 	for name, value := range f {
 		switch at := value.(type) {
@@ -69,7 +74,7 @@ func (f Facts) inUTC() Facts {
 }
 
 // changed leaves only the fields that differ between before and after. Of something new or gone, all stay.
-func changed(before, after Facts) (Facts, Facts) {
+func changed(before, after AuditSnapshot) (AuditSnapshot, AuditSnapshot) {
 	before, after = before.inUTC(), after.inUTC()
 	if before == nil || after == nil {
 		return before, after
@@ -90,20 +95,20 @@ func jsonEqual(a, b any) bool {
 }
 
 // change is a transaction that makes changes in one chain and writes down each.
-type change struct {
+type auditedTx struct {
 	tx     *gorm.DB
 	store  *Store
 	actor  Actor
 	now    time.Time
-	head   actionChain
+	head   auditChain
 	logged bool
 	done   []Change
 }
 
 // change runs fn in a transaction that holds the chain's lock, so that changes of one project come one after the other,
 // rules that count rows hold, and each change is in the log or did not happen.
-func (s *Store) change(ctx context.Context, chain int64, actor Actor, fn func(c *change) error) error {
-	c := &change{store: s, actor: actor}
+func (s *Store) inAuditedTx(ctx context.Context, chain int64, actor Actor, fn func(c *auditedTx) error) error {
+	c := &auditedTx{store: s, actor: actor}
 	err := s.tx(ctx, func(tx *gorm.DB) error {
 		c.tx = tx
 		err := tx.Clauses(clause.Locking{Strength: "UPDATE"}).Where("chain = ?", chain).Take(&c.head).Error
@@ -111,7 +116,7 @@ func (s *Store) change(ctx context.Context, chain int64, actor Actor, fn func(c 
 			return notFoundAs(err, "project")
 		}
 		c.now = s.Now() // with the lock held, so that times are in the order of the rows
-		if err := c.once(fn); err != nil {
+		if err := c.applyOnce(fn); err != nil {
 			return err
 		}
 		if err := c.saveHead(); err != nil {
@@ -134,41 +139,41 @@ func (s *Store) change(ctx context.Context, chain int64, actor Actor, fn func(c 
 }
 
 // startChain makes the chain of a project that was just created and goes on in it.
-func (c *change) startChain(projectID int64) error {
+func (c *auditedTx) startChain(projectID int64) error {
 	if err := c.saveHead(); err != nil {
 		return err
 	}
-	c.head, c.logged = actionChain{Chain: projectID, Hash: []byte{}}, false
+	c.head, c.logged = auditChain{Chain: projectID, Hash: []byte{}}, false
 	return c.tx.Create(&c.head).Error
 }
 
-func (c *change) saveHead() error {
+func (c *auditedTx) saveHead() error {
 	if !c.logged {
 		return nil
 	}
-	return c.tx.Model(&actionChain{}).Where("chain = ?", c.head.Chain).
+	return c.tx.Model(&auditChain{}).Where("chain = ?", c.head.Chain).
 		Updates(map[string]any{"seq": c.head.Seq, "hash": c.head.Hash}).Error
 }
 
 // log writes one row. before is nil for something new, after for something that is gone; equal fields are left out.
 // Where all are equal nothing was changed, and no row says so.
-func (c *change) log(action string, object Object, before, after Facts) error {
+func (c *auditedTx) log(action string, object AuditTarget, before, after AuditSnapshot) error {
 	before, after = changed(before, after)
 	if before != nil && after != nil && len(before)+len(after) == 0 {
 		return nil
 	}
-	row := Action{
+	row := AuditRow{
 		Chain: c.head.Chain, Seq: c.head.Seq + 1, At: c.now, ActorKind: c.actor.Kind, ActorID: c.actor.ID, ActorName: c.actor.Name,
 		Action: action, ObjectKind: object.Kind, ObjectID: object.ID, ObjectName: object.Name, IP: c.actor.IP,
 	}
 	var err error
-	if row.Before, err = factsJSON(before); err != nil {
+	if row.Before, err = snapshotJSON(before); err != nil {
 		return err
 	}
-	if row.After, err = factsJSON(after); err != nil {
+	if row.After, err = snapshotJSON(after); err != nil {
 		return err
 	}
-	if row.Hash, err = c.store.pepper.hashAction(c.head.Hash, &row); err != nil {
+	if row.Hash, err = c.store.pepper.hashAuditRow(c.head.Hash, &row); err != nil {
 		return err
 	}
 	if err := c.tx.Create(&row).Error; err != nil {
@@ -179,9 +184,9 @@ func (c *change) log(action string, object Object, before, after Facts) error {
 	return nil
 }
 
-func factsJSON(f Facts) (string, error) {
+func snapshotJSON(f AuditSnapshot) (string, error) {
 	if f == nil {
-		f = Facts{}
+		f = AuditSnapshot{}
 	}
 	text, err := json.Marshal(f) // with sorted names
 	return string(text), err
@@ -189,7 +194,7 @@ func factsJSON(f Facts) (string, error) {
 
 // hashAction covers the row and the hash before it. It is keyed by the pepper: who can write to the database alone cannot
 // make a chain that fits. The id is left out: it is not known before the row is stored, and the row is found by chain and seq.
-func (p Pepper) hashAction(previous []byte, row *Action) ([]byte, error) {
+func (p Pepper) hashAuditRow(previous []byte, row *AuditRow) ([]byte, error) {
 	text, err := json.Marshal([]any{
 		// In hex, because an empty hash is nil from one driver and not from the other, which JSON tells apart.
 		"claviger action", hex.EncodeToString(previous), row.Chain, row.Seq, row.At.UnixMicro(), row.ActorKind, row.ActorID, row.ActorName, row.Action,
@@ -203,7 +208,7 @@ func (p Pepper) hashAction(previous []byte, row *Action) ([]byte, error) {
 }
 
 // ActionFilter narrows a list of actions; zero fields do not.
-type ActionFilter struct {
+type AuditFilter struct {
 	Actor  string // part of the name
 	Action string // the whole of it, or its first part: "key"
 	Object string // part of the name
@@ -214,9 +219,9 @@ type ActionFilter struct {
 }
 
 // Actions lists changes in a project, newest first, and tells whether there are older ones.
-func (s *Store) Actions(
-	ctx context.Context, projectID int64, f ActionFilter,
-) (rows []Action, more bool, err error) {
+func (s *Store) AuditRows(
+	ctx context.Context, projectID int64, f AuditFilter,
+) (rows []AuditRow, more bool, err error) {
 	defer doing(&err, "list audit rows")
 	q := s.read.WithContext(ctx).Where("chain = ?", projectID)
 	q = whereContains(q, "actor_name", f.Actor)
@@ -251,9 +256,9 @@ func whereContains(q *gorm.DB, column, part string) *gorm.DB {
 }
 
 // Action reads one change of the project, or [CodeNotFound].
-func (s *Store) Action(ctx context.Context, projectID, seq int64) (_ *Action, err error) {
+func (s *Store) AuditRow(ctx context.Context, projectID, seq int64) (_ *AuditRow, err error) {
 	defer doing(&err, "read audit row")
-	var row Action
+	var row AuditRow
 	err = s.read.WithContext(ctx).Where("chain = ? AND seq = ?", projectID, seq).Take(&row).Error
 	return &row, notFoundAs(err, "change")
 }

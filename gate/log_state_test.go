@@ -32,7 +32,7 @@ func TestWhyRowsAreNotRecordedIsSaidInAFewWords(t *testing.T) {
 
 func TestTheStateOfTheRequestLogHasAReasonWhileRowsWait(t *testing.T) {
 	t.Parallel()
-	g, w, secrets := newGate(t, 1, models.Caps{}, models.PlanFigures{}, Options{})
+	g, w, secrets := newGate(t, 1, models.Caps{}, models.PlanLimits{}, Options{})
 	if s := g.Recording(); s.Behind || s.Reason != "" {
 		t.Errorf("at first: %+v", s)
 	}

@@ -9,11 +9,11 @@ import (
 )
 
 // listening is the trust of a process that has just begun to hear of the others' changes.
-func listening() (*trust, *moment) {
+func listening() (*stalenessPolicy, *moment) {
 	clock := &moment{at: time.Unix(1_000_000, 0)}
-	trust := newTrust(true, clock.now)
+	trust := newStalenessPolicy(true, clock.now)
 	clock.pass(time.Second)
-	trust.heard(clock.at, clock.at)
+	trust.syncedUntil(clock.at, clock.at)
 	clock.pass(time.Millisecond)
 	return trust, clock
 }
@@ -21,17 +21,17 @@ func listening() (*trust, *moment) {
 func (m *moment) pass(d time.Duration) { m.at = m.at.Add(d) }
 
 // hearOn lets time pass in which the listening connection answers.
-func (m *moment) hearOn(t *trust, since time.Time, d time.Duration) {
+func (m *moment) hearOn(t *stalenessPolicy, since time.Time, d time.Duration) {
 	const step = 200 * time.Millisecond
 	for ; d > 0; d -= step {
-		t.heard(since, m.at)
+		t.syncedUntil(since, m.at)
 		m.pass(min(step, d))
 	}
 }
 
 func TestOneProcessBelievesWhatItReadForGood(t *testing.T) {
 	clock := &moment{at: time.Unix(1_000_000, 0)}
-	trust := newTrust(false, clock.now)
+	trust := newStalenessPolicy(false, clock.now)
 	readAt := trust.moment()
 	clock.pass(1000 * time.Hour)
 	if !trust.fresh(readAt) {
@@ -52,11 +52,11 @@ func TestWhileDeafWhatWasReadIsBelievedForAMomentOnly(t *testing.T) {
 	trust, clock := listening()
 	readAt := trust.moment()
 	clock.pass(time.Millisecond)
-	trust.deaf()
-	if trust.hears() {
+	trust.disconnected()
+	if trust.isSynced() {
 		t.Error("it says that it hears")
 	}
-	clock.pass(believedFor - 2*time.Millisecond)
+	clock.pass(staleFor - 2*time.Millisecond)
 	if !trust.fresh(readAt) {
 		t.Error("it was read less than a quarter of a second ago and is read again")
 	}
@@ -68,10 +68,10 @@ func TestWhileDeafWhatWasReadIsBelievedForAMomentOnly(t *testing.T) {
 
 func TestBeforeTheFirstNoticesCanArriveNothingIsBelievedForLong(t *testing.T) {
 	clock := &moment{at: time.Unix(1_000_000, 0)}
-	trust := newTrust(true, clock.now)
+	trust := newStalenessPolicy(true, clock.now)
 	readAt := trust.moment()
-	clock.pass(believedFor)
-	if trust.fresh(readAt) || trust.hears() {
+	clock.pass(staleFor)
+	if trust.fresh(readAt) || trust.isSynced() {
 		t.Error("it is believed")
 	}
 }
@@ -80,12 +80,12 @@ func TestBeforeTheFirstNoticesCanArriveNothingIsBelievedForLong(t *testing.T) {
 func TestSilenceOfTheListenerCountsAsDeaf(t *testing.T) {
 	trust, clock := listening()
 	readAt := trust.moment()
-	clock.pass(heardFor - 2*time.Millisecond)
-	if !trust.fresh(readAt) || !trust.hears() {
+	clock.pass(syncLifetime - 2*time.Millisecond)
+	if !trust.fresh(readAt) || !trust.isSynced() {
 		t.Error("it is deaf between two questions")
 	}
 	clock.pass(time.Millisecond)
-	if trust.fresh(readAt) || trust.hears() {
+	if trust.fresh(readAt) || trust.isSynced() {
 		t.Error("it believes although nothing was heard")
 	}
 }
@@ -93,12 +93,12 @@ func TestSilenceOfTheListenerCountsAsDeaf(t *testing.T) {
 func TestWhatWasReadBeforeTheConnectionCameBackIsReadAgain(t *testing.T) {
 	trust, clock := listening()
 	before := trust.moment()
-	trust.deaf()
-	clock.pass(believedFor)
+	trust.disconnected()
+	clock.pass(staleFor)
 	during := trust.moment()
-	clock.pass(believedFor)
+	clock.pass(staleFor)
 	since := clock.at
-	trust.heard(since, since)
+	trust.syncedUntil(since, since)
 	for name, readAt := range map[string]int64{"before the loss": before, "while deaf": during} {
 		if trust.fresh(readAt) {
 			t.Errorf("what was read %s is believed: its change may have been missed", name)

@@ -11,26 +11,26 @@ import (
 
 // Once makes a change of a service token happen once, however often it is asked for with the same key: the caller that
 // got no answer may ask again.
-type Once struct {
+type IdempotencyKey struct {
 	Key     string // as the caller chose it
 	Request string // what was asked for: the same key with another request is a mistake
 }
 
 // Done is the error of a change that an earlier request with the same [Once] has made already.
-type Done struct {
+type AlreadyApplied struct {
 	ObjectID int64 // of what was made: a key or a category
 }
 
-func (Done) Error() string { return "this was done already" }
+func (AlreadyApplied) Error() string { return "this was done already" }
 
 const (
 	// onceFor is how long what was done under a key is remembered.
-	onceFor = 24 * time.Hour
+	appliedLifetime = 24 * time.Hour
 	// oldOnces is how many rows that are older each change with a key removes at most.
-	oldOnces = 20
+	oldAppliedAtOnce = 20
 )
 
-type idempotencyKey struct {
+type appliedRequest struct {
 	ID          int64
 	TokenID     int64
 	KeyHash     []byte
@@ -39,28 +39,30 @@ type idempotencyKey struct {
 	CreatedAt   time.Time
 }
 
+func (appliedRequest) TableName() string { return "idempotency_keys" }
+
 // once runs fn unless the actor's [Once] was done before, and remembers it with what fn made. The chain's lock is held: of
 // two requests at the same moment the second finds what the first one did. Errors: [Done], [CodeIdempotencyMismatch].
-func (c *change) once(fn func(c *change) error) error {
-	if c.actor.Once == nil {
+func (c *auditedTx) applyOnce(fn func(c *auditedTx) error) error {
+	if c.actor.IdempotencyKey == nil {
 		return fn(c)
 	}
-	row := idempotencyKey{TokenID: c.actor.ID, CreatedAt: c.now}
-	row.KeyHash, row.RequestHash = c.store.pepper.hashOnce("key", c.actor.Once.Key), c.store.pepper.hashOnce("request", c.actor.Once.Request)
-	var before idempotencyKey
+	row := appliedRequest{TokenID: c.actor.ID, CreatedAt: c.now}
+	row.KeyHash, row.RequestHash = c.store.pepper.hashIdempotency("key", c.actor.IdempotencyKey.Key), c.store.pepper.hashIdempotency("request", c.actor.IdempotencyKey.Request)
+	var before appliedRequest
 	err := c.tx.Where("token_id = ? AND key_hash = ?", row.TokenID, row.KeyHash).Take(&before).Error
 	switch {
 	case errors.Is(err, gorm.ErrRecordNotFound):
 	case err != nil:
 		return err
-	case c.now.Sub(before.CreatedAt) >= onceFor:
+	case c.now.Sub(before.CreatedAt) >= appliedLifetime:
 		if err := c.tx.Delete(&before).Error; err != nil {
 			return err
 		}
 	case !bytes.Equal(before.RequestHash, row.RequestHash):
 		return &Error{Code: CodeIdempotencyMismatch, Message: "This Idempotency-Key was used with another request. Use a new one for each request."}
 	default:
-		return Done{before.ObjectID}
+		return AlreadyApplied{before.ObjectID}
 	}
 	if err := fn(c); err != nil {
 		return err
@@ -72,21 +74,21 @@ func (c *change) once(fn func(c *change) error) error {
 	if err := c.tx.Create(&row).Error; err != nil {
 		return err
 	}
-	return c.forgetOldOnces()
+	return c.removeOldApplied()
 }
 
 // forgetOldOnces removes a few rows whose time is over: more than the one that each change adds.
-func (c *change) forgetOldOnces() error {
+func (c *auditedTx) removeOldApplied() error {
 	var old []int64
-	err := c.tx.Model(&idempotencyKey{}).Clauses(clause.Locking{Strength: "UPDATE", Options: "SKIP LOCKED"}).
-		Where("created_at <= ?", c.now.Add(-onceFor)).Order("created_at").Limit(oldOnces).Pluck("id", &old).Error
+	err := c.tx.Model(&appliedRequest{}).Clauses(clause.Locking{Strength: "UPDATE", Options: "SKIP LOCKED"}).
+		Where("created_at <= ?", c.now.Add(-appliedLifetime)).Order("created_at").Limit(oldAppliedAtOnce).Pluck("id", &old).Error
 	if err != nil || len(old) == 0 {
 		return err
 	}
-	return c.tx.Delete(&idempotencyKey{}, old).Error
+	return c.tx.Delete(&appliedRequest{}, old).Error
 }
 
-func (p Pepper) hashOnce(what, text string) []byte {
+func (p Pepper) hashIdempotency(what, text string) []byte {
 	d := p.digest("idempotency " + what + " " + text)
 	return d[:]
 }

@@ -14,10 +14,10 @@ import (
 type Listener interface {
 	// Heard says that the subscribers were told all changes of other processes that were committed after since and before
 	// asked. It is called several times a second, with the same since as long as the connection holds.
-	Heard(since, asked time.Time)
+	SyncedUntil(since, asked time.Time)
 	// Deaf says that changes may be missed from now on, and why: once for each loss of the connection, and where the first
 	// attempt to connect fails.
-	Deaf(err error)
+	Disconnected(err error)
 }
 
 const (
@@ -46,14 +46,14 @@ func (s *Store) Listen(ctx context.Context, l Listener) {
 	for retry := listenRetry; ; retry = min(2*retry, listenRetryMax) {
 		err := s.listen(ctx, func(since, asked time.Time) {
 			retry, deaf = listenRetry, false
-			l.Heard(since, asked)
+			l.SyncedUntil(since, asked)
 		})
 		if ctx.Err() != nil {
 			return
 		}
 		if !deaf {
 			deaf = true
-			l.Deaf(err)
+			l.Disconnected(err)
 		}
 		select {
 		case <-time.After(retry):

@@ -32,18 +32,18 @@ func (b *Broken) Error() string {
 	case b.Project != "":
 		whose += " (" + b.Project + ")"
 	}
-	return fmt.Sprintf("the action log of %s is broken at row %d: %s", whose, b.Seq, b.Why)
+	return fmt.Sprintf("the audit log of %s is broken at row %d: %s", whose, b.Seq, b.Why)
 }
 
 // VerifyActions recomputes every chain, holds it against its newest hash and against checkpoints of earlier times, and gives
 // the ends of all chains for the next time. The error is a [Broken] where a row was changed, removed, put elsewhere or cut off.
 // Who can write to the database can cut rows off the end and move the record of the end back: only a checkpoint shows that.
-func (s *Store) VerifyActions(ctx context.Context, earlier []Checkpoint) (_ []Checkpoint, err error) {
+func (s *Store) VerifyAudit(ctx context.Context, earlier []Checkpoint) (_ []Checkpoint, err error) {
 	defer doing(&err, "verify audit log")
 	var ends []Checkpoint
 	// One transaction, so that rows that come meanwhile do not look like damage.
 	err = s.snapshot(ctx, func(tx *gorm.DB) error {
-		var heads []actionChain
+		var heads []auditChain
 		if err := tx.Order("chain").Find(&heads).Error; err != nil {
 			return err
 		}
@@ -66,9 +66,9 @@ func (s *Store) VerifyActions(ctx context.Context, earlier []Checkpoint) (_ []Ch
 }
 
 // missingChain is a [Broken] where a chain is not among heads that has rows, or a project, or was there at a checkpoint.
-func missingChain(tx *gorm.DB, heads []actionChain, earlier []Checkpoint) error {
+func missingChain(tx *gorm.DB, heads []auditChain, earlier []Checkpoint) error {
 	has := func(chain int64) bool {
-		return slices.ContainsFunc(heads, func(h actionChain) bool { return h.Chain == chain })
+		return slices.ContainsFunc(heads, func(h auditChain) bool { return h.Chain == chain })
 	}
 	var missing []int64
 	err := tx.Raw(`SELECT chain FROM (SELECT chain FROM actions UNION SELECT id FROM projects) AS wanted
@@ -90,9 +90,9 @@ func missingChain(tx *gorm.DB, heads []actionChain, earlier []Checkpoint) error 
 	return nil
 }
 
-func (s *Store) verifyChain(tx *gorm.DB, head actionChain, earlier []Checkpoint) (Checkpoint, error) {
+func (s *Store) verifyChain(tx *gorm.DB, head auditChain, earlier []Checkpoint) (Checkpoint, error) {
 	end := Checkpoint{Chain: head.Chain, Hash: []byte{}}
-	rows, err := tx.Model(&Action{}).Where("chain = ?", head.Chain).Order("seq").Rows()
+	rows, err := tx.Model(&AuditRow{}).Where("chain = ?", head.Chain).Order("seq").Rows()
 	if err != nil {
 		return end, err
 	}
@@ -102,14 +102,14 @@ func (s *Store) verifyChain(tx *gorm.DB, head actionChain, earlier []Checkpoint)
 	}
 	pending := slices.DeleteFunc(slices.Clone(earlier), func(c Checkpoint) bool { return c.Chain != head.Chain })
 	for rows.Next() {
-		var row Action
+		var row AuditRow
 		if err := tx.ScanRows(rows, &row); err != nil {
 			return broken(end.Seq+1, "it cannot be read: "+err.Error())
 		}
 		if row.Seq > end.Seq+1 {
 			return broken(end.Seq+1, fmt.Sprintf("it is missing; the next one there is is row %d", row.Seq))
 		}
-		hash, err := s.pepper.hashAction(end.Hash, &row)
+		hash, err := s.pepper.hashAuditRow(end.Hash, &row)
 		if err != nil {
 			return end, err
 		}

@@ -51,7 +51,7 @@ func newKeyTable() *keyTable {
 func TestTheDirectoryKeepsNoMoreKeysThanItMay(t *testing.T) {
 	const limit = 256
 	table := newKeyTable()
-	d := newDirectory(limit, alone(), metersOf(2*limit, nil), table.load)
+	d := newKeyCache(limit, alone(), metersOf(2*limit, nil), table.load)
 	for number := range uint64(4000) {
 		key, found, err := d.get(t.Context(), digestOf(number))
 		if err != nil || found != (number%2 == 0) || found && key.KeyID != int64(number) {
@@ -77,7 +77,7 @@ func TestTheDirectoryKeepsNoMoreKeysThanItMay(t *testing.T) {
 func TestAnUnknownDigestIsRememberedForTwoSeconds(t *testing.T) {
 	clock := &moment{time.Unix(1_000_000, 0)}
 	table := newKeyTable()
-	d := newDirectory(1000, newTrust(false, clock.now), metersOf(1000, nil), table.load)
+	d := newKeyCache(1000, newStalenessPolicy(false, clock.now), metersOf(1000, nil), table.load)
 	for _, step := range []struct {
 		after time.Duration
 		loads int64
@@ -96,7 +96,7 @@ func TestManyWhoAskForAKeyAtOnceLookItUpOnce(t *testing.T) {
 	hold := make(chan struct{})
 	table := newKeyTable()
 	table.before = func() { <-hold }
-	d := newDirectory(1000, alone(), metersOf(1000, nil), table.load)
+	d := newKeyCache(1000, alone(), metersOf(1000, nil), table.load)
 	var group sync.WaitGroup
 	for range 64 {
 		group.Go(func() {
@@ -120,7 +120,7 @@ func TestAChangeWhileAKeyIsBeingKeptHoldsForTheNextRequest(t *testing.T) {
 	for round := range 500 {
 		var revoked atomic.Bool
 		read := make(chan struct{}, 1)
-		d := newDirectory(1000, alone(), metersOf(1000, nil), func(context.Context, models.Digest) (*models.GateKey, error) {
+		d := newKeyCache(1000, alone(), metersOf(1000, nil), func(context.Context, models.Digest) (*models.GateKey, error) {
 			key := &models.GateKey{ProjectID: 1, KeyID: 7, State: models.StateActive}
 			if revoked.Load() {
 				key.State = models.StateRevoked

@@ -8,12 +8,12 @@ import (
 	"github.com/claviger/claviger/views/ui"
 )
 
-// recordingTrouble is what a member is told while the request log cannot be written; nil where all is well.
-func recordingTrouble(s gate.RecorderState) *layout.Trouble {
+// logBanner is what a member is told while the request log cannot be written; nil where all is well.
+func logBanner(s gate.RecorderState) *layout.Banner {
 	if !s.Behind {
 		return nil
 	}
-	t := &layout.Trouble{Title: "The request log cannot be written at the moment: " + s.Reason}
+	t := &layout.Banner{Title: "The request log cannot be written at the moment: " + s.Reason}
 	if s.Refusing {
 		t.Text = "Requests with known keys get 503 until it can be, because none may go unrecorded."
 	} else {

@@ -40,7 +40,7 @@ func TestTheActionsPageIsFilteredByItsAddress(t *testing.T) {
 		app.ChangeState(key, models.ActionDeactivate)
 		_, defaultKey, _ := app.Project(user, "other") // whose changes must not be seen
 		list := func(query string) string {
-			page := b.Get("/projects/shop/actions" + query)
+			page := b.Get("/projects/shop/audit" + query)
 			if page.Status != 200 {
 				t.Errorf("%s gives %d", query, page.Status)
 			}
@@ -53,7 +53,7 @@ func TestTheActionsPageIsFilteredByItsAddress(t *testing.T) {
 			}
 			return strings.Join(rows, ", ")
 		}
-		first := b.Get("/projects/shop/actions").Find("tbody tr td[data-label=What]").Eq(4).Find(".font-mono").Text()
+		first := b.Get("/projects/shop/audit").Find("tbody tr td[data-label=What]").Eq(4).Find(".font-mono").Text()
 		for query, want := range map[string]string{
 			"": "deactivated key server_prod, created category partner, rotated key server_prod, created key server_prod, " +
 				"created key " + first + ", created project shop",
@@ -74,7 +74,7 @@ func TestTheActionsPageIsFilteredByItsAddress(t *testing.T) {
 				t.Errorf("%s lists %q, want %q", query, got, want)
 			}
 		}
-		page := b.Get("/projects/shop/actions?actor=nobody&action=key.rotate&object=x&range=24h")
+		page := b.Get("/projects/shop/audit?actor=nobody&action=key.rotate&object=x&range=24h")
 		for selector, want := range map[string]string{
 			"#f-actor": "nobody", "#f-object": "x", "#f-action option[selected]": "key.rotate", "#f-range option[selected]": "24h",
 		} {
@@ -82,20 +82,20 @@ func TestTheActionsPageIsFilteredByItsAddress(t *testing.T) {
 				t.Errorf("%s shows %q", selector, got)
 			}
 		}
-		if !strings.Contains(page.Text(), "No change matches") || page.Find(`a[href="/projects/shop/actions"]`).Length() < 2 {
+		if !strings.Contains(page.Text(), "No change matches") || page.Find(`a[href="/projects/shop/audit"]`).Length() < 2 {
 			t.Error("nothing says that no change matches, or leads back to all")
 		}
-		row := b.Get("/projects/shop/actions?actor=gateway").Find("tbody tr").Text()
+		row := b.Get("/projects/shop/audit?actor=gateway").Find("tbody tr").Text()
 		if !strings.Contains(row, "service token") {
 			t.Errorf("it is not said that a service token did it: %s", row)
 		}
-		if strings.Contains(b.Get("/projects/shop/actions?action=project.create").Find("tbody tr").Text(), "member") {
+		if strings.Contains(b.Get("/projects/shop/audit?action=project.create").Find("tbody tr").Text(), "member") {
 			t.Error("it is said of a member that it is one")
 		}
 
-		// As in a project that was there before the action log was.
+		// As in a project that was there before the audit log was.
 		app.Exec("DELETE FROM actions")
-		if page := b.Get("/projects/shop/actions"); page.Status != 200 || !strings.Contains(page.Text(), "No change yet") {
+		if page := b.Get("/projects/shop/audit"); page.Status != 200 || !strings.Contains(page.Text(), "No change yet") {
 			t.Errorf("%d %s", page.Status, page.Text())
 		}
 	})
@@ -111,7 +111,7 @@ func TestTheActionsPageHasAWordForEveryAct(t *testing.T) {
 		} {
 			addActions(app, project, 1, 1)
 			app.Exec(fmt.Sprintf("UPDATE actions SET action = '%s', object_name = 'object', seq = %d WHERE seq = 1001", action, 100+n))
-			page := b.Get("/projects/shop/actions?object=object&action=" + action)
+			page := b.Get("/projects/shop/audit?object=object&action=" + action)
 			if what := page.Find("tbody td[data-label=What]").First().Text(); page.Find("tbody tr").Length() != 1 || strings.Contains(what, ".") {
 				t.Errorf("%s is called %q", action, what)
 			}
@@ -134,7 +134,7 @@ func TestAChangeOpensIntoBeforeAndAfter(t *testing.T) {
 		if _, err := app.Store.UpdateKey(t.Context(), project.ID, key.ID, user.Actor("192.0.2.1"), in); err != nil {
 			t.Fatal(err)
 		}
-		page := b.Get("/projects/shop/actions")
+		page := b.Get("/projects/shop/audit")
 		if got := strings.Join(strings.Fields(page.Find("tbody tr td[data-label=What]").First().Text()), " "); got != "edited key two expires_at, name, quota_daily, self_rotation" {
 			t.Errorf("%q", got)
 		}
@@ -153,11 +153,11 @@ func TestAChangeOpensIntoBeforeAndAfter(t *testing.T) {
 			}
 		}
 		// Of something new there is nothing before.
-		page = b.Get("/projects/shop/actions/1")
+		page = b.Get("/projects/shop/audit/1")
 		if page.Find("thead th").Length() != 2 || !strings.Contains(page.Find("tbody").Text(), "shop") {
 			t.Errorf("%s", page.Text())
 		}
-		for _, path := range []string{"/projects/shop/actions/4711", "/projects/shop/actions/x", "/projects/shop/actions/-1"} {
+		for _, path := range []string{"/projects/shop/audit/4711", "/projects/shop/audit/x", "/projects/shop/audit/-1"} {
 			if page := b.Get(path); page.Status != 404 {
 				t.Errorf("%s gives %d", path, page.Status)
 			}
@@ -170,7 +170,7 @@ func TestTheActionLogIsPagedByCursors(t *testing.T) {
 		user, b := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
 		addActions(app, project, 120, 1)
-		page := b.Get("/projects/shop/actions?object=fill&action=key.edit")
+		page := b.Get("/projects/shop/audit?object=fill&action=key.edit")
 		var rows []int
 		seen := map[string]bool{}
 		for {
@@ -206,12 +206,12 @@ func TestTheActionLogIsForAdmins(t *testing.T) {
 		app.Exec("INSERT INTO members (project_id, user_id, role, created_at) VALUES (?, ?, 'viewer', ?)", project.ID, bob.ID, app.Clock.Now())
 		for role, status := range map[models.Role]int{models.RoleViewer: 403, models.RoleDeveloper: 403, models.RoleAdmin: 200, models.RoleOwner: 200} {
 			app.Exec("UPDATE members SET role = ? WHERE user_id = ?", string(role), bob.ID)
-			for _, path := range []string{"/projects/shop/actions", "/projects/shop/actions.csv", "/projects/shop/actions/1"} {
+			for _, path := range []string{"/projects/shop/audit", "/projects/shop/audit.csv", "/projects/shop/audit/1"} {
 				if page := b.Get(path); page.Status != status {
 					t.Errorf("%s gives a %s %d", path, role, page.Status)
 				}
 			}
-			if tab := b.Get("/projects/shop").Find(`nav a[href="/projects/shop/actions"]`).Length() == 1; tab != (status == 200) {
+			if tab := b.Get("/projects/shop").Find(`nav a[href="/projects/shop/audit"]`).Length() == 1; tab != (status == 200) {
 				t.Errorf("a %s sees the tab: %v", role, tab)
 			}
 		}
@@ -229,8 +229,8 @@ func TestWhatIsInTheActionLogIsEscaped(t *testing.T) {
 		}
 		query := url.QueryEscape(evil)
 		for _, path := range []string{
-			"/projects/shop/actions", "/projects/shop/actions/3",
-			"/projects/shop/actions?actor=" + query + "&action=" + query + "&object=" + query + "&range=" + query + "&before=" + query,
+			"/projects/shop/audit", "/projects/shop/audit/3",
+			"/projects/shop/audit?actor=" + query + "&action=" + query + "&object=" + query + "&range=" + query + "&before=" + query,
 		} {
 			page := b.Get(path)
 			if page.Status != 200 || strings.Contains(page.HTML, "<script>alert") {
@@ -263,7 +263,7 @@ func TestTheActionLogIsExportedAsItIsFiltered(t *testing.T) {
 		if _, err := app.Store.CreateCategory(t.Context(), project.ID, tester, `a "label", ünd more`); err != nil {
 			t.Fatal(err)
 		}
-		page := b.Get("/projects/shop/actions.csv")
+		page := b.Get("/projects/shop/audit.csv")
 		wantDownload(t, page, "text/csv; charset=utf-8", "shop-actions-2026-03-14.csv")
 		rows := page.CSV(t)
 		if len(rows) != 3 || rows[2]["action"] != "project.create" {
@@ -280,7 +280,7 @@ func TestTheActionLogIsExportedAsItIsFiltered(t *testing.T) {
 
 		// More than one batch, and only what is filtered. The page's own link is what a user follows.
 		addActions(app, project, 2500, 1)
-		link, _ := b.Get("/projects/shop/actions?object=filler&action=key.edit&range=24h").Find(`a[href*="actions.csv"]`).Attr("href")
+		link, _ := b.Get("/projects/shop/audit?object=filler&action=key.edit&range=24h").Find(`a[href*="actions.csv"]`).Attr("href")
 		rows = b.Get(link).CSV(t)
 		for i, row := range rows {
 			if row["row"] != fmt.Sprint(3500-i) || row["object"] != "filler" {
@@ -290,7 +290,7 @@ func TestTheActionLogIsExportedAsItIsFiltered(t *testing.T) {
 		if len(rows) != 2500 {
 			t.Errorf("%d rows", len(rows))
 		}
-		if rows := b.Get("/projects/shop/actions.csv?actor=nobody").CSV(t); len(rows) != 0 {
+		if rows := b.Get("/projects/shop/audit.csv?actor=nobody").CSV(t); len(rows) != 0 {
 			t.Errorf("%v", rows)
 		}
 	})
@@ -305,7 +305,7 @@ func TestAnExportHoldsNoFormulas(t *testing.T) {
 			"\t=1": "'\t=1", "\r=1": "'\r=1", "": "",
 		} {
 			app.Exec("UPDATE actions SET object_name = ?, actor_name = ?, ip = ? WHERE chain = ? AND seq = 1", name, name, name, project.ID)
-			row := b.Get("/projects/shop/actions.csv").CSV(t)[1]
+			row := b.Get("/projects/shop/audit.csv").CSV(t)[1]
 			for _, column := range []string{"object", "actor", "address"} {
 				if row[column] != want {
 					t.Errorf("%s is %q, want %q", column, row[column], want)
@@ -321,7 +321,7 @@ func TestAnExportThatFailsMidwayIsCutOff(t *testing.T) {
 		user, b := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
 		addActions(app, project, 1500, 20_000) // a batch is more than the connection takes while nobody reads
-		request, err := http.NewRequest(http.MethodGet, app.URL+"/projects/shop/actions.csv", nil)
+		request, err := http.NewRequest(http.MethodGet, app.URL+"/projects/shop/audit.csv", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -341,7 +341,7 @@ func TestAnExportThatFailsMidwayIsCutOff(t *testing.T) {
 		}
 
 		// Before the first row is sent, there is a page for the error.
-		if page := b.Get("/projects/shop/actions.csv"); page.Status != 500 || page.Header.Get("Content-Disposition") != "" {
+		if page := b.Get("/projects/shop/audit.csv"); page.Status != 500 || page.Header.Get("Content-Disposition") != "" {
 			t.Errorf("%d", page.Status)
 		}
 	})

@@ -13,7 +13,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/claviger/claviger/models"
-	"github.com/claviger/claviger/views/actions"
+	"github.com/claviger/claviger/views/audit"
 	"github.com/claviger/claviger/views/layout"
 	"github.com/claviger/claviger/views/ui"
 	"github.com/claviger/claviger/web"
@@ -58,7 +58,7 @@ var actorKinds = map[models.ActorKind]string{
 	models.ActorServiceToken: "service token", models.ActorKey: "key itself", models.ActorSystem: "system",
 }
 
-// actionQuery is the action log's filter as the URL holds it.
+// actionQuery is the audit log's filter as the URL holds it.
 type actionQuery struct {
 	actor, action, object, span string
 	before                      int64
@@ -83,8 +83,8 @@ func (q actionQuery) values() url.Values {
 	return v
 }
 
-func (q actionQuery) filter(now time.Time, limit int) models.ActionFilter {
-	return models.ActionFilter{
+func (q actionQuery) filter(now time.Time, limit int) models.AuditFilter {
+	return models.AuditFilter{
 		Actor: q.actor, Action: q.action, Object: q.object, From: web.RangeStart(q.span, now), Before: q.before, Limit: limit,
 	}
 }
@@ -109,14 +109,14 @@ func (h *Handlers) actionLog(c echo.Context) actionLog {
 // actions is the page of what was changed in a project, or in the instance.
 func (h *Handlers) actions(c echo.Context) error {
 	log, q := h.actionLog(c), readActionQuery(c)
-	rows, more, err := h.Store.Actions(c.Request().Context(), log.chain, q.filter(h.Now(), actionsPerPage))
+	rows, more, err := h.Store.AuditRows(c.Request().Context(), log.chain, q.filter(h.Now(), actionsPerPage))
 	if err != nil {
 		return err
 	}
 	root := log.root
-	p := actions.ListProps{
+	p := audit.ListProps{
 		Root: root, Now: h.Now(), Zone: web.TimeZone(c), Filtered: len(q.values()) > 0,
-		CSVHref: withQuery(root+"/actions.csv", q.values()),
+		CSVHref: withQuery(root+"/audit.csv", q.values()),
 		Actor:   q.actor, Action: q.action, Object: q.object, Range: q.span,
 		Actions: []ui.Option{{Label: "Anything"}}, Ranges: []ui.Option{{Label: "Any time"}},
 	}
@@ -130,17 +130,17 @@ func (h *Handlers) actions(c echo.Context) error {
 		p.Entries = append(p.Entries, actionEntry(root, &rows[i]))
 	}
 	if q.before > 0 {
-		p.NewestHref = withQuery(root+"/actions", q.values()) // to the newest: the browser's way back leads to the page before
+		p.NewestHref = withQuery(root+"/audit", q.values()) // to the newest: the browser's way back leads to the page before
 	}
 	if more {
 		v := q.values()
 		v.Set("before", strconv.FormatInt(rows[len(rows)-1].Seq, 10))
-		p.OlderHref = withQuery(root+"/actions", v)
+		p.OlderHref = withQuery(root+"/audit", v)
 	}
-	if p.Page, err = log.page(c, "Actions", tabActions); err != nil {
+	if p.Page, err = log.page(c, "Audit log", tabAudit); err != nil {
 		return err
 	}
-	return web.Render(c, http.StatusOK, actions.List(p))
+	return web.Render(c, http.StatusOK, audit.List(p))
 }
 
 // action is the page of one change.
@@ -150,30 +150,30 @@ func (h *Handlers) action(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	row, err := h.Store.Action(c.Request().Context(), log.chain, seq)
+	row, err := h.Store.AuditRow(c.Request().Context(), log.chain, seq)
 	if err != nil {
 		return err
 	}
-	p := actions.ShowProps{
+	p := audit.ShowProps{
 		Root: log.root, Now: h.Now(), Zone: web.TimeZone(c), Entry: actionEntry(log.root, row), Row: strconv.FormatInt(row.Seq, 10), Action: row.Action,
 	}
 	before, after := readFacts(row.Before), readFacts(row.After)
 	p.New, p.Gone = len(before) == 0, len(after) == 0
 	for _, name := range factNames(before, after) {
-		field := actions.Field{Name: name, Before: factValue(before, name), After: factValue(after, name)}
+		field := audit.Field{Name: name, Before: factValue(before, name), After: factValue(after, name)}
 		if !field.Before.Absent || !field.After.Absent { // of something new, what was left empty
 			p.Fields = append(p.Fields, field)
 		}
 	}
-	if p.Page, err = log.page(c, "Change "+p.Row, tabActions); err != nil {
+	if p.Page, err = log.page(c, "Change "+p.Row, tabAudit); err != nil {
 		return err
 	}
-	return web.Render(c, http.StatusOK, actions.Show(p))
+	return web.Render(c, http.StatusOK, audit.Show(p))
 }
 
-func actionEntry(root string, row *models.Action) actions.Entry {
-	e := actions.Entry{
-		Href: root + "/actions/" + strconv.FormatInt(row.Seq, 10), At: row.At, Actor: row.ActorName, ActorKind: actorKinds[row.ActorKind],
+func actionEntry(root string, row *models.AuditRow) audit.Entry {
+	e := audit.Entry{
+		Href: root + "/audit/" + strconv.FormatInt(row.Seq, 10), At: row.At, Actor: row.ActorName, ActorKind: actorKinds[row.ActorKind],
 		Act: actInWords(row), Object: row.ObjectName, IP: row.IP,
 	}
 	if strings.HasSuffix(row.Action, ".edit") {
@@ -184,7 +184,7 @@ func actionEntry(root string, row *models.Action) actions.Entry {
 
 // actInWords says what was done to what kind of thing; its name follows. An act without a word is named as it is
 // stored.
-func actInWords(row *models.Action) string {
+func actInWords(row *models.AuditRow) string {
 	_, last, _ := strings.Cut(row.Action, ".")
 	verb, known := actionVerbs[last]
 	if !known {
@@ -214,27 +214,27 @@ func factNames(before, after map[string]json.RawMessage) []string {
 }
 
 // factValue says a value in words: texts without quotes, moments as such, lists with commas.
-func factValue(facts map[string]json.RawMessage, name string) actions.Value {
+func factValue(facts map[string]json.RawMessage, name string) audit.Value {
 	raw, present := facts[name]
 	if !present || string(raw) == "null" {
-		return actions.Value{Absent: true}
+		return audit.Value{Absent: true}
 	}
 	var text string
 	if json.Unmarshal(raw, &text) == nil {
 		if at, err := time.Parse(time.RFC3339Nano, text); err == nil && strings.HasSuffix(name, "_at") {
-			return actions.Value{At: at}
+			return audit.Value{At: at}
 		}
-		return actions.Value{Text: text, Absent: text == ""}
+		return audit.Value{Text: text, Absent: text == ""}
 	}
 	var list []string
 	if json.Unmarshal(raw, &list) == nil {
-		return actions.Value{Text: strings.Join(list, ", "), Absent: len(list) == 0}
+		return audit.Value{Text: strings.Join(list, ", "), Absent: len(list) == 0}
 	}
 	switch string(raw) {
 	case "true":
-		return actions.Value{Text: "yes"}
+		return audit.Value{Text: "yes"}
 	case "false":
-		return actions.Value{Text: "no"}
+		return audit.Value{Text: "no"}
 	}
-	return actions.Value{Text: string(raw)}
+	return audit.Value{Text: string(raw)}
 }

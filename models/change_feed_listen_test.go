@@ -25,13 +25,13 @@ type record struct {
 	deaf    []error
 }
 
-func (l *listener) Heard(since, asked time.Time) {
+func (l *listener) SyncedUntil(since, asked time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.heard++
 }
 
-func (l *listener) Deaf(err error) {
+func (l *listener) Disconnected(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.deaf = append(l.deaf, err)

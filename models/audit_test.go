@@ -46,7 +46,7 @@ func execAll(t *testing.T, db *sql.DB, statements ...string) {
 
 func verify(t *testing.T, store *models.Store, earlier []models.Checkpoint) []models.Checkpoint {
 	t.Helper()
-	ends, err := store.VerifyActions(t.Context(), earlier)
+	ends, err := store.VerifyAudit(t.Context(), earlier)
 	if err != nil {
 		t.Fatalf("the chains do not fit: %v", err)
 	}
@@ -56,7 +56,7 @@ func verify(t *testing.T, store *models.Store, earlier []models.Checkpoint) []mo
 // wantBroken fails unless verifying names the row of the chain.
 func wantBroken(t *testing.T, store *models.Store, earlier []models.Checkpoint, chain, seq int64) {
 	t.Helper()
-	_, err := store.VerifyActions(t.Context(), earlier)
+	_, err := store.VerifyAudit(t.Context(), earlier)
 	var broken *models.Broken
 	if !errors.As(err, &broken) {
 		t.Errorf("the damage was not found: %v", err)
@@ -172,7 +172,7 @@ func TestDamageToAChainIsFoundAndItsFirstRowNamed(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				execAll(t, c.db, damage.statements...)
 				wantBroken(t, c.store, nil, c.first.ID, damage.row)
-				if _, err := c.store.VerifyActions(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "(first)") {
+				if _, err := c.store.VerifyAudit(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "(first)") {
 					t.Errorf("the project is not named: %v", err)
 				}
 				c.restore()
@@ -288,7 +288,7 @@ func TestChangesAtTheSameMomentLeaveChainsThatFit(t *testing.T) {
 		}
 		for _, project := range projects {
 			list := actionsOf(t, store, project.ID)
-			if !slices.IsSortedFunc(list, func(a, b models.Action) int { return a.At.Compare(b.At) }) {
+			if !slices.IsSortedFunc(list, func(a, b models.AuditRow) int { return a.At.Compare(b.At) }) {
 				t.Errorf("the times in %s are not in the order of the rows", project.Slug)
 			}
 		}
@@ -296,9 +296,9 @@ func TestChangesAtTheSameMomentLeaveChainsThatFit(t *testing.T) {
 }
 
 // actionsOf gives all changes in a chain, the oldest first.
-func actionsOf(t *testing.T, store *models.Store, chain int64) []models.Action {
+func actionsOf(t *testing.T, store *models.Store, chain int64) []models.AuditRow {
 	t.Helper()
-	rows, more, err := store.Actions(t.Context(), chain, models.ActionFilter{Limit: 1000})
+	rows, more, err := store.AuditRows(t.Context(), chain, models.AuditFilter{Limit: 1000})
 	if err != nil || more {
 		t.Fatalf("%v %v", more, err)
 	}
@@ -427,7 +427,7 @@ func TestEveryChangeWritesOneRowOfWhatWasAndIsAndNoSecret(t *testing.T) {
 				return err
 			}, []string{`project.change_slug project Shop {"slug":"shop"} {"slug":"store"}`}},
 			{func(ctx context.Context) error {
-				_, err := store.ChangeProjectPlan(ctx, actor, project.ID, 3, models.Overrides{models.FigureActiveKeys: nil, models.FigureIPPerMinute: ptr(int64(7))})
+				_, err := store.ChangeProjectPlan(ctx, actor, project.ID, 3, models.Overrides{models.LimitActiveKeys: nil, models.LimitIPPerMinute: ptr(int64(7))})
 				return err
 			}, []string{`project.change_plan project Shop {"active_keys":"as the plan","ip_per_minute":"as the plan","plan":"Enterprise"} ` +
 				`{"active_keys":"no limit","ip_per_minute":7,"plan":"Growth"}`}},
@@ -437,7 +437,7 @@ func TestEveryChangeWritesOneRowOfWhatWasAndIsAndNoSecret(t *testing.T) {
 					return err
 				}
 				plan.Rotation, plan.ActiveKeys, plan.LogDays = true, ptr(int64(2)), nil
-				_, err = store.UpdatePlan(ctx, actor, 1, plan.PlanFigures)
+				_, err = store.UpdatePlan(ctx, actor, 1, plan.PlanLimits)
 				return err
 			}, []string{`plan.edit plan Free {"active_keys":1,"log_days":7,"rotation":false} {"active_keys":2,"log_days":null,"rotation":true}`}},
 			{func(ctx context.Context) error { _, err := store.SetDefaultPlan(ctx, actor, 1); return err },
@@ -572,7 +572,7 @@ func TestAChangeThatFailsWritesNoRow(t *testing.T) {
 	})
 }
 
-// The action log's filters and cursor, held against a plain list.
+// The audit log's filters and cursor, held against a plain list.
 func TestTheActionLogIsFilteredAndPaged(t *testing.T) {
 	eachStore(t, func(t *testing.T, store *models.Store, clock *testkit.Clock) {
 		user := signUp(t, store, "ada@example.com")
@@ -602,7 +602,7 @@ func TestTheActionLogIsFilteredAndPaged(t *testing.T) {
 		all := actionsOf(t, store, project.ID)
 		has := func(part, of string) bool { return strings.Contains(strings.ToLower(of), strings.ToLower(part)) }
 		from, to := start.Add(5*time.Minute), start.Add(12*time.Minute)
-		for name, f := range map[string]models.ActionFilter{
+		for name, f := range map[string]models.AuditFilter{
 			"all": {}, "actor": {Actor: "ADA@"}, "a letter of LIKE": {Actor: "o_1"}, "another": {Actor: "100%"}, "no ASCII": {Actor: "Büro"},
 			"action": {Action: "key.delete"}, "kind of action": {Action: "service_token"}, "all of keys": {Action: "key"}, "no such action": {Action: "k"},
 			"object": {Object: "key_1"}, "from": {From: from}, "to": {To: to},
@@ -619,9 +619,9 @@ func TestTheActionLogIsFilteredAndPaged(t *testing.T) {
 			f.Limit = 4
 			var got []int64
 			for more := true; more; {
-				var rows []models.Action
+				var rows []models.AuditRow
 				var err error
-				if rows, more, err = store.Actions(t.Context(), project.ID, f); err != nil {
+				if rows, more, err = store.AuditRows(t.Context(), project.ID, f); err != nil {
 					t.Fatal(err)
 				}
 				for _, row := range rows {
@@ -633,11 +633,11 @@ func TestTheActionLogIsFilteredAndPaged(t *testing.T) {
 				t.Errorf("%s: %v, want %v", name, got, want)
 			}
 		}
-		row, err := store.Action(t.Context(), project.ID, 2)
+		row, err := store.AuditRow(t.Context(), project.ID, 2)
 		if err != nil || row.Seq != 2 || row.Chain != project.ID {
 			t.Errorf("%+v %v", row, err)
 		}
-		if _, err := store.Action(t.Context(), project.ID, 4711); !hasCode(err, models.CodeNotFound) {
+		if _, err := store.AuditRow(t.Context(), project.ID, 4711); !hasCode(err, models.CodeNotFound) {
 			t.Errorf("%v", err)
 		}
 		kinds := map[string]bool{}
