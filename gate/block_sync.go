@@ -41,7 +41,8 @@ type blockJob struct {
 	read  int64
 }
 
-// start reads what the table has, so that a restart ends no block. Where the database does not answer, the worker tries again.
+// start reads what the table has, so that a restart ends no block. Where the database does not answer, the worker tries
+// again.
 func (k *blockSync) start(b *blocks, store blockStore, log *slog.Logger) {
 	k.blocks, k.store, k.log, k.queue = b, store, log, make(chan blockJob, maxBlockJobs)
 	k.worker = newWorker("write and read blocked addresses", 0, log)

@@ -76,6 +76,7 @@ func (c counter) copy() counter {
 // A quota is never exceeded in any window, and an old request is counted at most 1/1440 of the window too long, however the
 // requests come and whenever the process starts anew.
 func TestQuotasAreNeverExceededAndFreedInTime(t *testing.T) {
+	t.Parallel()
 	for seed := range uint64(15) {
 		random := rand.New(rand.NewPCG(seed, 1))
 		caps := models.Caps{models.QuotaDaily: 1 + random.Int64N(40), models.QuotaWeekly: 1 + random.Int64N(120), models.QuotaMonthly: 1 + random.Int64N(300)}
@@ -162,6 +163,7 @@ func TestWhatSaysThatItComesLaterMakesNothingLeaveTooEarly(t *testing.T) {
 }
 
 func TestABusyKeysPointsStayFew(t *testing.T) {
+	t.Parallel()
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	s := newCounter(requestlog.KeyUsage{}, now)
 	const days = 32

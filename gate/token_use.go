@@ -54,7 +54,8 @@ type tokenUse struct {
 
 func newTokenUses(write func(ctx context.Context, tokenID int64, at time.Time) error, log *slog.Logger) *tokenUses {
 	u := &tokenUses{
-		write: write, queue: make(chan tokenUse, maxUses), worker: newWorker("write the last uses of service tokens", 0, log),
+		write: write, queue: make(chan tokenUse, maxUses),
+		worker: newWorker("write the last uses of service tokens", 0, log),
 	}
 	u.start(func() error { return drainQueue(u.queue, u.store) })
 	return u

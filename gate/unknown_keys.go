@@ -19,8 +19,8 @@ const (
 	maxUncounted = 32_768
 )
 
-// unknownKeys counts the requests that have no row because they came with no known key, by project, address and day. What it
-// counts is in the database a second later.
+// unknownKeys counts the requests that have no row because they came with no known key, by project, address and day.
+// What it counts is in the database a second later.
 type unknownKeys struct {
 	store func(ctx context.Context, batch int64, counts []models.UnknownKeyCount) error
 	seed  maphash.Seed
@@ -44,7 +44,8 @@ type tally struct{ requests, last int64 } // last is in milliseconds since 1970
 
 func newUnknownKeys(store func(context.Context, int64, []models.UnknownKeyCount) error, log *slog.Logger) *unknownKeys {
 	u := &unknownKeys{
-		store: store, seed: maphash.MakeSeed(), worker: newWorker("count requests with unknown keys", gatherCounts, log),
+		store: store, seed: maphash.MakeSeed(),
+		worker: newWorker("count requests with unknown keys", gatherCounts, log),
 	}
 	for i := range u.shard {
 		u.shard[i].counts = map[unknownKeySource]tally{}
@@ -99,7 +100,9 @@ func (u *unknownKeys) take() (counts []models.UnknownKeyCount) {
 		}
 		shard.mu.Unlock()
 		for who, count := range taken {
-			row := models.UnknownKeyCount{ProjectID: who.project, Day: who.day, Requests: count.requests, LastAt: count.last}
+			row := models.UnknownKeyCount{
+				ProjectID: who.project, Day: who.day, Requests: count.requests, LastAt: count.last,
+			}
 			if !who.other {
 				row.Address = who.address.String()
 			}

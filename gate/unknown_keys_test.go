@@ -114,6 +114,7 @@ func TestCountsAreTriedAgainUnderTheSameNumber(t *testing.T) {
 }
 
 func TestAddressesWithoutEndAreCountedTogetherInBoundedMemory(t *testing.T) {
+	t.Parallel()
 	u, table := newCounted(t)
 	table.setAway(true)
 	u.note(1, "203.0.113.7", time.Unix(1_000_000, 0))

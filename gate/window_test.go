@@ -9,6 +9,7 @@ import (
 
 // A limit is never exceeded in any second or minute, double bursts at a boundary included, and frees at most 1/12 late.
 func TestLimitsAreNeverExceededAndFreedInTime(t *testing.T) {
+	t.Parallel()
 	for _, a := range []axis{projectSecond, keyMinute} {
 		length := axes[a].length
 		for seed := range uint64(20) {

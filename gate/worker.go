@@ -15,8 +15,8 @@ const (
 	firstRetry, lastRetry = 20 * time.Millisecond, time.Second
 )
 
-// worker calls a function in the background for what gathers: some time after wake, at once on flush, and a last time at
-// close. One call at a time runs.
+// worker calls a function in the background for what gathers: some time after wake, at once on flush, and a last time
+// at close. One call at a time runs.
 type worker struct {
 	what     string        // it does, for the log
 	interval time.Duration // from wake to the call
@@ -33,7 +33,8 @@ type worker struct {
 func newWorker(what string, interval time.Duration, log *slog.Logger) *worker {
 	return &worker{
 		what: what, interval: interval, log: log,
-		woken: make(chan struct{}, 1), flushes: make(chan chan<- struct{}), closing: make(chan struct{}), done: make(chan struct{}),
+		woken: make(chan struct{}, 1), flushes: make(chan chan<- struct{}),
+		closing: make(chan struct{}), done: make(chan struct{}),
 	}
 }
 
@@ -111,8 +112,8 @@ func (w *worker) report(err error) {
 	w.err = err
 }
 
-// retry tries until it succeeds, or fails for good, or the worker closes: then the last error is returned. expired says that
-// trying has become pointless; it may be nil. An outage of more than a moment is logged once.
+// retry tries until it succeeds, or fails for good, or the worker closes: then the last error is returned. expired says
+// that trying has become pointless; it may be nil. An outage of more than a moment is logged once.
 func (w *worker) retry(try func(context.Context) error, expired func() bool) error {
 	logged := false
 	for pause := firstRetry; ; pause = min(2*pause, lastRetry) {
@@ -140,7 +141,8 @@ func withTimeout(fn func(context.Context) error) error {
 	return fn(ctx)
 }
 
-// drainQueue handles what is in the queue at the call, and returns the errors. Only one goroutine may receive from the queue.
+// drainQueue handles what is in the queue at the call, and returns the errors. Only one goroutine may receive from the
+// queue.
 func drainQueue[J any](queue <-chan J, handle func(J) error) error {
 	var errs []error
 	for range len(queue) {

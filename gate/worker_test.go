@@ -28,6 +28,20 @@ func TestAWorkerHandlesWhatGathersAtOnceOnFlushAndAtClose(t *testing.T) {
 	}
 }
 
+func TestAWorkerThatIsClosedAtOnceHandlesWhatHasGathered(t *testing.T) {
+	t.Parallel()
+	for range 100 { // the worker may see the end first
+		var handled, gathered atomic.Bool
+		w := newWorker("test", 0, slog.New(slog.DiscardHandler))
+		w.start(func() error { handled.Store(gathered.Load()); return nil })
+		gathered.Store(true)
+		w.wake()
+		if err := w.close(t.Context()); err != nil || !handled.Load() {
+			t.Fatalf("close returned %v, and what had gathered was handled: %v", err, handled.Load())
+		}
+	}
+}
+
 func TestAWorkerWaitsForItsIntervalAndWorksOnceForAllThatGathered(t *testing.T) {
 	t.Parallel()
 	const interval = 20 * time.Millisecond

@@ -44,8 +44,8 @@ type Ticket struct {
 	outcome *outcome
 }
 
-// Wait returns nil when the ticket's row is in the database or in the spool, [ErrNotRecorded] where neither takes it, or
-// ctx's error. After an error the row may still be written: it stays in memory and is tried again.
+// Wait returns nil when the ticket's row is in the database or in the spool, [ErrNotRecorded] where neither takes it,
+// or ctx's error. After an error the row may still be written: it stays in memory and is tried again.
 func (r *Recorder) Wait(ctx context.Context, t Ticket) error {
 	if t.outcome == nil {
 		return ErrNotRecorded
@@ -65,8 +65,8 @@ func (r *Recorder) Stored() uint64 {
 	return r.counts.stored()
 }
 
-// Flush returns when every row that was added before the call is in the database, including those that an earlier process
-// left in the spool, or with ctx's error.
+// Flush returns when every row that was added before the call is in the database, including those that an earlier
+// process left in the spool, or with ctx's error.
 func (r *Recorder) Flush(ctx context.Context) error {
 	r.mu.Lock()
 	newest := r.counts.added - r.counts.left
@@ -74,8 +74,8 @@ func (r *Recorder) Flush(ctx context.Context) error {
 	return r.WaitStored(ctx, newest)
 }
 
-// WaitStored returns when the row with that ticket number is in the database, with all before it, or with ctx's error. Number
-// 0 stands before the first row of this process and after those that an earlier process left in the spool.
+// WaitStored returns when the row with that ticket number is in the database, with all before it, or with ctx's error.
+// Number 0 stands before the first row of this process and after those that an earlier process left in the spool.
 func (r *Recorder) WaitStored(ctx context.Context, number uint64) error {
 	for {
 		r.mu.Lock()

@@ -2,11 +2,9 @@ package recorder
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"slices"
 	"sort"
 	"testing"
@@ -91,7 +89,8 @@ func TestADamagedBatchIsCountedAndThoseBehindItAreWritten(t *testing.T) {
 		if want := slices.Concat(numbered(60)[:c.from], numbered(60)[c.from+c.lost:]); !slices.Equal(sink.ids(), want) {
 			t.Errorf("batch %d, byte %d: written %v", c.batch, c.at, sink.ids())
 		}
-		if s := r.Stats(); s.Dropped != uint64(c.lost) || s.Waiting != 0 || s.SpooledRows != 0 || s.Stored != uint64(60-c.lost) {
+		s := r.Stats()
+		if s.Dropped != uint64(c.lost) || s.Stored != uint64(60-c.lost) || s.Waiting != 0 || s.SpooledRows != 0 {
 			t.Errorf("batch %d, byte %d: %+v", c.batch, c.at, s)
 		}
 		wantSegments(t, folder, 0)
@@ -102,9 +101,11 @@ func TestADamagedBatchIsCountedAndThoseBehindItAreWritten(t *testing.T) {
 func TestADamagedOrDeletedSegmentIsCountedAndThoseBehindItAreWritten(t *testing.T) {
 	t.Parallel()
 	for name, spoil := range map[string]func(path string, size int) error{
-		"overwritten": func(path string, size int) error { return os.WriteFile(path, bytes.Repeat([]byte{0xa5}, size), 0o600) },
-		"truncated":   func(path string, _ int) error { return os.Truncate(path, 0) },
-		"deleted":     func(path string, _ int) error { return os.Remove(path) },
+		"overwritten": func(path string, size int) error {
+			return os.WriteFile(path, bytes.Repeat([]byte{0xa5}, size), 0o600)
+		},
+		"truncated": func(path string, _ int) error { return os.Truncate(path, 0) },
+		"deleted":   func(path string, _ int) error { return os.Remove(path) },
 	} {
 		folder := killed(t, 6, smallSegments)
 		sink := &sink{away: true}
@@ -196,7 +197,8 @@ func TestABatchBehindALongDamageIsFound(t *testing.T) {
 	whole := contentOf(t, killed(t, 2, defaultLimits))
 	begins := frames(whole)
 	for _, length := range []int{
-		frameHeader, searchSize, searchSize + 1, searchSize + 3, searchSize + 4, searchSize + frameHeader, 3*searchSize + 7,
+		frameHeader, searchSize, searchSize + 1, searchSize + 3, searchSize + 4, searchSize + frameHeader,
+		3*searchSize + 7,
 	} {
 		noise := bytes.Repeat([]byte(frameMark+"is what no batch follows here"), length/32+1)[:length]
 		content := slices.Concat(whole[:begins[1]], noise, whole[begins[1]:])
@@ -274,30 +276,4 @@ type countedReads struct {
 func (r *countedReads) ReadAt(p []byte, at int64) (int, error) {
 	r.bytes += len(p)
 	return bytes.NewReader(r.content).ReadAt(p, at)
-}
-
-// A place that the disk cannot read is tried again; nothing is given up.
-func TestASegmentThatCannotBeReadIsNotLost(t *testing.T) {
-	t.Parallel()
-	folder := killed(t, 4, smallSegments)
-	s := openIn(t, folder, smallSegments)
-	second := segmentsIn(t, folder)[1]
-	if err := os.Rename(second, filepath.Join(folder, "second")); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Mkdir(second, 0o700); err != nil { // reading a folder fails
-		t.Fatal(err)
-	}
-	popRow(t, s, 1)
-	popRow(t, s, 11)
-	if _, err := s.first(); err == nil || errors.Is(err, errCorrupt) {
-		t.Errorf("reading gave %v", err)
-	}
-	s.reader.Close()
-	s.reader = nil
-	if err := errors.Join(os.Remove(second), os.Rename(filepath.Join(folder, "second"), second)); err != nil {
-		t.Fatal(err)
-	}
-	popRow(t, s, 21)
-	popRow(t, s, 31)
 }

@@ -18,8 +18,9 @@ import (
 //	4 bytes  checksum of the rows
 //	4 bytes  checksum of the above
 //
-// Numbers are little-endian; checksums are CRC-32C. The header has a checksum of its own: where only the rows are corrupt,
-// the next batch is found by their length, the lost rows are counted exactly, and rows are counted without reading them.
+// Numbers are little-endian; checksums are CRC-32C. The header has a checksum of its own: where only the rows are
+// corrupt, the next batch is found by their length, the lost rows are counted exactly, and rows are counted without
+// reading them.
 type frame struct {
 	length, rows int
 	sum          uint32
@@ -27,7 +28,8 @@ type frame struct {
 
 const (
 	frameHeader = 20
-	// frameMark begins each frame, so that the next one is found behind a corrupt header. No text has it: it is not UTF-8.
+	// frameMark begins each frame, so that the next one is found behind a corrupt header. No text has it: it is not
+	// UTF-8.
 	frameMark = "\x9b\xc1vr"
 	// searchSize is how many bytes are searched at once.
 	searchSize = 256 << 10
@@ -70,8 +72,8 @@ func readFrame(file io.ReaderAt, at, end int64) (f frame, err error) {
 	return f, nil
 }
 
-// nextFrame is readFrame, and finds where the next frame begins; end where none does. With errCorrupt, f is zero: how many
-// rows the corrupt bytes were is not known.
+// nextFrame is readFrame, and finds where the next frame begins; end where none does. With errCorrupt, f is zero: how
+// many rows the corrupt bytes were is not known.
 func nextFrame(file io.ReaderAt, at, end int64) (f frame, next int64, err error) {
 	f, err = readFrame(file, at, end)
 	if !errors.Is(err, errCorrupt) {
@@ -107,8 +109,8 @@ func searchFrame(file io.ReaderAt, at, end int64) (int64, error) {
 	return end, nil
 }
 
-// readRows reads the encoded rows of the frame at a place, into buffer where that is large enough; errCorrupt where they are
-// not what was written.
+// readRows reads the encoded rows of the frame at a place, into buffer where that is large enough; errCorrupt where
+// they are not what was written.
 func readRows(file io.ReaderAt, at int64, f frame, buffer []byte) ([]byte, error) {
 	buffer = slices.Grow(buffer[:0], f.length)[:f.length]
 	if _, err := file.ReadAt(buffer, at+frameHeader); errors.Is(err, io.EOF) {
@@ -122,7 +124,8 @@ func readRows(file io.ReaderAt, at int64, f frame, buffer []byte) ([]byte, error
 	return buffer, nil
 }
 
-// scan counts the rows of the frames from at to end by their headers. Corrupt bytes between two frames count as one row.
+// scan counts the rows of the frames from at to end by their headers. Corrupt bytes between two frames count as one
+// row.
 func scan(file io.ReaderAt, at, end int64) (rows int, err error) {
 	for at < end {
 		f, next, err := nextFrame(file, at, end)
@@ -135,8 +138,8 @@ func scan(file io.ReaderAt, at, end int64) (rows int, err error) {
 	return rows, nil
 }
 
-// intactEnd returns the end of the last frame between at and end that is not torn: the frames before it may be corrupt, but
-// were once written to their end.
+// intactEnd returns the end of the last frame between at and end that is not torn: the frames before it may be corrupt,
+// but were once written to their end.
 func intactEnd(file io.ReaderAt, at, end int64) (int64, error) {
 	for at < end {
 		f, next, err := nextFrame(file, at, end)

@@ -89,6 +89,15 @@ func closeRecorder(t *testing.T, r *Recorder) {
 	}
 }
 
+// flushAndClose waits for the database to take all rows first: Close does not wait long for one that fails.
+func flushAndClose(t *testing.T, r *Recorder) {
+	t.Helper()
+	if err := r.Flush(t.Context()); err != nil {
+		t.Error(err)
+	}
+	closeRecorder(t, r)
+}
+
 // eventually asks again and again until holds.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
@@ -135,7 +144,8 @@ func tenRows(n int) (rows []requestlog.Row) {
 	return rows
 }
 
-// killed is a folder as a process leaves it that is killed while the database takes nothing: so many batches of 10 rows.
+// killed is a folder as a process leaves it that is killed while the database takes nothing: so many batches of 10
+// rows.
 func killed(t *testing.T, batches int, l limits) (folder string) {
 	t.Helper()
 	folder = t.TempDir()

@@ -2,18 +2,18 @@ package recorder
 
 import "time"
 
-// How long rows wait. In batch mode a batch is written gatherFor after its first row; where that is not done slowBatch after
-// it, the batch goes to the spool, so that it outlives the process within 100 ms. In sync mode a caller waits for each row:
-// a batch is written as soon as no other one is, after at most gatherSync, in which callers that have just got their answers
-// may come again. One batch of all callers costs less than two halves. There a database that is merely slow does not make
-// rows go to the spool before slowSync, because that would only cost more.
+// How long rows wait. In batch mode a batch is written gatherFor after its first row; where that is not done slowBatch
+// after it, the batch goes to the spool, so that it outlives the process within 100 ms. In sync mode a caller waits for
+// each row: a batch is written as soon as no other one is, after at most gatherSync, in which callers that have just
+// got their answers may come again. One batch of all callers costs less than two halves. There a database that is
+// merely slow does not make rows go to the spool before slowSync, because that would only cost more.
 const (
 	gatherFor  = 25 * time.Millisecond
 	slowBatch  = 50 * time.Millisecond
 	gatherSync = 2 * time.Millisecond
 	slowSync   = 500 * time.Millisecond
-	// gatherSpool is how long rows gather in sync mode while the spool is being emptied: the database takes one batch after
-	// the other, and larger ones let it catch up.
+	// gatherSpool is how long rows gather in sync mode while the spool is being emptied: the database takes one batch
+	// after the other, and larger ones let it catch up.
 	gatherSpool = 10 * time.Millisecond
 	// writeTimeout ends an attempt to write a batch; it is then tried again.
 	writeTimeout          = 10 * time.Second
@@ -146,8 +146,8 @@ func (r *Recorder) next(now time.Time, closing bool) *batch {
 	return b
 }
 
-// spillTime returns when the rows in memory go to the spool, the oldest of which came at opened: soon where the database
-// fails, or where older rows are in the spool.
+// spillTime returns when the rows in memory go to the spool, the oldest of which came at opened: soon where the
+// database fails, or where older rows are in the spool.
 func (r *Recorder) spillTime(opened time.Time, failing, spooling, closing bool) time.Time {
 	limit := slowBatch
 	switch sync := r.options.Durability == DurabilitySync; {

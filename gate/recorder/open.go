@@ -15,8 +15,8 @@ import (
 const maxSpools = 256
 
 // ErrForeignSpool is the error for a spool that this program did not write, such as that of an earlier version.
-var ErrForeignSpool = errors.New("this version of the program cannot read it. If an earlier version left it, let that one " +
-	"run until the database has its rows; then move it away")
+var ErrForeignSpool = errors.New("this version of the program cannot read it. If an earlier version left it, " +
+	"let that one run until the database has its rows; then move it away")
 
 // spoolPath returns the folder of the n-th process that works with folder.
 func spoolPath(folder string, n int) string {
@@ -26,9 +26,9 @@ func spoolPath(folder string, n int) string {
 	return filepath.Join(folder, fmt.Sprintf("spool-%d", n))
 }
 
-// openSpool opens the first spool of the folder that no other process has, and makes one where there is none. It takes over
-// the segments of further ones, which processes left that are gone. ErrForeignSpool where any of them is not a spool of this
-// program.
+// openSpool opens the first spool of the folder that no other process has, and makes one where there is none. It takes
+// over the segments of further ones, which processes left that are gone. ErrForeignSpool where any of them is not a
+// spool of this program.
 func openSpool(folder string, l limits, log *slog.Logger) (own *spool, err error) {
 	for n := 1; n <= maxSpools; n++ {
 		path := spoolPath(folder, n)

@@ -1,6 +1,6 @@
-// Package recorder keeps the rows of the request log until the database has them. Callers hand rows over without waiting;
-// one goroutine writes them in batches and in order, and moves them to a spool on disk while the database does not take
-// them. docs/design.md, "The row of a request", says what that promises.
+// Package recorder keeps the rows of the request log until the database has them. Callers hand rows over without
+// waiting; one goroutine writes them in batches and in order, and moves them to a spool on disk while the database does
+// not take them. docs/design.md, "The row of a request", says what that promises.
 package recorder
 
 import (
@@ -54,9 +54,9 @@ type Options struct {
 	Log    *slog.Logger     // slog.Default
 }
 
-// Recorder writes rows in batches, in the background and in order. A batch that has been closed keeps its rows and their
-// order until it is written, so that the database recognises one that is written again. It is safe for use by many
-// goroutines.
+// Recorder writes rows in batches, in the background and in order. A batch that has been closed keeps its rows and
+// their order until it is written, so that the database recognises one that is written again. It is safe for use by
+// many goroutines.
 type Recorder struct {
 	options Options
 	limits  limits
@@ -80,9 +80,9 @@ type Recorder struct {
 	loop loop
 }
 
-// New starts a recorder. Rows that an earlier process left in the spool are written first. A spool in a format that this
-// program does not know is an error, [ErrForeignSpool], and is left as it is. Where the spool cannot be opened for another
-// reason, that is logged, the first row that needs the spool tries again, and rows wait in memory.
+// New starts a recorder. Rows that an earlier process left in the spool are written first. A spool in a format that
+// this program does not know is an error, [ErrForeignSpool], and is left as it is. Where the spool cannot be opened for
+// another reason, that is logged, the first row that needs the spool tries again, and rows wait in memory.
 func New(o Options) (*Recorder, error) { return start(o, defaultLimits) }
 
 func start(o Options, l limits) (*Recorder, error) {
@@ -142,9 +142,9 @@ func (r *Recorder) Add(row requestlog.Row) Ticket {
 	return Ticket{number, b.outcome}
 }
 
-// Close stores the rows that wait, in the spool where the database does not take them, and ends the recorder. Call it once,
-// when nobody adds rows any more. Where ctx ends first, the rows still in memory are lost, their number is logged, and ctx's
-// error is returned.
+// Close stores the rows that wait, in the spool where the database does not take them, and ends the recorder. Call it
+// once, when nobody adds rows any more. Where ctx ends first, the rows still in memory are lost, their number is
+// logged, and ctx's error is returned.
 func (r *Recorder) Close(ctx context.Context) error {
 	close(r.closing)
 	select {

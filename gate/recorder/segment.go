@@ -28,12 +28,14 @@ type segment struct {
 	rows   int   // that wait in it
 }
 
-// segmentPath returns the path of the segment with a number, which has as many digits as the largest, as in tidwall/wal.
+// segmentPath returns the path of the segment with a number, which has as many digits as the largest, as in
+// tidwall/wal.
 func segmentPath(folder string, number uint64) string {
 	return filepath.Join(folder, fmt.Sprintf("%020d"+segmentSuffix, number))
 }
 
-// listSegments returns the numbers of the segments in the folder, in order. A number may be missing. Other files are ignored.
+// listSegments returns the numbers of the segments in the folder, in order. A number may be missing. Other files are
+// ignored.
 func listSegments(folder string) (numbers []uint64, err error) {
 	entries, err := os.ReadDir(folder)
 	if err != nil {
@@ -50,8 +52,8 @@ func listSegments(folder string) (numbers []uint64, err error) {
 	return numbers, nil
 }
 
-// loadSegment counts the rows of a segment that an earlier process left. Of the last one it cuts off a torn end: nobody was
-// told that those rows were kept. cut is how many bytes that were.
+// loadSegment counts the rows of a segment that an earlier process left. Of the last one it cuts off a torn end: nobody
+// was told that those rows were kept. cut is how many bytes that were.
 func loadSegment(folder string, number uint64, last bool) (seg segment, cut int64, err error) {
 	path := segmentPath(folder, number)
 	file, err := os.OpenFile(path, os.O_RDWR, 0)
@@ -79,8 +81,9 @@ func loadSegment(folder string, number uint64, last bool) (seg segment, cut int6
 	return seg, size - seg.size, file.Truncate(seg.size)
 }
 
-// checkFormat returns ErrForeignSpool for a file that this program did not write. A corrupt mark does not make a segment
-// foreign where it has a frame; nor does one that was not written to its end, or that a failing machine left as zeros.
+// checkFormat returns ErrForeignSpool for a file that this program did not write. A corrupt mark does not make a
+// segment foreign where it has a frame; nor does one that was not written to its end, or that a failing machine left as
+// zeros.
 func checkFormat(file io.ReaderAt, size int64) error {
 	mark := make([]byte, min(size, segmentHeader))
 	if _, err := file.ReadAt(mark, 0); err != nil && err != io.EOF {

@@ -26,9 +26,13 @@ func TestASegmentIsDeletedOnceItsBatchesAreWritten(t *testing.T) {
 	t.Parallel()
 	folder := killed(t, 5, smallSegments)
 	s := openIn(t, folder, smallSegments)
+	each := s.waiting() / 5
 	for n, want := range []int{3, 2, 2, 1, 0} { // two batches each
 		popRow(t, s, requestlog.ID(10*n+1))
 		wantSegments(t, folder, want)
+		if now := s.waiting(); now != int64(4-n)*each {
+			t.Errorf("after %d of 5 batches, %d of %d bytes wait", n+1, now, 5*each)
+		}
 	}
 	if !s.empty() || s.rows != 0 || s.waiting() != 0 || s.size != 0 {
 		t.Errorf("an empty spool has %d rows, %d bytes that wait, %d in all", s.rows, s.waiting(), s.size)
@@ -121,8 +125,11 @@ func TestBatchesThatTheSpoolDoesNotTakeLeaveNoTrace(t *testing.T) {
 		if err := s.append(many, true); err == nil {
 			t.Fatal("more was taken than the largest size")
 		}
-		if s.rows != rows || s.size != size || !slices.Equal(segmentsIn(t, folder), before) {
-			t.Errorf("%d rows in %d bytes and %v, not %d in %d and %v", s.rows, s.size, segmentsIn(t, folder), rows, size, before)
+		if s.rows != rows || s.size != size {
+			t.Errorf("%d rows in %d bytes, not %d in %d", s.rows, s.size, rows, size)
+		}
+		if after := segmentsIn(t, folder); !slices.Equal(after, before) {
+			t.Errorf("the segments are %v, not %v", after, before)
 		}
 	}
 	if err := s.append([]*batch{{rows: tenRows(3)}}, true); err != nil {
@@ -155,7 +162,7 @@ func TestASpoolOfItsLargestSizeKeepsRowsInMemory(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	sink.setAway(false)
-	closeRecorder(t, r)
+	flushAndClose(t, r)
 	if !slices.Equal(sink.ids(), numbered(40)) {
 		t.Errorf("written: %v", sink.ids())
 	}
@@ -182,7 +189,9 @@ func TestAFolderWithAGapAndForeignFilesIsReadAroundThem(t *testing.T) {
 		t.Fatal(err)
 	}
 	const text = "what somebody else keeps here"
-	foreign := []string{"notes.txt", "1.seg", "00000000000000000002.seg.bak", "99999999999999999999.seg", "x0000000000000000001.seg"}
+	foreign := []string{
+		"notes.txt", "1.seg", "00000000000000000002.seg.bak", "99999999999999999999.seg", "x0000000000000000001.seg",
+	}
 	for _, name := range foreign {
 		if err := os.WriteFile(filepath.Join(folder, "spool", name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -196,7 +205,7 @@ func TestAFolderWithAGapAndForeignFilesIsReadAroundThem(t *testing.T) {
 	r.Add(requestlog.Row{ID: 61})
 	eventually(t, "the new row to be spooled", func() bool { return r.Stats().SpooledRows == 41 })
 	sink.setAway(false)
-	closeRecorder(t, r)
+	flushAndClose(t, r)
 	if want := slices.Concat(numbered(20), numbered(61)[40:]); !slices.Equal(sink.ids(), want) {
 		t.Errorf("written %v, want %v", sink.ids(), want)
 	}
@@ -213,7 +222,9 @@ func TestAFolderWithAGapAndForeignFilesIsReadAroundThem(t *testing.T) {
 func TestFilesOfTheSpoolAreForTheirOwnerAlone(t *testing.T) {
 	t.Parallel()
 	folder := killed(t, 1, defaultLimits)
-	for name, want := range map[string]os.FileMode{"": os.ModeDir | 0o700, "lock": 0o600, "00000000000000000001.seg": 0o600} {
+	for name, want := range map[string]os.FileMode{
+		"": os.ModeDir | 0o700, "lock": 0o600, "00000000000000000001.seg": 0o600,
+	} {
 		info, err := os.Stat(filepath.Join(folder, "spool", name))
 		if err != nil {
 			t.Fatal(err)
@@ -222,4 +233,30 @@ func TestFilesOfTheSpoolAreForTheirOwnerAlone(t *testing.T) {
 			t.Errorf("%s has mode %v, not %v", info.Name(), info.Mode(), want)
 		}
 	}
+}
+
+// A place that the disk cannot read is tried again; nothing is given up.
+func TestASegmentThatCannotBeReadIsNotLost(t *testing.T) {
+	t.Parallel()
+	folder := killed(t, 4, smallSegments)
+	s := openIn(t, folder, smallSegments)
+	second := segmentsIn(t, folder)[1]
+	if err := os.Rename(second, filepath.Join(folder, "second")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(second, 0o700); err != nil { // reading a folder fails
+		t.Fatal(err)
+	}
+	popRow(t, s, 1)
+	popRow(t, s, 11)
+	if _, err := s.first(); err == nil || errors.Is(err, errCorrupt) {
+		t.Errorf("reading gave %v", err)
+	}
+	s.reader.Close()
+	s.reader = nil
+	if err := errors.Join(os.Remove(second), os.Rename(filepath.Join(folder, "second"), second)); err != nil {
+		t.Fatal(err)
+	}
+	popRow(t, s, 21)
+	popRow(t, s, 31)
 }

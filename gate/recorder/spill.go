@@ -41,8 +41,9 @@ func (r *Recorder) logSpool(message string, err error) {
 	}
 }
 
-// spill moves all rows from memory to the spool, including the batch in flight, whose outcome is open. Where the spool does
-// not take them they stay in memory, and if the database has failed as well, those who wait for them get ErrNotRecorded.
+// spill moves all rows from memory to the spool, including the batch in flight, whose outcome is open. Where the spool
+// does not take them they stay in memory, and if the database has failed as well, those who wait for them get
+// ErrNotRecorded.
 func (r *Recorder) spill(now time.Time) {
 	l := &r.loop
 	r.mu.Lock()
@@ -128,8 +129,8 @@ func (r *Recorder) firstSpooled() *batch {
 	return l.loaded
 }
 
-// dropCorrupt gives up the oldest batch of the spool, which is corrupt, and counts its rows as dropped. An error means that
-// the rest of the spool cannot be read at the moment.
+// dropCorrupt gives up the oldest batch of the spool, which is corrupt, and counts its rows as dropped. An error means
+// that the rest of the spool cannot be read at the moment.
 func (r *Recorder) dropCorrupt(corrupt error) error {
 	rows, bytes, err := r.loop.spool.frontExtent()
 	if err != nil {

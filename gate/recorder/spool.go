@@ -12,9 +12,9 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// spool is a queue of batches on disk: a folder of numbered segments. Batches are appended to the last segment and read from
-// the first, which is deleted once all of its batches are written. After a crash a segment's batches are written again from
-// its start, which changes nothing. One goroutine uses a spool at a time.
+// spool is a queue of batches on disk: a folder of numbered segments. Batches are appended to the last segment and read
+// from the first, which is deleted once all of its batches are written. After a crash a segment's batches are written
+// again from its start, which changes nothing. One goroutine uses a spool at a time.
 type spool struct {
 	folder string
 	lock   *flock.Flock // on a file in the folder
@@ -49,8 +49,8 @@ func (s *spool) waiting() int64 {
 	return s.size - int64(len(s.segments)-1)*segmentHeader - s.position
 }
 
-// append puts batches at the end, all or none. They outlive the process from then on, and with sync a failure of the machine
-// too; without, the disk is asked to keep them, and append does not wait for it.
+// append puts batches at the end, all or none. They outlive the process from then on, and with sync a failure of the
+// machine too; without, the disk is asked to keep them, and append does not wait for it.
 func (s *spool) append(batches []*batch, sync bool) (err error) {
 	undo := s.savepoint()
 	defer func() {
@@ -150,8 +150,8 @@ func (s *spool) newSegment(sync bool) error {
 	return nil
 }
 
-// syncSoon asks the disk to keep the last segment, in the background. Where it is being asked already, it is asked again
-// with the next batch.
+// syncSoon asks the disk to keep the last segment, in the background. Where it is being asked already, it is asked
+// again with the next batch.
 func (s *spool) syncSoon() {
 	if file := s.writer; s.syncing.CompareAndSwap(false, true) {
 		s.syncs.Go(func() {
@@ -195,8 +195,9 @@ func (s *spool) frontExtent() (rows int, bytes int64, err error) {
 	return max(0, s.segments[0].rows-behind), s.frontSize, err
 }
 
-// popFront removes the oldest batch, of so many rows: the one that first returned, or that was put into an empty spool. With
-// the last batch of a segment it deletes the file. An error says that this failed; it is tried again with the next segment.
+// popFront removes the oldest batch, of so many rows: the one that first returned, or that was put into an empty spool.
+// With the last batch of a segment it deletes the file. An error says that this failed; it is tried again with the next
+// segment.
 func (s *spool) popFront(rows int) error {
 	seg := &s.segments[0]
 	seg.rows -= rows

@@ -28,7 +28,7 @@ func TestWhatAKilledProcessLeftIsWrittenFirstAndInOrder(t *testing.T) {
 		t.Errorf("written: %v", sink.ids())
 	}
 	if want := []int{10, 10, 10, 1}; !slices.Equal(sink.batches, want) {
-		t.Errorf("the batches had %v rows, not %v: the database cannot recognise one that comes again", sink.batches, want)
+		t.Errorf("the batches had %v rows, not %v: the database would not recognise them", sink.batches, want)
 	}
 	closeRecorder(t, r)
 	wantSegments(t, folder, 0)
@@ -39,11 +39,16 @@ func TestWhileTheDatabaseIsAwayRowsWaitInTheSpoolAndNotInMemory(t *testing.T) {
 	const pending = 40_000
 	sink, folder := &sink{}, t.TempDir()
 	sink.setAway(true)
-	r := newRecorder(t, sink, spoolIn(folder), func(r *Recorder) { r.limits.pending, r.limits.segment = pending, 64<<10 })
+	r := newRecorder(t, sink, spoolIn(folder), func(r *Recorder) {
+		r.limits.pending, r.limits.segment = pending, 64<<10
+	})
 	const rows = 2*pending + 5 // more than memory takes
 	for _, id := range numbered(rows) {
 		if id%10_000 == 0 {
-			eventually(t, "rows to leave memory", func() bool { s := r.Stats(); return s.Waiting-s.SpooledRows < 20_000 })
+			eventually(t, "rows to leave memory", func() bool {
+				s := r.Stats()
+				return s.Waiting-s.SpooledRows < 20_000
+			})
 		}
 		r.Add(requestlog.Row{ID: id})
 	}
@@ -184,7 +189,7 @@ func TestASpoolThatCannotBeOpenedDoesNotStopTheStart(t *testing.T) {
 	r.Add(requestlog.Row{ID: 1})
 	eventually(t, "the state to tell", func() bool { return r.State().SpoolErr != nil })
 	sink.setAway(false)
-	closeRecorder(t, r)
+	flushAndClose(t, r)
 	if !slices.Equal(sink.ids(), numbered(1)) {
 		t.Errorf("written: %v", sink.ids())
 	}

@@ -126,7 +126,7 @@ func TestInSyncModeARowInTheSpoolIsKept(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	sink.setAway(false)
-	closeRecorder(t, r)
+	flushAndClose(t, r)
 	if !slices.Equal(sink.ids(), numbered(20)) {
 		t.Errorf("written: %v", sink.ids())
 	}
@@ -210,7 +210,7 @@ func TestInSyncModeASpoolThatCanBeOpenedAgainEndsRefusing(t *testing.T) {
 		t.Error(err)
 	}
 	sink.setAway(false)
-	closeRecorder(t, r)
+	flushAndClose(t, r)
 	if !slices.Equal(sink.ids(), numbered(2)) {
 		t.Errorf("written: %v", sink.ids())
 	}

@@ -50,7 +50,8 @@ func (r *Recorder) onWritten(err error) {
 	}
 }
 
-// onFailed sets the time of the next attempt. The batch may have been stored all the same; writing it again changes nothing.
+// onFailed sets the time of the next attempt. The batch may have been stored all the same; writing it again changes
+// nothing.
 func (r *Recorder) onFailed(b *batch, err error) {
 	l := &r.loop
 	l.pause = min(max(firstRetry, 2*l.pause), lastRetry)
