@@ -24,7 +24,7 @@ func TestTheInstanceAdminEditsPlans(t *testing.T) {
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, admin := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
-		if text := admin.Get("/admin/plans").Text(); !strings.Contains(text, "Enterprise default Yesnone") || !strings.Contains(text, "Free No110300") {
+		if text := admin.Get("/admin/plans").Text(); !strings.Contains(text, "Enterprise default Yes none") || !strings.Contains(text, "Free No 1 10 300") {
 			t.Errorf("the list shows %s", text)
 		}
 		if got, _ := admin.Get("/admin/plans/3").Find("input[name=key_per_minute]").Attr("value"); got != "5000" {
@@ -38,7 +38,7 @@ func TestTheInstanceAdminEditsPlans(t *testing.T) {
 			t.Errorf("what was typed is lost: %q", got)
 		}
 		page = admin.Post("/admin/plans/1", planForm("rotation", "true", "active_keys", "2", "log_days", "7"))
-		if page.Path != "/admin/plans" || !strings.Contains(page.Text(), "The Free plan was saved.") || !strings.Contains(page.Text(), "Free Yes2none") {
+		if page.Path != "/admin/plans" || !strings.Contains(page.Text(), "The Free plan was saved.") || !strings.Contains(page.Text(), "Free Yes 2 none") {
 			t.Errorf("%s: %s", page.Path, page.Text())
 		}
 		if page = admin.Post("/admin/plans/default", planForm("plan", "9")); page.Status != 422 || page.FieldError("plan") == "" {

@@ -71,7 +71,9 @@ func (b *Browser) do(method, path string, form url.Values, headers []string) Pag
 	if err != nil {
 		t.Fatal(err)
 	}
-	document, err := goquery.NewDocumentFromReader(strings.NewReader(string(text)))
+	// A browser shows the cells of a table apart. The text of the document must have them apart, too.
+	spaced := strings.NewReplacer("</td>", "</td> ", "</th>", "</th> ").Replace(string(text))
+	document, err := goquery.NewDocumentFromReader(strings.NewReader(spaced))
 	if err != nil {
 		t.Fatal(err)
 	}
