@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// Code is the outcome of a validate request, by the names of product.md, section 3. Errors of the management API use
-// the same codes where they mean the same.
+// Code is the outcome of a validate request: README.md has the table of codes. Errors of the management API use the
+// same codes if they mean the same.
 type Code string
 
 const (
@@ -33,7 +33,7 @@ const (
 	CodeTokenInvalid   Code = "token_invalid"
 	CodeTokenScope     Code = "token_scope"
 
-	// These end a request before its key is looked at.
+	// With these there is no verdict.
 	CodeBadRequest  Code = "bad_request"
 	CodeTooLarge    Code = "too_large"
 	CodeUnavailable Code = "unavailable"
@@ -72,22 +72,33 @@ var codes = map[Code]codeInfo{
 	CodeUnavailable: {http.StatusServiceUnavailable, "Claviger cannot answer at the moment"},
 }
 
-// LoggedCodes are the codes that a row can have, in the order of the checks: what the log can be filtered by.
+// LoggedCodes are the codes that a row can have, in the order of the checks. The log can be filtered by them.
 var LoggedCodes = []Code{
-	CodeValid, CodeIPBlocked, CodeKeyRevoked, CodeKeyInactive, CodeKeyExpired, CodePlatformNotAllowed, CodeBundleNotAllowed,
-	CodeRateLimited, CodeQuotaTotal, CodeQuotaDaily, CodeQuotaWeekly, CodeQuotaMonthly,
+	CodeValid,
+	CodeIPBlocked,
+	CodeKeyRevoked,
+	CodeKeyInactive,
+	CodeKeyExpired,
+	CodePlatformNotAllowed,
+	CodeBundleNotAllowed,
+	CodeRateLimited,
+	CodeQuotaTotal,
+	CodeQuotaDaily,
+	CodeQuotaWeekly,
+	CodeQuotaMonthly,
 }
 
-// Codes lists every code of this package, in no order.
+// Codes returns every code of this package, in no particular order.
 func Codes() []Code { return slices.Collect(maps.Keys(codes)) }
 
-// Status is the HTTP status of the reply. A project may choose another one for quotas.
+// Status returns the HTTP status of the reply. A project may choose 429 instead of 401 for quotas.
 func (c Code) Status() int { return codes[c].status }
 
-// Message is the error text of the reply; empty for [CodeValid].
+// Message returns the error text of the reply. It is empty for [CodeValid], and for [CodeBadRequest] and
+// [CodeTooLarge], whose text depends on the request.
 func (c Code) Message() string { return codes[c].message }
 
-// IsQuota tells whether the request was rejected by one of its key's quotas.
+// IsQuota reports whether the request was rejected by one of its key's quotas.
 func (c Code) IsQuota() bool {
 	switch c {
 	case CodeQuotaTotal, CodeQuotaDaily, CodeQuotaWeekly, CodeQuotaMonthly:

@@ -6,26 +6,28 @@ import (
 	"sync"
 )
 
-// Rows in bytes: by columns, because a column's values resemble each other and a reader needs but a few columns to
-// know which rows it wants. A number is a varint: the difference to the row before (ids), the value itself (keys,
-// durations), or a value with how often it repeats (what seldom changes). Texts are numbers into a list of the
-// different ones.
+// Rows are encoded column by column, because the values of a column resemble each other, and because a reader needs
+// only a few columns to find the rows that it wants. The format is:
 //
-//	version, number of rows, then each column: its length in bytes, its bytes
+//	version, number of rows, then for each column: its length in bytes, its bytes
+//
+// Numbers are varints. A column of numbers has the differences to the row before (ids), the values (keys, durations),
+// or pairs of a count and a value that repeats that often (columns that seldom change). A column of texts is stored as
+// two columns: the list of different texts, and for each row the position of its text in that list.
 
 const (
 	codecVersion = 2
-	// maxCodecRows bounds what damaged input can make a reader allocate.
+	// maxCodecRows limits how much memory a reader allocates for damaged input.
 	maxCodecRows = 1 << 20
 )
 
-// ErrDamaged is the error of bytes that [AppendRows] did not write.
+// ErrDamaged is returned for bytes that [AppendRows] did not write.
 var ErrDamaged = errors.New("the stored rows of requests are damaged")
 
-// Column is one column of rows in bytes.
+// Column is one column of encoded rows.
 type Column int
 
-// The columns, in the order in which they are stored. A list of texts stands before its numbers.
+// The columns, in the order in which they are stored. A list of texts (plural) comes before the positions in it.
 const (
 	ColumnID Column = iota
 	ColumnProject
@@ -48,19 +50,19 @@ const (
 	ColumnSession
 	ColumnTypes
 	ColumnType
-	ColumnTTFB // 0 where it is not known, else one more than the value
+	ColumnTTFB // 0 if it is not known, otherwise the value plus 1
 	columnCount
 )
 
-// AppendRows appends rows in bytes to dst, in their order. [DecodeRows] reads exactly one such piece.
-// There may be at most about a million rows.
+// AppendRows encodes rows, of which there may be at most 1,048,576, and appends the bytes to dst. [DecodeRows] reads
+// the bytes of exactly one call.
 func AppendRows(dst []byte, rows []Row) []byte {
 	e := encoders.Get().(*rowEncoder)
 	defer encoders.Put(e)
 	return e.append(dst, rows)
 }
 
-// rowEncoder keeps its memory from one call to the next.
+// rowEncoder has the buffers of AppendRows, which are reused.
 type rowEncoder struct {
 	column                                                        []byte
 	categories, methods, codes, paths, addresses, sessions, types textList
@@ -115,7 +117,7 @@ func (e *rowEncoder) append(dst []byte, rows []Row) []byte {
 	return dst
 }
 
-// appendRepeated writes values as pairs: how often, and what.
+// appendRepeated appends pairs of a count and the value that repeats that often.
 func appendRepeated(column []byte, rows []Row, value func(*Row) int64) []byte {
 	for i := 0; i < len(rows); {
 		v, n := value(&rows[i]), 1
@@ -129,7 +131,8 @@ func appendRepeated(column []byte, rows []Row, value func(*Row) int64) []byte {
 	return column
 }
 
-// texts writes the list of different texts, then which one each row has, as pairs.
+// texts writes two columns: the list of different texts, and each row's position in it, as pairs of a count and a
+// position.
 func (e *rowEncoder) texts(rows []Row, list *textList, finish func(), text func(*Row) string) {
 	list.reset()
 	for i := range rows {
@@ -152,15 +155,15 @@ func (e *rowEncoder) texts(rows []Row, list *textList, finish func(), text func(
 	finish()
 }
 
-// textList numbers different texts in the order in which they come.
+// textList numbers different texts in the order in which they occur.
 type textList struct {
 	texts   []string
 	byText  map[string]uint32
 	numbers []uint32 // of each row
-	last    uint32   // what came last comes again, often
+	last    uint32   // the number returned last, which is often the next one, too
 }
 
-// fewTexts are found quicker by looking at each.
+// fewTexts is the number of texts up to which comparing with each is quicker than the map.
 const fewTexts = 8
 
 func (l *textList) reset() {
@@ -168,7 +171,7 @@ func (l *textList) reset() {
 		l.byText = map[string]uint32{}
 	}
 	clear(l.byText)
-	clear(l.texts) // texts of callers are not held
+	clear(l.texts) // so that the garbage collector can free texts beyond the end of the next list
 	l.texts, l.numbers, l.last = l.texts[:0], l.numbers[:0], 0
 }
 

@@ -7,7 +7,7 @@ import (
 	"math"
 )
 
-// DecodeRows reads what [AppendRows] wrote. Anything else is an error.
+// DecodeRows decodes the bytes of one call of [AppendRows]. It returns [ErrDamaged] for anything else.
 func DecodeRows(data []byte) ([]Row, error) {
 	columns, err := ReadColumns(data)
 	if err != nil {
@@ -16,12 +16,15 @@ func DecodeRows(data []byte) ([]Row, error) {
 	return columns.All()
 }
 
-// Columns are rows in bytes, of which a reader decodes what it needs.
+// Columns are encoded rows whose columns can be decoded one by one. Its methods return [ErrDamaged] if a column cannot
+// be decoded.
 type Columns struct {
 	count   int
 	columns [columnCount][]byte
 }
 
+// ReadColumns splits the bytes of one call of [AppendRows] into columns, without decoding them. It keeps data. It
+// returns [ErrDamaged] for bytes of another version or length.
 func ReadColumns(data []byte) (*Columns, error) {
 	if len(data) == 0 || data[0] != codecVersion {
 		return nil, fmt.Errorf("%w: unknown version", ErrDamaged)
@@ -46,7 +49,7 @@ func ReadColumns(data []byte) (*Columns, error) {
 	return c, nil
 }
 
-// HasText tells whether a list of texts has one.
+// HasText reports whether a column that is a list of texts has the text.
 func (c *Columns) HasText(column Column, text string) (bool, error) {
 	at := textColumn{c.columns[column]}
 	for len(at.rest) > 0 {
@@ -57,7 +60,7 @@ func (c *Columns) HasText(column Column, text string) (bool, error) {
 	return false, nil
 }
 
-// EachNumber calls fn with each value of a column whose values are stored with how often they repeat.
+// EachNumber calls fn for the values of a column that is stored as pairs of a count and a value: once for each pair.
 func (c *Columns) EachNumber(column Column, fn func(value int64)) error {
 	at := repeatedColumn{rest: c.columns[column]}
 	for at.end < c.count {
@@ -84,10 +87,11 @@ func (c *Columns) IDs() ([]ID, error) {
 	return ids, nil
 }
 
-// Texts decodes a list of texts.
+// Texts decodes a column that is a list of texts.
 func (c *Columns) Texts(column Column) ([]string, error) {
 	data := c.columns[column]
-	list, all, at := make([]string, 0, len(data)/8), string(data), textColumn{data} // one copy, of which each text is a part
+	all := string(data) // the only copy: each text is a part of it
+	list, at := make([]string, 0, len(data)/8), textColumn{data}
 	for len(at.rest) > 0 {
 		text, err := at.next()
 		if err != nil {
@@ -99,7 +103,7 @@ func (c *Columns) Texts(column Column) ([]string, error) {
 	return list, nil
 }
 
-// text decodes one text of a list.
+// text decodes the text at a position of a list.
 func (c *Columns) text(column Column, number int64) (text string, err error) {
 	at := textColumn{c.columns[column]}
 	for i := int64(0); ; i++ {
@@ -123,7 +127,8 @@ func (c *Columns) All() ([]Row, error) {
 	return c.Rows(ids, positions)
 }
 
-// Rows decodes the rows at positions, which must be in rising order. ids are those of all rows.
+// Rows decodes the rows at positions, which must be in ascending order. ids must have the ids of all rows: see
+// [Columns.IDs].
 func (c *Columns) Rows(ids []ID, positions []int) ([]Row, error) {
 	rows := make([]Row, len(positions))
 	for i, p := range positions {
@@ -158,7 +163,7 @@ func (c *Columns) Rows(ids []ID, positions []int) ([]Row, error) {
 	return rows, nil
 }
 
-// rowDecoder fills rows column by column; after an error it does nothing.
+// rowDecoder fills rows column by column. After an error its methods do nothing.
 type rowDecoder struct {
 	*Columns
 	into      []Row
@@ -167,12 +172,12 @@ type rowDecoder struct {
 }
 
 func (d *rowDecoder) plain(column Column, set func(*Row, int64)) {
+	if d.err != nil {
+		return
+	}
 	at, next := plainColumn{d.columns[column]}, 0
 	for i, p := range d.positions {
-		if d.err == nil {
-			d.err = at.skip(p - next)
-		}
-		if d.err != nil {
+		if d.err = at.skip(p - next); d.err != nil {
 			return
 		}
 		var v int64
@@ -184,6 +189,7 @@ func (d *rowDecoder) plain(column Column, set func(*Row, int64)) {
 	}
 }
 
+// repeated decodes a column of pairs of a count and a value. set may set d.err.
 func (d *rowDecoder) repeated(column Column, set func(*Row, int64)) {
 	if d.err != nil {
 		return
@@ -226,7 +232,7 @@ func (d *rowDecoder) text(list, column Column, set func(*Row, string)) {
 	})
 }
 
-// plainColumn reads one number after the other.
+// plainColumn reads a column of numbers, one after the other.
 type plainColumn struct{ rest []byte }
 
 func (c *plainColumn) next() (int64, error) {
@@ -252,7 +258,7 @@ func (c *plainColumn) skip(numbers int) error {
 	return nil
 }
 
-// textColumn reads one text after the other.
+// textColumn reads a list of texts, one after the other.
 type textColumn struct{ rest []byte }
 
 func (c *textColumn) next() ([]byte, error) {
@@ -265,14 +271,14 @@ func (c *textColumn) next() ([]byte, error) {
 	return text, nil
 }
 
-// repeatedColumn reads numbers that are stored with how often they repeat.
+// repeatedColumn reads a column of pairs of a count and a value.
 type repeatedColumn struct {
 	rest  []byte
 	value int64
-	end   int // first position after the present value's
+	end   int // the position after the last one that has value
 }
 
-// at gives the number at a position, which is not before that of the last call.
+// at returns the number at a position, which must not be before that of the last call.
 func (c *repeatedColumn) at(position int) (int64, error) {
 	for position >= c.end {
 		times, n := binary.Uvarint(c.rest)

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// ID names one request. Its upper 42 bits are the milliseconds since 1970, then come 10 bits for the process
-// and an 11-bit count, so that ids sort by time, a row's id is its time, and processes never make the same one.
-// In text it is "req_" and 13 characters of Crockford's base 32, which sort the same way.
+// ID identifies a request. It has 42 bits for the milliseconds since 1970, then 10 bits for the process and 11 bits for
+// a count. So ids sort by time, a row needs no column for its time, and two processes do not make the same id. The text
+// form is "req_" and 13 characters of Crockford's base 32, and sorts in the same order.
 type ID int64
 
 const (
@@ -20,7 +20,7 @@ const (
 	crockford     = "0123456789abcdefghjkmnpqrstvwxyz"
 )
 
-// FirstIDAt is the smallest id a request at t or later can have: the bound of a time range.
+// FirstIDAt returns the smallest id that a request at t or later can have: the bound of a time range.
 func FirstIDAt(t time.Time) ID {
 	return ID(max(0, t.UnixMilli()) << idTimeShift)
 }
@@ -28,17 +28,18 @@ func FirstIDAt(t time.Time) ID {
 // EndOfIDs is larger than every id: the open end of a range.
 const EndOfIDs ID = math.MaxInt64
 
-// FirstIDOfMinute is the smallest id that a request of the minute, counted since 1970, can have.
+// FirstIDOfMinute returns the smallest id that a request of the minute, counted since 1970, can have.
 func FirstIDOfMinute(minute int64) ID { return ID(minute * 60_000 << idTimeShift) }
 
-// Minute is the minute in which the request came, counted since 1970.
+// Minute returns the minute in which the request came, counted since 1970.
 func (id ID) Minute() int64 { return int64(id) >> idTimeShift / 60_000 }
 
-// Time is when the request came, in UTC, to the millisecond.
+// Time returns when the request came, in UTC, to the millisecond.
 func (id ID) Time() time.Time {
 	return time.UnixMilli(int64(id) >> idTimeShift).UTC()
 }
 
+// String returns the text form.
 func (id ID) String() string {
 	var text [len(idPrefix) + idDigits]byte
 	return string(id.AppendTo(text[:0]))
@@ -53,7 +54,7 @@ func (id ID) AppendTo(text []byte) []byte {
 	return text
 }
 
-// ParseID reads the text form; ok is false for anything else.
+// ParseID parses the text form. ok is false for anything else.
 func ParseID(text string) (id ID, ok bool) {
 	if len(text) != len(idPrefix)+idDigits || text[:len(idPrefix)] != idPrefix {
 		return 0, false
@@ -77,15 +78,15 @@ func crockfordValue(c byte) int {
 	return -1
 }
 
-// IDs makes the ids of one process. It takes no lock.
+// IDs makes the ids of one process. It is safe for use by many goroutines and takes no lock.
 type IDs struct {
 	now     func() time.Time
 	process int64
-	last    atomic.Int64 // milliseconds and count of the newest id, without the process
+	last    atomic.Int64 // milliseconds and count of the newest id: the id without the bits of the process
 }
 
-// NewIDs makes the ids of the process with the given number (0 to 1023), all of them larger than newest. now gives the
-// time.
+// NewIDs returns a source of ids for the process with that number (0 to 1023). All ids are larger than newest. now
+// returns the time.
 func NewIDs(now func() time.Time, process int64, newest ID) *IDs {
 	ids := &IDs{now: now, process: process}
 	if newest > 0 {
@@ -94,7 +95,7 @@ func NewIDs(now func() time.Time, process int64, newest ID) *IDs {
 	return ids
 }
 
-// Next is a new id: the present, or just after the last one where that is later.
+// Next returns a new id. Its time is now, or that of the last id if that is later.
 func (r *IDs) Next() ID {
 	for {
 		last := r.last.Load()
@@ -106,7 +107,7 @@ func (r *IDs) Next() ID {
 	}
 }
 
-// Ahead is how far the next id is ahead of the clock: more than a moment where the clock was set back.
+// Ahead returns how far the newest id is ahead of the clock. It is more than a moment if the clock was set back.
 func (r *IDs) Ahead() time.Duration {
 	last := time.UnixMilli(r.last.Load() >> idCountBits)
 	return max(0, last.Sub(r.now()))

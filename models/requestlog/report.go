@@ -6,17 +6,17 @@ import (
 	"slices"
 )
 
-// Report is what an app says of a request after it has answered it. Fields that it leaves out stay as they are in the
-// row.
+// Report is what an app reports about a request after it has answered it. Fields that it leaves out stay unchanged in
+// the row.
 type Report struct {
 	ID      ID
-	Status  int           // 0: left out
+	Status  int           // 0 if left out
 	TTFBUs  sql.NullInt64 // time to first byte, in microseconds
 	Credits sql.NullInt64
 }
 
-// Apply changes the row to what the report says. It returns whether that changed the row, and by how much its credits
-// changed.
+// Apply changes the row to what the report says. It reports whether that changed the row, and by how much the row's
+// credits changed.
 func (r *Report) Apply(row *Row) (changed bool, credits int64) {
 	before := *row
 	if r.Status != 0 {

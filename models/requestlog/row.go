@@ -1,13 +1,13 @@
-// Package requestlog holds what happened: a row for each request made with a known key, and the counts that follow
-// from the rows. [Log] is how both are stored; the packages sqlite and postgres implement it. It knows no users, keys
-// or plans but their ids.
+// Package requestlog defines the request log: a row for each request made with a known key, and the counts that are
+// derived from the rows. The packages sqlite and postgres implement [Log], which stores both. The package refers to
+// projects and keys only by their ids.
 package requestlog
 
 import "database/sql"
 
 // Row is one request made with a known key.
 type Row struct {
-	ID          ID // tells the time as well
+	ID          ID // contains the time of the request
 	ProjectID   int64
 	KeyID       int64
 	Version     int           // of the key's secret
@@ -21,10 +21,10 @@ type Row struct {
 	IP          string
 	Credits     int64
 	Code        Code
-	SessionHash []byte // of the caller's session; nil where none was given
+	SessionHash []byte // of the caller's session; nil if it sent none
 }
 
-// MaxPath and MaxMethod bound what a row keeps, in bytes.
+// MaxPath and MaxMethod limit the length of a row's path and method, in bytes. The gate cuts longer ones.
 const (
 	MaxPath   = 512
 	MaxMethod = 32

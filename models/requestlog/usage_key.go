@@ -6,43 +6,44 @@ import (
 	"time"
 )
 
-// KeyUsage is what a key has used up so far: what its meter in the gate starts from.
+// KeyUsage is what a key has used so far. The gate loads the key's meter from it.
 type KeyUsage struct {
-	Total int64 // admitted requests ever
-	// Points are those of the last [UsageDays], oldest first: by minute for a day, by 6 minutes for a week, and by 30
-	// minutes beyond.
+	Total int64 // admitted requests since the key was created
+	// Points are the admitted requests of the last [UsageDays] days, oldest first: by minute for a day, by 6 minutes
+	// for a week, and by 30 minutes before that.
 	Points []UsagePoint
 }
 
 // UsagePoint counts the admitted requests of a key in one slot of time.
 type UsagePoint struct {
-	Minute   int64 // since 1970, in which the slot starts
+	Minute   int64 // in which the slot starts, since 1970
 	Requests int64
 }
 
-// VersionUsage counts the requests made with one version of a key since a moment.
+// VersionUsage counts the requests made with one version of a key since a time.
 type VersionUsage struct {
 	Version    int
 	Requests   int64
 	LastUsedAt time.Time
 }
 
-// UsageDays is how far back [KeyUsage.Points] reach: the longest window of a quota. The slot in which it starts is
-// whole.
+// UsageDays is how many days [KeyUsage.Points] go back: the longest window of a quota. The slot in which the window
+// begins is counted as a whole.
 const UsageDays = 30
 
-// Counts by key are kept by the minute for a day, so that a day's window is exact to 1/1440 of its length. For the
-// windows of 7 and 30 days, slots of 6 and 30 minutes do the same. All lengths are in minutes.
+// Counts by key are kept by minute for a day. Older ones are merged into slots of 6 minutes (WeekSlot), and after a
+// week into slots of 30 minutes (MonthSlot). So the windows of 1, 7 and 30 days are exact to 1/1440 of their length or
+// better. All lengths are in minutes.
 const (
 	MinutesPerDay = 24 * 60
 	WeekSlot      = 6
 	MonthSlot     = 30
-	// SlotLifetime is the age at which a count is part of the key's total alone.
+	// SlotLifetime is the age from which on a count is only part of the key's total.
 	SlotLifetime = (UsageDays + 1) * MinutesPerDay
 )
 
-// SlotOf returns the start of the slot to which a count of the minute belongs at the minute now. total is true where
-// the count is too old for a slot.
+// SlotOf returns the start of the slot to which a count of the minute belongs at the minute now. If the count is too
+// old for a slot, total is true and slot is 0. Minutes are counted since 1970.
 func SlotOf(minute, now int64) (slot int64, total bool) {
 	switch age := now - minute; {
 	case age >= SlotLifetime:
@@ -55,22 +56,22 @@ func SlotOf(minute, now int64) (slot int64, total bool) {
 	return minute, false
 }
 
-// NextWholeSlot returns the first minute after since in which slots of every length start.
+// NextWholeSlot returns the first minute after since in which slots of all lengths start.
 func NextWholeSlot(since time.Time) int64 {
 	return (since.Unix()/60 + MonthSlot) / MonthSlot * MonthSlot
 }
 
-// UsageSum adds counts of admitted requests up to a [KeyUsage].
+// UsageSum computes a [KeyUsage] from counts of admitted requests.
 type UsageSum struct {
 	now    int64 // minute
 	total  int64
 	bySlot map[int64]int64
 }
 
-// NewUsageSum starts a sum at the minute now.
+// NewUsageSum returns an empty sum. now is the present minute, since 1970.
 func NewUsageSum(now int64) *UsageSum { return &UsageSum{now: now, bySlot: map[int64]int64{}} }
 
-// Add counts requests of a minute, or of a slot that starts in it.
+// Add adds the requests of a minute, or of a slot that starts in it.
 func (u *UsageSum) Add(minute, requests int64) {
 	u.total += requests
 	slot, tooOld := SlotOf(minute, u.now)
@@ -80,7 +81,7 @@ func (u *UsageSum) Add(minute, requests int64) {
 	u.bySlot[slot] += requests
 }
 
-// Usage is what was added so far.
+// Usage returns the sum of what was added.
 func (u *UsageSum) Usage() KeyUsage {
 	result := KeyUsage{Total: u.total}
 	for slot, n := range u.bySlot {

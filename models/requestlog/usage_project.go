@@ -15,8 +15,8 @@ type ProjectMinute struct {
 	Credits   int64
 }
 
-// CountByMinute counts rows by project, minute and code. The result is sorted by the three, so that processes that
-// write at the same moment lock rows in the same order.
+// CountByMinute counts rows by project, minute and code. The result is sorted by these three, so that processes that
+// write at the same time lock rows in the same order.
 func CountByMinute(rows []Row) []ProjectMinute {
 	type group struct {
 		project, minute int64
@@ -40,12 +40,17 @@ func CountByMinute(rows []Row) []ProjectMinute {
 		sums[at].Credits += r.Credits
 	}
 	slices.SortFunc(sums, func(a, b ProjectMinute) int {
-		return cmp.Or(cmp.Compare(a.ProjectID, b.ProjectID), cmp.Compare(a.Minute, b.Minute), cmp.Compare(a.Code, b.Code))
+		return cmp.Or(
+			cmp.Compare(a.ProjectID, b.ProjectID),
+			cmp.Compare(a.Minute, b.Minute),
+			cmp.Compare(a.Code, b.Code),
+		)
 	})
 	return sums
 }
 
-// CountCredits is [CountByMinute] for rows whose Credits are the change of a report: it counts no requests.
+// CountCredits is like [CountByMinute], but counts no requests. It is for rows whose Credits are the difference that a
+// report makes.
 func CountCredits(rows []Row) []ProjectMinute {
 	sums := CountByMinute(rows)
 	for i := range sums {
@@ -61,8 +66,8 @@ type MinuteUsage struct {
 	Rejected int64
 }
 
-// Minutes sums counts of one project up to the minutes from first to last, quiet ones included. Counts outside of them
-// must not be given.
+// Minutes sums the counts of one project by minute, from first to last. Minutes without requests are included. All
+// counts must be of these minutes.
 func Minutes(counts []ProjectMinute, first, last int64) []MinuteUsage {
 	usage := make([]MinuteUsage, last-first+1)
 	for i := range usage {

@@ -8,8 +8,8 @@ import (
 	"github.com/claviger/claviger/models/requestlog"
 )
 
-// Complete updates rows in the order of ids, so that processes that report at the same moment lock them in the same
-// order.
+// Complete updates rows in the order of their ids, so that processes that report at the same time lock them in the
+// same order.
 func (l *Log) Complete(
 	ctx context.Context, projectID int64, reports []requestlog.Report,
 ) (missing []requestlog.ID, err error) {
@@ -53,7 +53,7 @@ func (l *Log) complete(
 	if len(changed) == 0 {
 		return missing, nil
 	}
-	// The bounds let Postgres leave partitions out.
+	// The bounds on the id let Postgres skip partitions.
 	_, err = tx.ExecContext(ctx, `
 		UPDATE request_logs
 		SET status = u.status, ttfb_us = u.ttfb_us, credits = u.credits
@@ -73,7 +73,7 @@ func (l *Log) complete(
 	return missing, tx.Commit()
 }
 
-// lockRows reads what a report can change, of the rows that are there.
+// lockRows locks the rows of the reports that exist, and reads the fields that a report can change.
 func lockRows(
 	ctx context.Context, tx *sql.Tx, projectID int64, reports []requestlog.Report,
 ) (map[requestlog.ID]requestlog.Row, error) {

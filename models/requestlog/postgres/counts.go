@@ -27,14 +27,14 @@ func addProjectMinutes(ctx context.Context, tx *sql.Tx, sums []requestlog.Projec
 
 // keyCount is a row of usage_keys: the requests of a key in one slot with one version and code.
 type keyCount struct {
-	keyID, slot       int64 // slot: the minute since 1970 in which it starts
+	keyID, slot       int64 // slot is the minute since 1970 in which it starts
 	version           int
 	code              requestlog.Code
 	requests, credits int64
 	newest            requestlog.ID
 }
 
-// countByKey counts rows by key, minute, version and code. The result is sorted by the four.
+// countByKey counts rows by key, minute, version and code. The result is sorted by these four.
 func countByKey(batch []requestlog.Row) []keyCount {
 	type group struct {
 		keyID, slot int64
@@ -56,14 +56,17 @@ func countByKey(batch []requestlog.Row) []keyCount {
 	}
 	slices.SortFunc(counts, func(a, b keyCount) int {
 		return cmp.Or(
-			cmp.Compare(a.keyID, b.keyID), cmp.Compare(a.slot, b.slot),
-			cmp.Compare(a.version, b.version), cmp.Compare(a.code, b.code))
+			cmp.Compare(a.keyID, b.keyID),
+			cmp.Compare(a.slot, b.slot),
+			cmp.Compare(a.version, b.version),
+			cmp.Compare(a.code, b.code),
+		)
 	})
 	return counts
 }
 
-// addKeyCounts adds counts, which are sorted by key, to those of the keys, and updates when the keys were used last,
-// at most once a second for each.
+// addKeyCounts adds counts, which must be sorted by key, to the tables of counts by key. It also updates last_used_at
+// of the keys, at most once a second for each key.
 func addKeyCounts(ctx context.Context, tx *sql.Tx, counts []keyCount) error {
 	_, err := tx.ExecContext(ctx, `
 		INSERT INTO usage_keys (key_id, minutes, slot, version, code, requests, credits, newest)

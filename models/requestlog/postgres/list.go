@@ -9,10 +9,10 @@ import (
 	"github.com/claviger/claviger/models/requestlog"
 )
 
-// rangeGrowth is how much longer each range is than the one before.
+// rangeGrowth is how many times longer each range is than the one before.
 const rangeGrowth = 8
 
-// List returns the rows that the query asks for.
+// List returns the rows that match the query.
 func (l *Log) List(ctx context.Context, q requestlog.Query) ([]requestlog.Row, error) {
 	if q.From >= q.To {
 		return nil, nil
@@ -24,9 +24,10 @@ func (l *Log) List(ctx context.Context, q requestlog.Query) ([]requestlog.Row, e
 	return rows, nil
 }
 
-// list looks for values in ranges that grow. In each, Postgres goes from row to row or asks the index of values, as
-// its statistics say: a value that many rows have is found at once, and one that few have in a dozen statements. One
-// statement for all would look through the whole log for a value that is neither.
+// list searches for values in ranges of ids, each longer than the one before. In each range, Postgres chooses by its
+// statistics whether to read row by row or to use the index of values. So a frequent value is found at once, and a rare
+// one with a dozen statements. With one statement over the whole log, Postgres would read all of it for a value that is
+// neither frequent nor rare.
 func (l *Log) list(ctx context.Context, q requestlog.Query) ([]requestlog.Row, error) {
 	tx, err := l.pool.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
 	if err != nil {
@@ -36,15 +37,15 @@ func (l *Log) list(ctx context.Context, q requestlog.Query) ([]requestlog.Row, e
 	if !asksForValue(&q) {
 		return listRows(ctx, tx, q)
 	}
-	// A generic plan, which Postgres makes after some statements of one form, knows neither how long the range is nor
-	// how rare the value.
+	// Postgres uses a generic plan after some executions of a statement. It ignores how long the range is and how rare
+	// the value is.
 	if _, err := tx.ExecContext(ctx, "SET LOCAL plan_cache_mode = force_custom_plan"); err != nil {
 		return nil, err
 	}
 	return l.listRanges(ctx, tx, q)
 }
 
-// asksForValue reports whether the query asks for a value of a column other than the key.
+// asksForValue reports whether the query has a value of a column that is in the index of values.
 func asksForValue(q *requestlog.Query) bool {
 	return q.Type != "" || q.Category != "" || q.Code != "" || q.StatusClass != 0 || q.Path != "" || q.IP != ""
 }
@@ -74,7 +75,8 @@ func (l *Log) listRanges(
 	return list, err
 }
 
-// firstRange narrows the query to where rows are, and returns the length of the range with the first ScanRows of them.
+// firstRange narrows the query to the range of ids in which it has rows, before values are compared. length is that of
+// the range with the first ScanRows of these rows.
 func (l *Log) firstRange(
 	ctx context.Context, tx *sql.Tx, query requestlog.Query,
 ) (narrowed requestlog.Query, length requestlog.ID, err error) {
@@ -82,7 +84,7 @@ func (l *Log) firstRange(
 	if query.OldestFirst {
 		order, reversed = reversed, order
 	}
-	var first, last, end requestlog.ID // of the first rows, and the last row of all
+	var first, last, end requestlog.ID // the smallest and largest of the first rows; the last of all rows
 	err = tx.QueryRowContext(ctx, fmt.Sprintf(`
 		WITH asked AS NOT MATERIALIZED (
 			SELECT id FROM request_logs
@@ -98,8 +100,8 @@ func (l *Log) firstRange(
 		query.ProjectID, int64(query.From), int64(query.To), query.KeyID, l.options.ScanRows).Scan(&first, &last, &end)
 	narrowed = query
 	narrowed.From, narrowed.To = min(first, end), max(last, end)+1
-	if end == 0 {
-		narrowed.To = narrowed.From // no row
+	if end == 0 { // there is no row
+		narrowed.To = narrowed.From
 	}
 	return narrowed, last - first + 1, err
 }
@@ -118,7 +120,7 @@ func listRows(ctx context.Context, tx *sql.Tx, query requestlog.Query) (list []r
 	add(query.Type != "", "type =", query.Type)
 	add(query.Category != "", "category =", query.Category)
 	add(query.Code != "", "code =", string(query.Code))
-	add(query.StatusClass != 0, "status >=", query.StatusClass*100) // as the index knows it
+	add(query.StatusClass != 0, "status >=", query.StatusClass*100) // a range, because the index has the status itself
 	add(query.StatusClass != 0, "status <", query.StatusClass*100+100)
 	add(query.Method != "", "method =", query.Method)
 	add(query.Path != "", "path =", query.Path)
@@ -129,8 +131,8 @@ func listRows(ctx context.Context, tx *sql.Tx, query requestlog.Query) (list []r
 	}
 	rows, err := tx.QueryContext(ctx, fmt.Sprintf(`
 		SELECT
-			id, project_id, key_id, version, type, category, method, path, status, duration_us, ttfb_us, ip, credits, code,
-			session_hash
+			id, project_id, key_id, version, type, category, method, path,
+			status, duration_us, ttfb_us, ip, credits, code, session_hash
 		FROM request_logs
 		WHERE %s
 		ORDER BY id %s
@@ -141,8 +143,10 @@ func listRows(ctx context.Context, tx *sql.Tx, query requestlog.Query) (list []r
 	defer rows.Close()
 	for rows.Next() {
 		var r requestlog.Row
-		err := rows.Scan(&r.ID, &r.ProjectID, &r.KeyID, &r.Version, &r.Type, &r.Category, &r.Method, &r.Path, &r.Status,
-			&r.DurationUs, &r.TTFBUs, &r.IP, &r.Credits, &r.Code, &r.SessionHash)
+		err := rows.Scan(
+			&r.ID, &r.ProjectID, &r.KeyID, &r.Version, &r.Type, &r.Category, &r.Method, &r.Path,
+			&r.Status, &r.DurationUs, &r.TTFBUs, &r.IP, &r.Credits, &r.Code, &r.SessionHash,
+		)
 		if err != nil {
 			return nil, err
 		}

@@ -1,5 +1,5 @@
-// Package postgres stores the log of requests in Postgres: rows in a table that is partitioned by the week, and
-// counts by key in a table beside it. Any number of processes may write.
+// Package postgres stores the request log in Postgres: rows in a table that is partitioned by week, and counts in
+// tables of their own. Any number of processes may write.
 package postgres
 
 import (
@@ -14,14 +14,14 @@ import (
 	"github.com/claviger/claviger/models/requestlog"
 )
 
-// Options are the sizes of what the log reads and writes at once. Zero values are the defaults given, which were
-// measured: see docs/performance.md.
+// Options say how much the log reads and writes at once. A zero field means its default, which was chosen by
+// measurement: see docs/performance.md.
 type Options struct {
-	// Now gives the time; time.Now if nil.
+	// Now returns the time. The default is time.Now.
 	Now func() time.Time
-	// ScanRows is how many rows a list with a filter looks through at first, 5,000.
+	// ScanRows is how many rows a list with a filter searches first. The default is 5,000.
 	ScanRows int
-	// RowsPerStep is how many rows one transaction in the background changes, 5,000.
+	// RowsPerStep is how many rows one transaction of Tidy changes at most. The default is 5,000.
 	RowsPerStep int
 }
 
@@ -33,7 +33,7 @@ type Log struct {
 
 var _ requestlog.Log = (*Log)(nil)
 
-// New returns the log of a database that is migrated or will be before the log is used.
+// New returns the log in db, which must be migrated before the log is used.
 func New(db *sqldb.DB, o Options) *Log {
 	if o.Now == nil {
 		o.Now = time.Now
@@ -45,13 +45,13 @@ func New(db *sqldb.DB, o Options) *Log {
 // Close does nothing: nothing runs in the background.
 func (l *Log) Close() {}
 
-// LastUsed returns nothing: the rows of keys are up to date.
+// LastUsed returns nothing, because Write updates last_used_at in the keys' own rows.
 func (l *Log) LastUsed(context.Context, []int64) (map[int64]time.Time, error) { return nil, nil }
 
-// HoldUse runs fn: the row of the key is up to date.
+// HoldUse calls fn with false: see [Log.LastUsed].
 func (l *Log) HoldUse(_ context.Context, _ int64, fn func(used bool) error) error { return fn(false) }
 
-// NewIDs returns a source of ids with a process number that no other running process has.
+// NewIDs returns a source of ids with the next of 1,024 process numbers.
 func (l *Log) NewIDs(ctx context.Context) (*requestlog.IDs, error) {
 	var process int64
 	if err := l.pool.QueryRowContext(ctx, "SELECT nextval('process_numbers')").Scan(&process); err != nil {
@@ -71,8 +71,8 @@ func (l *Log) Write(ctx context.Context, batch []requestlog.Row) error {
 	return nil
 }
 
-// write uses one statement for each table, with a column as an array. Each statement's rows are sorted by the table's
-// key, so that processes that write at the same moment lock rows in the same order.
+// write uses one statement for each table and passes each column as an array. The rows of each statement are sorted by
+// the table's key, so that processes that write at the same time lock rows in the same order.
 func (l *Log) write(ctx context.Context, batch []requestlog.Row) error {
 	tx, err := l.pool.BeginTx(ctx, nil)
 	if err != nil {
@@ -84,8 +84,8 @@ func (l *Log) write(ctx context.Context, batch []requestlog.Row) error {
 		return err
 	}
 	if stored < int64(len(batch)) {
-		// It was stored before, together with the counts. Where only some of its rows are still there, the others
-		// were too old to be kept.
+		// The batch was stored before, together with its counts. If only some of its rows existed, the others have been
+		// removed since then, because of their age.
 		return nil
 	}
 	if err := addProjectMinutes(ctx, tx, requestlog.CountByMinute(batch)); err != nil {
@@ -97,7 +97,7 @@ func (l *Log) write(ctx context.Context, batch []requestlog.Row) error {
 	return tx.Commit()
 }
 
-// columnOf returns one field of each row.
+// columnOf returns the value of each row.
 func columnOf[R, T any](rows []R, value func(*R) T) []T {
 	column := make([]T, len(rows))
 	for i := range rows {
@@ -111,8 +111,8 @@ func insertRows(ctx context.Context, tx *sql.Tx, batch []requestlog.Row) (stored
 	slices.SortFunc(rows, func(a, b requestlog.Row) int { return cmp.Compare(a.ID, b.ID) })
 	result, err := tx.ExecContext(ctx, `
 		INSERT INTO request_logs (
-			id, project_id, key_id, version, type, category, method, path, status, duration_us, ttfb_us, ip, credits, code,
-			session_hash
+			id, project_id, key_id, version, type, category, method, path,
+			status, duration_us, ttfb_us, ip, credits, code, session_hash
 		)
 		SELECT * FROM unnest(
 			$1::bigint[], $2::bigint[], $3::bigint[], $4::integer[], $5::text[], $6::text[], $7::text[], $8::text[],

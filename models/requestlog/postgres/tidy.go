@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -15,11 +14,11 @@ import (
 // lockNotAvailable is a code of https://www.postgresql.org/docs/current/errcodes-appendix.html.
 const lockNotAvailable = "55P03"
 
-// Tidy makes partitions, removes rows that are too old, and folds counts. One call does one step. Of several
-// processes one does it at a time.
+// Tidy makes partitions, removes rows whose retention has ended, and merges counts. One call does one step. If another
+// process is doing one, it does nothing and returns false.
 func (l *Log) Tidy(ctx context.Context, kept *requestlog.Retention) (more bool, err error) {
 	if more, err = l.tidy(ctx, kept); err != nil {
-		return false, fmt.Errorf("tidy the log of requests: %w", err)
+		return false, fmt.Errorf("tidy the request log: %w", err)
 	}
 	return more, nil
 }
@@ -30,7 +29,7 @@ func (l *Log) tidy(ctx context.Context, kept *requestlog.Retention) (more bool, 
 		return false, err
 	}
 	defer tx.Rollback()
-	// A statement that waits for the lock of a table makes all wait that come after it: better to try again later.
+	// All later statements on a table wait behind one that waits for its lock, so give up soon and try again later.
 	if _, err := tx.ExecContext(ctx, "SET LOCAL lock_timeout = '500ms'"); err != nil {
 		return false, err
 	}
@@ -41,7 +40,7 @@ func (l *Log) tidy(ctx context.Context, kept *requestlog.Retention) (more bool, 
 		return false, err
 	}
 	for _, step := range []func(context.Context, *sql.Tx, *requestlog.Retention) (bool, error){
-		makePartition, dropPartition, l.removeOldRows, l.foldCounts,
+		makePartition, dropPartition, l.removeOldRows, l.mergeCounts,
 	} {
 		if more, err := step(ctx, tx, kept); err != nil {
 			return false, err
@@ -52,14 +51,14 @@ func (l *Log) tidy(ctx context.Context, kept *requestlog.Retention) (more bool, 
 	return false, summarizeValues(ctx, tx)
 }
 
-// summarizeValues brings what was written since the last time into the index of values.
+// summarizeValues adds the rows written since the last call to the index of values, which is a BRIN index.
 func summarizeValues(ctx context.Context, tx *sql.Tx) error {
 	_, err := tx.ExecContext(ctx, `
 		SELECT brin_summarize_new_values(inhrelid)
 		FROM pg_inherits
 		WHERE inhparent = 'request_logs_values'::regclass`)
 	var e *pgconn.PgError
-	if errors.As(err, &e) && e.Code == lockNotAvailable { // a vacuum is at work, and does the same
+	if errors.As(err, &e) && e.Code == lockNotAvailable { // a vacuum is running, which does the same
 		return nil
 	}
 	if err != nil {
@@ -70,11 +69,11 @@ func summarizeValues(ctx context.Context, tx *sql.Tx) error {
 
 const (
 	minutesPerWeek = 7 * requestlog.MinutesPerDay
-	// weeksAhead is how many weeks have their partition before they begin.
+	// weeksAhead is how many weeks in advance partitions are made.
 	weeksAhead = 4
 )
 
-// makePartition makes the partition of the next week that has none. Rows of that week that are there already move to
+// makePartition makes the partition of the next week that has none. Rows of that week that already exist are moved to
 // it.
 func makePartition(ctx context.Context, tx *sql.Tx, kept *requestlog.Retention) (bool, error) {
 	var end requestlog.ID
@@ -105,7 +104,7 @@ func makePartition(ctx context.Context, tx *sql.Tx, kept *requestlog.Retention) 
 	return true, nil
 }
 
-// dropPartition removes a partition of which no project keeps a row.
+// dropPartition drops the oldest partition if no project keeps a row of it.
 func dropPartition(ctx context.Context, tx *sql.Tx, kept *requestlog.Retention) (bool, error) {
 	var name string
 	err := tx.QueryRowContext(ctx, `
@@ -126,9 +125,9 @@ func dropPartition(ctx context.Context, tx *sql.Tx, kept *requestlog.Retention) 
 	return err == nil, err
 }
 
-// removeOldRows removes rows of the next project that has some that are kept no longer.
+// removeOldRows removes rows of the next project that has rows whose retention has ended.
 func (l *Log) removeOldRows(ctx context.Context, tx *sql.Tx, kept *requestlog.Retention) (bool, error) {
-	for range 100 { // projects without such rows; after them other work may go first
+	for range 100 { // at most that many projects without such rows in one step
 		var project *int64
 		err := tx.QueryRowContext(ctx,
 			"SELECT MIN(project_id) FROM request_logs WHERE project_id > $1", kept.Project).Scan(&project)
@@ -139,7 +138,8 @@ func (l *Log) removeOldRows(ctx context.Context, tx *sql.Tx, kept *requestlog.Re
 			return false, nil
 		}
 		from, err := kept.Of(*project, func() (exists bool, err error) {
-			err = tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM projects WHERE id = $1)", *project).Scan(&exists)
+			const query = "SELECT EXISTS (SELECT 1 FROM projects WHERE id = $1)"
+			err = tx.QueryRowContext(ctx, query, *project).Scan(&exists)
 			return exists, err
 		})
 		if err != nil {
@@ -166,8 +166,9 @@ func (l *Log) removeOldRows(ctx context.Context, tx *sql.Tx, kept *requestlog.Re
 	return true, nil
 }
 
-// foldCounts folds counts to the slots of their age, and removes those that are part of the totals alone.
-func (l *Log) foldCounts(ctx context.Context, tx *sql.Tx, kept *requestlog.Retention) (bool, error) {
+// mergeCounts merges counts by key into the longer slots of their age, and removes those that are too old for a slot.
+// The totals already contain them.
+func (l *Log) mergeCounts(ctx context.Context, tx *sql.Tx, kept *requestlog.Retention) (bool, error) {
 	now := kept.Now.Unix() / 60
 	result, err := tx.ExecContext(ctx, `
 		DELETE FROM usage_keys
@@ -179,14 +180,11 @@ func (l *Log) foldCounts(ctx context.Context, tx *sql.Tx, kept *requestlog.Reten
 	if n, err := result.RowsAffected(); n > 0 || err != nil {
 		return n > 0, err
 	}
-	for _, fold := range []struct {
-		from, to int64 // lengths of slots in minutes
-		age      time.Duration
-	}{
-		{requestlog.WeekSlot, requestlog.MonthSlot, 7 * 24 * time.Hour},
-		{1, requestlog.WeekSlot, 24 * time.Hour},
+	for _, step := range []struct{ from, to, age int64 }{ // lengths of slots, and the age of the counts, in minutes
+		{requestlog.WeekSlot, requestlog.MonthSlot, 7 * requestlog.MinutesPerDay},
+		{1, requestlog.WeekSlot, requestlog.MinutesPerDay},
 	} {
-		before := (now - int64(fold.age/time.Minute)) / fold.to * fold.to // whole slots alone
+		before := (now - step.age) / step.to * step.to // only whole slots
 		result, err := tx.ExecContext(ctx, `
 			WITH old AS (
 				DELETE FROM usage_keys
@@ -202,7 +200,7 @@ func (l *Log) foldCounts(ctx context.Context, tx *sql.Tx, kept *requestlog.Reten
 				requests = usage_keys.requests + excluded.requests,
 				credits = usage_keys.credits + excluded.credits,
 				newest = GREATEST(usage_keys.newest, excluded.newest)`,
-			fold.from, before, fold.to, l.options.RowsPerStep)
+			step.from, before, step.to, l.options.RowsPerStep)
 		if err != nil {
 			return false, err
 		}

@@ -12,28 +12,34 @@ import (
 
 // UsageByMinute counts the project's requests by minute.
 func (l *Log) UsageByMinute(ctx context.Context, projectID, first, last int64) ([]requestlog.MinuteUsage, error) {
-	rows, err := l.pool.QueryContext(ctx, `
-		SELECT minute, code, requests FROM usage_minutes
-		WHERE project_id = $1 AND minute BETWEEN $2 AND $3`, projectID, first, last)
+	counts, err := l.projectMinutes(ctx, projectID, first, last)
 	if err != nil {
-		return nil, fmt.Errorf("count the requests of a project: %w", err)
-	}
-	defer rows.Close()
-	var counts []requestlog.ProjectMinute
-	for rows.Next() {
-		var c requestlog.ProjectMinute
-		if err := rows.Scan(&c.Minute, &c.Code, &c.Requests); err != nil {
-			return nil, fmt.Errorf("count the requests of a project: %w", err)
-		}
-		counts = append(counts, c)
-	}
-	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("count the requests of a project: %w", err)
 	}
 	return requestlog.Minutes(counts, first, last), nil
 }
 
-// KeyUsage reads the counts of the key as they are at one moment.
+func (l *Log) projectMinutes(
+	ctx context.Context, projectID, first, last int64,
+) (counts []requestlog.ProjectMinute, err error) {
+	rows, err := l.pool.QueryContext(ctx, `
+		SELECT minute, code, requests FROM usage_minutes
+		WHERE project_id = $1 AND minute BETWEEN $2 AND $3`, projectID, first, last)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var c requestlog.ProjectMinute
+		if err := rows.Scan(&c.Minute, &c.Code, &c.Requests); err != nil {
+			return nil, err
+		}
+		counts = append(counts, c)
+	}
+	return counts, rows.Err()
+}
+
+// KeyUsage reads the counts of the key in one snapshot of the database.
 func (l *Log) KeyUsage(ctx context.Context, keyID int64) (requestlog.KeyUsage, error) {
 	usage, err := l.keyUsage(ctx, keyID)
 	if err != nil {
@@ -75,7 +81,7 @@ func (l *Log) keyUsage(ctx context.Context, keyID int64) (usage requestlog.KeyUs
 	return usage, err
 }
 
-// UsageByVersion counts the key's requests since a moment by version.
+// UsageByVersion counts the key's requests since a time by version.
 func (l *Log) UsageByVersion(
 	ctx context.Context, keyID int64, since time.Time,
 ) (map[int]requestlog.VersionUsage, error) {
@@ -89,7 +95,7 @@ func (l *Log) UsageByVersion(
 func (l *Log) usageByVersion(
 	ctx context.Context, keyID int64, since time.Time,
 ) (map[int]requestlog.VersionUsage, error) {
-	// Before the first whole slot, rows are counted: a slot would also count requests from before since.
+	// Until the first whole slot, rows are counted, because a slot would include requests from before since.
 	whole := requestlog.NextWholeSlot(since)
 	rows, err := l.pool.QueryContext(ctx, `
 		SELECT version, SUM(requests)::bigint, MAX(newest)

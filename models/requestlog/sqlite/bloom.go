@@ -9,9 +9,9 @@ import (
 	"github.com/claviger/claviger/models/requestlog"
 )
 
-// A Bloom filter tells of a value whether some row of a group may have it, or none has. It has 10 bits for each
-// value, so that one in a hundred is a false positive, and is cut into shards, each with its share of the values:
-// looking for a value reads one shard.
+// A Bloom filter says for a value either that no row of a group has it, or that some row may have it. It has 10 bits
+// for each value, which gives about 1% false positives. It is cut into shards. A value belongs to one of them, so
+// looking for it reads one shard.
 const (
 	shardBytes     = 512
 	bloomHashes    = 7
@@ -26,7 +26,7 @@ const (
 	valueCode     = 'c'
 	valueCategory = 'g'
 	valueType     = 't'
-	valueStatus   = 's' // its class
+	valueStatus   = 's' // the status class
 	valuePath     = 'p'
 	valueIP       = 'i'
 )
@@ -50,7 +50,7 @@ func valuesOf(r *requestlog.Row) map[value]struct{} {
 	}
 }
 
-// valuesAsked returns the values that every row has that the query asks for.
+// valuesAsked returns the values that a row must have to match the query.
 func valuesAsked(q *requestlog.Query) []value {
 	var values []value
 	add := func(column byte, text string) {
@@ -72,8 +72,8 @@ func valuesAsked(q *requestlog.Query) []value {
 // shard returns the number of the value's shard among n.
 func (v value) shard(n int64) int64 { return v.place() % n }
 
-// place is the number whose remainder tells the shard. It is made of the upper bits of the hash, which decide little
-// of the bits in the shard: otherwise the values of one shard would have similar bits.
+// place returns the number whose remainder is the value's shard. It uses the upper bits of the hash, on which the bits
+// within the shard hardly depend. Otherwise the values of one shard would have similar bits.
 func (v value) place() int64 { return int64(v >> 44) }
 
 // addTo sets the bits of the value in its shard, and reports whether one was not set before.
@@ -86,7 +86,7 @@ func (v value) addTo(shard []byte) (changed bool) {
 	return changed
 }
 
-// mayBeIn reports whether the value may be in its shard. Of a damaged shard it reports true.
+// mayBeIn reports whether the value may be in its shard. It reports true if the shard is damaged.
 func (v value) mayBeIn(shard []byte) bool {
 	if len(shard) != shardBytes {
 		return true
@@ -99,7 +99,8 @@ func (v value) mayBeIn(shard []byte) bool {
 	return true
 }
 
-// bit is double hashing with the halves of the hash (Kirsch and Mitzenmacher, 2006).
+// bit returns the place of the value's bit number i in a shard: the index of the byte, and the bit in it. It is double
+// hashing with the two halves of the hash (Kirsch and Mitzenmacher, 2006).
 func (v value) bit(i uint32) (at int, bit byte) {
 	n := (uint32(v) + i*(uint32(v>>32)|1)) % (shardBytes * 8)
 	return int(n / 8), 1 << (n % 8)

@@ -11,14 +11,14 @@ import (
 	"github.com/claviger/claviger/models/requestlog"
 )
 
-// chunk is the description of a chunk, without its rows.
+// chunk describes a chunk. It does not have its rows.
 type chunk struct {
-	id              int64 // 0 where there is none
+	id              int64 // 0 if there is no chunk
 	firstID, lastID requestlog.ID
 	count           int
 }
 
-// placeRows puts rows of one project, sorted by id, into the chunks whose ranges of ids they fall into.
+// placeRows stores rows of one project, sorted by id, in the chunks whose ranges of ids they belong to.
 func (l *Log) placeRows(tx *sqldb.Tx, rows []requestlog.Row) error {
 	for len(rows) > 0 {
 		first := &rows[0]
@@ -33,11 +33,11 @@ func (l *Log) placeRows(tx *sqldb.Tx, rows []requestlog.Row) error {
 		var part []requestlog.Row
 		part, rows = cutRows(rows, end)
 		if c.id != 0 && (c.lastID > first.ID || c.count < l.options.ChunkRows) {
-			there, err := chunkRows(tx, c.id)
+			stored, err := chunkRows(tx, c.id)
 			if err != nil {
 				return err
 			}
-			part = sortedByID(append(there, part...))
+			part = sortedByID(append(stored, part...))
 		} else {
 			c.id = 0
 		}
@@ -48,7 +48,7 @@ func (l *Log) placeRows(tx *sqldb.Tx, rows []requestlog.Row) error {
 	return nil
 }
 
-// chunkBefore returns the last chunk of the project that begins at id or before.
+// chunkBefore returns the last chunk of the project that begins at id or before it.
 func chunkBefore(tx *sqldb.Tx, projectID int64, id requestlog.ID) (c chunk, err error) {
 	err = tx.QueryRow(`
 		SELECT id, first_id, last_id, count
@@ -63,7 +63,7 @@ func chunkBefore(tx *sqldb.Tx, projectID int64, id requestlog.ID) (c chunk, err 
 	return c, err
 }
 
-// chunkAfter returns where the first chunk after id begins.
+// chunkAfter returns the id at which the first chunk after id begins.
 func chunkAfter(tx *sqldb.Tx, projectID int64, id requestlog.ID) (first requestlog.ID, err error) {
 	err = tx.QueryRow(`
 		SELECT first_id FROM request_chunks
@@ -78,7 +78,8 @@ func chunkAfter(tx *sqldb.Tx, projectID int64, id requestlog.ID) (first requestl
 }
 
 func chunkData(tx *sqldb.Tx, id int64) (data []byte, err error) {
-	return data, tx.QueryRow("SELECT data FROM request_chunks WHERE id = ?", []any{id}, &data)
+	err = tx.QueryRow("SELECT data FROM request_chunks WHERE id = ?", []any{id}, &data)
+	return data, err
 }
 
 func chunkRows(tx *sqldb.Tx, id int64) ([]requestlog.Row, error) {
@@ -108,8 +109,8 @@ func chunkHasRow(tx *sqldb.Tx, row *requestlog.Row) (bool, error) {
 	return found, err
 }
 
-// replaceChunk writes rows of one project, sorted by id, in place of the chunk with that id; as new chunks where id
-// is 0. Without rows the chunk is deleted.
+// replaceChunk replaces the chunk with that id by chunks of rows, which must be of one project and sorted by id. If id
+// is 0, it only adds chunks. If there are no rows, it deletes the chunk.
 func (l *Log) replaceChunk(tx *sqldb.Tx, id int64, rows []requestlog.Row) error {
 	if len(rows) == 0 {
 		return tx.Exec("DELETE FROM request_chunks WHERE id = ?", id)
@@ -144,8 +145,8 @@ func (l *Log) replaceChunk(tx *sqldb.Tx, id int64, rows []requestlog.Row) error 
 	return nil
 }
 
-// bitmapOf returns the chunk bitmap of rows: a bit for each code and category in them. A chunk without the bit of a
-// value has no row with it. Several values may share a bit.
+// bitmapOf returns the chunk bitmap of rows: a bit for each code and category that they have. A chunk without the bit
+// of a value has no row with that value. Several values may share a bit.
 func bitmapOf(rows []requestlog.Row) uint64 {
 	bitmap := uint64(0)
 	for i := range rows {
@@ -156,7 +157,7 @@ func bitmapOf(rows []requestlog.Row) uint64 {
 	return bitmap
 }
 
-// bitmapAsked returns the bits that a chunk must have to hold rows that the query asks for.
+// bitmapAsked returns the bits that the bitmap of a chunk must have if some of its rows match the query.
 func bitmapAsked(q *requestlog.Query) uint64 {
 	bitmap := uint64(0)
 	if q.Code != "" {
@@ -176,7 +177,7 @@ func categoryBit(category string) uint64 {
 	return 1 << (32 + crc32.ChecksumIEEE([]byte(category))%31)
 }
 
-// cutRows cuts rows, sorted by id, into those before id and the others.
+// cutRows cuts rows, which must be sorted by id, into those with smaller ids than id and the others.
 func cutRows(rows []requestlog.Row, id requestlog.ID) (before, after []requestlog.Row) {
 	n, _ := slices.BinarySearchFunc(rows, id, compareID)
 	return rows[:n], rows[n:]
@@ -185,7 +186,7 @@ func cutRows(rows []requestlog.Row, id requestlog.ID) (before, after []requestlo
 func compareID(r requestlog.Row, id requestlog.ID) int { return cmp.Compare(r.ID, id) }
 
 func compareRows(a, b *requestlog.Row) int {
-	if a.ProjectID != b.ProjectID { // cmp.Or would make both comparisons each time
+	if a.ProjectID != b.ProjectID { // unlike cmp.Or, this makes the second comparison only if it is needed
 		return cmp.Compare(a.ProjectID, b.ProjectID)
 	}
 	return cmp.Compare(a.ID, b.ID)

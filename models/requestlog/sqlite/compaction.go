@@ -9,8 +9,8 @@ import (
 	"github.com/claviger/claviger/models/requestlog"
 )
 
-// compaction merges sorted runs into one, step by step. Entries of requests that are kept no longer are left out, and
-// counts are folded to the slots of their age.
+// compaction merges sorted runs into one, step by step. It leaves out entries of requests whose retention has ended,
+// and merges counts into the slots of their age.
 type compaction struct {
 	log      *Log
 	sources  []sortedRun
@@ -22,8 +22,8 @@ type compaction struct {
 	sums     []keyCount    // of one key and slot
 }
 
-// nextCompaction chooses the runs to compact; nil where nothing is to be done. No project keeps requests from before
-// keepFrom.
+// nextCompaction returns the runs to compact next, or nil if there is nothing to do. No project keeps requests with
+// smaller ids than keepFrom. now is the present minute.
 func (l *Log) nextCompaction(runs []sortedRun, keepFrom requestlog.ID, now int64) []sortedRun {
 	byLevel := map[int64][]sortedRun{}
 	for _, r := range runs {
@@ -36,13 +36,13 @@ func (l *Log) nextCompaction(runs []sortedRun, keepFrom requestlog.ID, now int64
 	}
 	for _, r := range runs {
 		if r.hasEntries && r.lastID < keepFrom || !r.folded && foldable(r, now) {
-			return []sortedRun{r} // alone: it gets smaller
+			return []sortedRun{r} // compacted without others, it gets smaller
 		}
 	}
 	return nil
 }
 
-// foldable reports whether all counts of the run are old enough to be part of the key's total alone.
+// foldable reports whether all counts of the run are so old that only the key's total needs them.
 func foldable(r sortedRun, now int64) bool {
 	return r.folded || r.lastID.Minute() <= now-requestlog.SlotLifetime
 }
@@ -71,7 +71,7 @@ func (c *compaction) open(kind blockKind) {
 	}
 }
 
-// step goes on until blocks for one transaction are written, and reports whether the compaction is finished.
+// step writes the blocks of one transaction, and reports whether the compaction is finished.
 func (c *compaction) step(ctx context.Context) (done bool, err error) {
 	for len(c.out.ready) < c.log.options.BlocksPerStep {
 		next, err := c.nextCursor(ctx)
@@ -109,10 +109,11 @@ func (c *compaction) finish(ctx context.Context) error {
 	})
 }
 
-// fold adds a count to its slot. Counts come sorted by key, time and outcome, and slots keep the order of time.
+// fold adds a count to the count of its slot. It must be called in the order of key, time and outcome, which is also
+// the order of the slots.
 func (c *compaction) fold(count keyCount) error {
 	slot, total := requestlog.SlotOf(count.slot, c.now)
-	if total { // only admitted requests are part of the total
+	if total { // the total counts only admitted requests
 		if o, err := c.log.outcomes.get(count.outcome); err != nil || o.code != requestlog.CodeValid {
 			return err
 		}
@@ -133,7 +134,7 @@ func (c *compaction) endSums() {
 	c.sums = c.sums[:0]
 }
 
-// nextCursor returns the cursor whose next record comes first; nil when all are at their end.
+// nextCursor returns the cursor whose next record is the first in order, or nil if all cursors are at their end.
 func (c *compaction) nextCursor(ctx context.Context) (first *runCursor, err error) {
 	for _, cursor := range c.cursors {
 		if more, err := cursor.fill(ctx); err != nil {
@@ -145,7 +146,7 @@ func (c *compaction) nextCursor(ctx context.Context) (first *runCursor, err erro
 	return first, nil
 }
 
-// runCursor goes through the records of a run in their order.
+// runCursor reads the records of a run in their order.
 type runCursor struct {
 	log                   *Log
 	run                   int64
@@ -163,7 +164,7 @@ func (c *runCursor) isBefore(other *runCursor) bool {
 	return compareCounts(c.counts[0], other.counts[0]) < 0
 }
 
-// fill reads the next blocks where all records were taken. It returns false at the end.
+// fill reads the next blocks if all records that were read have been used. It returns false at the end of the run.
 func (c *runCursor) fill(ctx context.Context) (bool, error) {
 	if len(c.entries) > 0 || len(c.counts) > 0 {
 		return true, nil

@@ -9,7 +9,7 @@ import (
 	"github.com/claviger/claviger/models/requestlog"
 )
 
-// Complete puts reports into rows, ChunksPerStep chunks in each transaction.
+// Complete changes rows to what the reports say, in at most ChunksPerStep chunks in each transaction.
 func (l *Log) Complete(
 	ctx context.Context, projectID int64, reports []requestlog.Report,
 ) (missing []requestlog.ID, err error) {
@@ -35,8 +35,7 @@ func (l *Log) Complete(
 	return missing, nil
 }
 
-// completeChunk completes the rows of the chunk that the first report belongs to, and returns how many reports those
-// were.
+// completeChunk applies the reports that belong to the same chunk as the first one, and returns how many these are.
 func (l *Log) completeChunk(
 	tx *sqldb.Tx, projectID int64, reports []requestlog.Report,
 ) (n int, missing []requestlog.ID, err error) {
@@ -52,7 +51,7 @@ func (l *Log) completeChunk(
 	if err != nil {
 		return 0, nil, err
 	}
-	var reclassed, recounted []requestlog.Row // rows whose status class, or whose credits change
+	var reclassed, recounted []requestlog.Row // rows whose status class changes, and rows whose credits change
 	changed := false
 	for ; n < len(reports) && reports[n].ID <= c.lastID; n++ {
 		place, found := slices.BinarySearchFunc(rows, reports[n].ID, compareID)

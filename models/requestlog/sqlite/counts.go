@@ -7,11 +7,11 @@ import (
 	"github.com/claviger/claviger/models/requestlog"
 )
 
-// keyCount counts the requests of a key that came in one slot of time, with one outcome.
+// keyCount counts the requests of a key in one slot of time with one outcome.
 type keyCount struct {
 	key      int64
-	slot     int64 // the minute since 1970 in which the slot starts; 0 for all that are too old for a window
-	outcome  int64 // number of an [outcome]
+	slot     int64 // the minute since 1970 in which the slot starts; 0 for requests that are too old for a slot
+	outcome  int64 // the number of an [outcome]
 	requests int64
 	credits  int64
 	newest   requestlog.ID
@@ -21,8 +21,8 @@ func compareCounts(a, b keyCount) int {
 	return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(a.slot, b.slot), cmp.Compare(a.outcome, b.outcome))
 }
 
-// countEntries sums entries, sorted by key and id, up by key, minute and outcome, and emits the counts sorted by the
-// three.
+// countEntries counts entries, which must be sorted by key and id, by key, minute and outcome. It calls emit for each
+// count, in the order of these three.
 func countEntries(entries []entry, emit func(keyCount) error) error {
 	var sums []keyCount // of one key and minute
 	flush := func() error {
@@ -49,7 +49,7 @@ func countEntries(entries []entry, emit func(keyCount) error) error {
 	return flush()
 }
 
-// addCount adds to the sum of the same outcome.
+// addCount adds c to the count of the same outcome in sums, or appends it if there is none.
 func addCount(sums []keyCount, c keyCount) []keyCount {
 	for i := range sums {
 		if s := &sums[i]; s.outcome == c.outcome {

@@ -7,21 +7,22 @@ import (
 	"github.com/claviger/claviger/internal/sqldb"
 )
 
-// maintenance is the work on sorted runs. Whoever does it holds mu.
+// maintenance is the state of the work on sorted runs: flushes and compactions.
 type maintenance struct {
-	mu               sync.Mutex
-	noUnfinishedRuns bool // but the one of compaction
-	compaction       *compaction
+	mu               sync.Mutex  // held while sorted runs are written or removed
+	compaction       *compaction // nil if none is under way
+	noUnfinishedRuns bool        // except for the run of compaction
 
+	// flushing is the flush in the background.
 	flushing struct {
 		mu     sync.Mutex
-		done   chan struct{} // closed when the present flush has ended; nil where none runs
+		done   chan struct{} // closed when the flush has ended; nil if there is none
 		cancel context.CancelFunc
-		closed bool
+		closed bool // no further flush may start
 	}
 }
 
-// flushWhenFull flushes the memtable in the background when it is full.
+// flushWhenFull starts a flush in the background if the memtable is full.
 func (l *Log) flushWhenFull() {
 	entries, batches := l.memtable.unflushed()
 	f := &l.maintenance.flushing
@@ -37,14 +38,14 @@ func (l *Log) flushWhenFull() {
 	go func() {
 		defer close(done)
 		defer cancel()
-		_ = l.flush(ctx) // after an error the journal still has the entries, and the next flush takes them along
+		_ = l.flush(ctx) // after an error the journal still has the entries, and the next flush writes them, too
 		f.mu.Lock()
 		f.done = nil
 		f.mu.Unlock()
 	}()
 }
 
-// waitForRoom waits while the memtable holds four times as much as it should.
+// waitForRoom flushes the memtable, and waits for that, if it has four times as many entries as it should.
 func (l *Log) waitForRoom(ctx context.Context) error {
 	if l.memtable.size() < 4*l.options.MemtableEntries {
 		return nil
@@ -52,7 +53,7 @@ func (l *Log) waitForRoom(ctx context.Context) error {
 	return l.flush(ctx)
 }
 
-// stop ends the flush that runs in the background.
+// stop cancels the flush in the background and waits for its end. No further one starts.
 func (m *maintenance) stop() {
 	f := &m.flushing
 	f.mu.Lock()
@@ -110,7 +111,7 @@ func (l *Log) flush(ctx context.Context) error {
 	return l.trimJournal(ctx)
 }
 
-// trimJournal removes the batches that are in sorted runs, in small transactions.
+// trimJournal deletes the batches that are in sorted runs from the journal, in small transactions.
 func (l *Log) trimJournal(ctx context.Context) error {
 	for {
 		var n int64
@@ -131,8 +132,8 @@ func (l *Log) trimJournal(ctx context.Context) error {
 	}
 }
 
-// killUnfinishedRuns marks the sorted runs as dead whose writing was ended by an error or by the end of an earlier
-// process. The caller holds maintenance.mu.
+// killUnfinishedRuns marks sorted runs as dead that will never be finished, because of an error or because the process
+// that wrote them has ended. The caller must hold maintenance.mu.
 func (l *Log) killUnfinishedRuns(ctx context.Context) error {
 	m := &l.maintenance
 	if m.noUnfinishedRuns {

@@ -11,11 +11,11 @@ import (
 	"github.com/claviger/claviger/models/requestlog"
 )
 
-// A group is a range of a project's log, of GroupChunks chunks, with a Bloom filter of the values in it. Groups are
-// made in the background; the newest chunks are in none.
+// A group is a range of a project's log, of GroupChunks chunks, with a Bloom filter of the values in it. Tidy makes
+// groups. The newest chunks are in no group.
 
-// groupChunks makes the next group of a project, where there are enough chunks for one. The newest chunks stay out,
-// because head chunks are joined again and again.
+// groupChunks makes the next group of a project if there are enough chunks for it, and reports whether it made one. It
+// leaves out the newest chunks, because head chunks are still joined.
 func (l *Log) groupChunks(tx *sqldb.Tx, projectID int64) (made bool, err error) {
 	first, err := groupsEnd(tx, projectID)
 	if err != nil {
@@ -47,7 +47,7 @@ func (l *Log) groupChunks(tx *sqldb.Tx, projectID int64) (made bool, err error) 
 	return true, err
 }
 
-// groupsEnd returns where the newest group of the project ends; 0 where it has none.
+// groupsEnd returns the id at which the newest group of the project ends, or 0 if it has no group.
 func groupsEnd(tx *sqldb.Tx, projectID int64) (end requestlog.ID, err error) {
 	err = tx.QueryRow(`
 		SELECT end_id FROM request_groups
@@ -60,8 +60,8 @@ func groupsEnd(tx *sqldb.Tx, projectID int64) (end requestlog.ID, err error) {
 	return end, err
 }
 
-// chunksToGroup returns the ids of the chunks of the next group, which begins at first; none where there are too few.
-// end is where the chunk after them begins.
+// chunksToGroup returns the ids of the chunks of the next group, which begins at first. It returns none if there are
+// not enough chunks yet. end is the id at which the chunk after them begins.
 func (l *Log) chunksToGroup(
 	tx *sqldb.Tx, projectID int64, first requestlog.ID,
 ) (chunks []int64, end requestlog.ID, err error) {
@@ -94,7 +94,7 @@ func (l *Log) chunksToGroup(
 	return chunks, end, rows.Err()
 }
 
-// addValues adds the values of a chunk's rows.
+// addValues adds the values of a chunk's rows to values.
 func addValues(values map[value]struct{}, data []byte) error {
 	c, err := requestlog.ReadColumns(data)
 	if err != nil {
@@ -120,8 +120,8 @@ func addValues(values map[value]struct{}, data []byte) error {
 	})
 }
 
-// addToGroups adds the values of rows of one project, sorted by id, to the filters of the groups that they fall into:
-// rows that come late, or that were changed. The newest group ends at end.
+// addToGroups adds the values of rows to the filters of the groups that they belong to. It is for rows that come late
+// and for rows that were changed. They must be of one project and sorted by id. The newest group ends at end.
 func addToGroups(tx *sqldb.Tx, rows []requestlog.Row, end requestlog.ID) error {
 	rows, _ = cutRows(rows, end)
 	for i := range rows {
@@ -159,7 +159,7 @@ func addToShard(tx *sqldb.Tx, group, shard int64, v value) error {
 	return tx.Exec("UPDATE request_filters SET bits = ? WHERE group_id = ? AND shard = ?", bits, group, shard)
 }
 
-// removeGroups removes the groups of a project whose chunks are all gone.
+// removeGroups deletes the groups of a project that have no chunk left.
 func removeGroups(tx *sqldb.Tx, projectID int64) error {
 	const gone = `
 		project_id = ?1
@@ -173,13 +173,14 @@ func removeGroups(tx *sqldb.Tx, projectID int64) error {
 	return tx.Exec("DELETE FROM request_groups WHERE "+gone, projectID)
 }
 
-// group is a range of the log. may reports whether some row in it may have the values that were asked for.
+// group is the range of ids from first up to, but without, end.
 type group struct {
 	first, end requestlog.ID
-	may        bool
+	may        bool // false if no row of the range has all values that were asked for
 }
 
-// selectGroups begins a query of groups, each with the shards of its filter that the values are in.
+// selectGroups returns the SELECT, FROM and JOIN clauses of a query for groups, with the shards to which the values
+// belong. args are its arguments.
 func selectGroups(values []value) (text string, args []any) {
 	var columns, joins strings.Builder
 	for i, v := range values {
@@ -206,7 +207,8 @@ func scanGroup(rows *sql.Rows, values []value) (g group, err error) {
 	return g, nil
 }
 
-// groupAt returns the group that a request falls into, or the range up to the next groups where it is in none.
+// groupAt returns the group that has the id. If no group has it, groupAt returns the range between the groups before
+// and after it.
 func groupAt(
 	ctx context.Context, tx *sql.Tx, projectID int64, id requestlog.ID, values []value,
 ) (group, error) {

@@ -7,17 +7,18 @@ import (
 	"github.com/claviger/claviger/models/requestlog"
 )
 
-// headChunks describes the newest chunks of a project, those after the last full one. A small batch is a chunk of its
-// own, so that writing it reads nothing and writes no row again. When the head chunks are many or hold many rows they
-// become full ones.
+// headChunks describes the head chunks of a project: the small ones after its last full chunk. A small batch becomes a
+// head chunk, so that writing it reads nothing and writes no other row again. When there are enough of them, or enough
+// rows in them, they are joined into full chunks.
 type headChunks struct {
-	from         requestlog.ID // they begin here or later
+	from         requestlog.ID // the head chunks begin here or later
 	last         requestlog.ID // the newest row of the project; it may have been removed
-	grouped      requestlog.ID // where the project's newest group ends
-	chunks, rows int           // late rows and removed ones may be counted as well
+	grouped      requestlog.ID // the end of the project's newest group
+	chunks, rows int           // may also count late rows and removed rows
 }
 
-// headOf returns the head chunks of a project. The caller holds writing, and clears l.heads where tx is not committed.
+// headOf returns the head chunks of a project. The caller must hold l.writing, and must clear l.heads if tx is not
+// committed.
 func (l *Log) headOf(tx *sqldb.Tx, projectID int64) (*headChunks, error) {
 	if h := l.heads[projectID]; h != nil {
 		return h, nil
@@ -60,7 +61,7 @@ func (l *Log) readHeadChunks(tx *sqldb.Tx, projectID int64) (*headChunks, error)
 	return &h, err
 }
 
-// hasRow reports whether a row is stored.
+// hasRow reports whether the row is stored.
 func (l *Log) hasRow(tx *sqldb.Tx, row *requestlog.Row) (bool, error) {
 	h, err := l.headOf(tx, row.ProjectID)
 	if err != nil || row.ID > h.last {
@@ -69,7 +70,7 @@ func (l *Log) hasRow(tx *sqldb.Tx, row *requestlog.Row) (bool, error) {
 	return chunkHasRow(tx, row)
 }
 
-// writeChunks stores rows, which are sorted by project and id.
+// writeChunks stores rows, which must be sorted by project and id.
 func (l *Log) writeChunks(tx *sqldb.Tx, rows []requestlog.Row) error {
 	for len(rows) > 0 {
 		n := 1
@@ -84,7 +85,7 @@ func (l *Log) writeChunks(tx *sqldb.Tx, rows []requestlog.Row) error {
 			return err
 		}
 		if h.chunks >= l.options.HeadChunks || h.rows+n >= l.options.ChunkRows {
-			delete(l.heads, rows[0].ProjectID) // the next call reads it again
+			delete(l.heads, rows[0].ProjectID) // the next call reads them again
 			err = l.fillChunks(tx, h, rows[:n])
 		} else {
 			err = l.addHeadChunk(tx, h, rows[:n])
@@ -97,7 +98,7 @@ func (l *Log) writeChunks(tx *sqldb.Tx, rows []requestlog.Row) error {
 	return nil
 }
 
-// addHeadChunk stores rows of one project as another head chunk, and late rows where they belong.
+// addHeadChunk stores rows of one project as another head chunk, and late rows in older chunks.
 func (l *Log) addHeadChunk(tx *sqldb.Tx, h *headChunks, rows []requestlog.Row) error {
 	late, rows := cutRows(rows, h.last+1)
 	h.rows += len(late)
@@ -109,29 +110,28 @@ func (l *Log) addHeadChunk(tx *sqldb.Tx, h *headChunks, rows []requestlog.Row) e
 	return l.replaceChunk(tx, 0, rows)
 }
 
-// fillChunks stores rows of one project together with those of its head chunks in full chunks, and late rows where they
-// belong.
+// fillChunks joins rows of one project with its head chunks into full chunks, and stores late rows in older chunks.
 func (l *Log) fillChunks(tx *sqldb.Tx, h *headChunks, rows []requestlog.Row) error {
 	projectID := rows[0].ProjectID
-	there, err := appendRowsFrom(emptied(l.joined), tx, projectID, h.from)
-	l.joined = there
+	stored, err := appendRowsFrom(emptied(l.joined), tx, projectID, h.from)
+	l.joined = stored
 	if err != nil {
 		return err
 	}
 	first := h.last + 1
-	if len(there) > 0 { // a row since from may be in the chunk before, where tidying made room in it
-		first = there[0].ID
+	if len(stored) > 0 { // not h.from: if Tidy made room in the chunk before, rows after h.from may be in it
+		first = stored[0].ID
 	}
 	late, rows := cutRows(rows, first)
 	if err := l.placeRows(tx, late); err != nil || len(rows) == 0 {
 		return err
 	}
-	if len(there) > 0 {
+	if len(stored) > 0 {
 		err := tx.Exec("DELETE FROM request_chunks WHERE project_id = ? AND first_id >= ?", projectID, int64(first))
 		if err != nil {
 			return err
 		}
-		l.joined = append(there, rows...)
+		l.joined = append(stored, rows...)
 		rows = sortedByID(l.joined)
 	}
 	return l.replaceChunk(tx, 0, rows)

@@ -9,18 +9,18 @@ import (
 	"github.com/claviger/claviger/models/requestlog"
 )
 
-// indexReader reads the index by key as it is at one moment: the sorted runs that a transaction sees, and what the
-// memtable holds beyond them.
+// indexReader reads a snapshot of the index by key: the sorted runs that its transaction sees, and the parts of the
+// memtable that are not in these runs.
 type indexReader struct {
 	ctx      context.Context
 	tx       *sql.Tx
 	outcomes *outcomes
 	parts    []memtablePart
-	runs     []sortedRun // the newest first
+	runs     []sortedRun // newest first
 }
 
-// readIndex opens a reader; the caller closes it. The memtable is read first: a batch that is flushed in between is
-// in both, and is left out of the memtable by its number.
+// readIndex opens a reader, which the caller must close. It reads the memtable before the transaction begins: a batch
+// that is flushed in between is in both, and readIndex drops its part by the number of the batch.
 func (l *Log) readIndex(ctx context.Context) (*indexReader, error) {
 	if err := l.ready(ctx); err != nil {
 		return nil, err
@@ -49,8 +49,8 @@ func (l *Log) readIndex(ctx context.Context) (*indexReader, error) {
 
 func (x *indexReader) close() { x.tx.Rollback() }
 
-// blocksUpTo yields the blocks of a run that can hold records of the key up to a time, the last block first, until
-// yield returns false.
+// blocksUpTo calls yield for the blocks of a run that can have records of the key up to a time, the last block first,
+// until yield returns false.
 func (x *indexReader) blocksUpTo(
 	run int64, kind blockKind, key, upTo int64, yield func(data []byte) (more bool, err error),
 ) error {
@@ -76,8 +76,8 @@ func (x *indexReader) blocksUpTo(
 	return rows.Err()
 }
 
-// entryBlocksFrom yields the blocks of a run that can hold entries of the key from a time on, the first block first,
-// until yield returns false.
+// entryBlocksFrom calls yield for the blocks of a run that can have entries of the key from a time on, the first block
+// first, until yield returns false.
 func (x *indexReader) entryBlocksFrom(
 	run, key, from int64, yield func(data []byte) (more bool, err error),
 ) error {
@@ -110,7 +110,7 @@ func (x *indexReader) entryBlocksFrom(
 	return rows.Err()
 }
 
-// counts yields all counts of a key that are in sorted runs.
+// counts calls yield for all counts of a key in sorted runs.
 func (x *indexReader) counts(key int64, yield func(keyCount) error) error {
 	for _, run := range x.runs {
 		err := x.blocksUpTo(run.id, countBlock, key, math.MaxInt64, func(data []byte) (bool, error) {
@@ -129,8 +129,8 @@ func (x *indexReader) counts(key int64, yield func(keyCount) error) error {
 	return nil
 }
 
-// entriesOfRun passes the query's entries of a run to add, until it has added as many as the query's limit. add
-// returns how many of the entries it took.
+// entriesOfRun calls add with the entries of a run that are in the query's range, block by block, until add has
+// accepted as many as the query's limit. add returns how many it accepted.
 func (x *indexReader) entriesOfRun(run sortedRun, q requestlog.Query, add func([]entry) (int, error)) error {
 	added := 0
 	take := func(data []byte) (bool, error) {

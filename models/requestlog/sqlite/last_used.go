@@ -13,9 +13,9 @@ import (
 	"github.com/claviger/claviger/models/requestlog"
 )
 
-// lastUsed holds when each key was used last, as far as the flushed entries tell: 4 bytes a key, in pages of keys
-// with consecutive ids. Writing that into the rows of the keys would cost more than everything else where a million
-// keys are in use.
+// lastUsed has the last use of each key according to the entries in sorted runs: 4 bytes for each key, in pages of
+// keys with consecutive ids. With a million keys in use, updating the keys' own rows instead would cost more than all
+// other writing.
 type lastUsed struct {
 	mu    sync.Mutex
 	pages map[int64]*usedPage
@@ -23,7 +23,7 @@ type lastUsed struct {
 
 type usedPage [keysPerPage]uint32 // seconds since 1970; 0 for never
 
-const keysPerPage = 960 // a page of the database holds one of these
+const keysPerPage = 960 // so that a usedPage fits a page of the database
 
 func readLastUsed(ctx context.Context, tx *sql.Tx) (map[int64]*usedPage, error) {
 	rows, err := tx.QueryContext(ctx, "SELECT page, seconds FROM key_last_used")
@@ -53,12 +53,12 @@ func (u *lastUsed) replace(pages map[int64]*usedPage) {
 	u.pages = pages
 }
 
-// pageOf returns the number of a key's page and the key's place there.
+// pageOf returns the number of a key's page and the key's place in it.
 func pageOf(key int64) (number int64, place uint64) {
 	return int64(uint64(key) / keysPerPage), uint64(key) % keysPerPage
 }
 
-// get returns the zero time for a key that was not used.
+// get returns the last use of a key, or the zero time if there is none.
 func (u *lastUsed) get(key int64) time.Time {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -75,7 +75,7 @@ type keyUse struct {
 	at  time.Time
 }
 
-// lastUses returns the last use of each key in entries, which are sorted by key and id.
+// lastUses returns the last use of each key in entries, which must be sorted by key and id.
 func lastUses(entries []entry) (uses []keyUse) {
 	for i, e := range entries {
 		if i+1 == len(entries) || entries[i+1].key != e.key {
@@ -85,7 +85,8 @@ func lastUses(entries []entry) (uses []keyUse) {
 	return uses
 }
 
-// changed returns copies of the pages with the uses, which are sorted by key, and the numbers of the pages in order.
+// changed returns copies of the pages that uses change, with the changes made, and the numbers of these pages in
+// order. uses must be sorted by key.
 func (u *lastUsed) changed(uses []keyUse) (numbers []int64, pages map[int64]*usedPage) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -120,7 +121,8 @@ func (p *usedPage) bytes() []byte {
 	return data
 }
 
-// fewKeys is up to how many keys their own rows are updated as well, for lists that are sorted by last use.
+// fewKeys is the number of keys in a flush up to which their own rows are updated, too: lists of keys can be sorted by
+// last_used_at.
 const fewKeys = 20_000
 
 // writeLastUsed stores the last uses in entries, in small transactions.
@@ -169,7 +171,7 @@ func (l *Log) writeLastUsed(ctx context.Context, entries []entry) error {
 	return nil
 }
 
-// LastUsed returns what the memtable and the sorted runs tell of the keys.
+// LastUsed returns the last uses of the keys according to the memtable and the sorted runs.
 func (l *Log) LastUsed(ctx context.Context, keyIDs []int64) (map[int64]time.Time, error) {
 	if err := l.ready(ctx); err != nil {
 		return nil, fmt.Errorf("read when keys were used last: %w", err)
@@ -178,7 +180,7 @@ func (l *Log) LastUsed(ctx context.Context, keyIDs []int64) (map[int64]time.Time
 }
 
 func (l *Log) usesOf(keyIDs []int64) map[int64]time.Time {
-	parts := l.memtable.snapshot() // before the pages, to which the memtable is flushed
+	parts := l.memtable.snapshot() // read before the pages, so that a flush in between hides no use
 	used := map[int64]time.Time{}
 	for _, id := range keyIDs {
 		if at := l.lastUsed.get(id); !at.IsZero() {
@@ -195,7 +197,7 @@ func (l *Log) usesOf(keyIDs []int64) map[int64]time.Time {
 	return used
 }
 
-// HoldUse runs fn while no row is written.
+// HoldUse calls fn while no row of any key can be written.
 func (l *Log) HoldUse(ctx context.Context, keyID int64, fn func(used bool) error) error {
 	l.writing.Lock()
 	defer l.writing.Unlock()

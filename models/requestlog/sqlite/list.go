@@ -10,7 +10,7 @@ import (
 	"github.com/claviger/claviger/models/requestlog"
 )
 
-// List returns the rows that the query asks for.
+// List returns the rows that match the query.
 func (l *Log) List(ctx context.Context, q requestlog.Query) ([]requestlog.Row, error) {
 	if q.From >= q.To {
 		return nil, nil
@@ -26,10 +26,9 @@ func (l *Log) List(ctx context.Context, q requestlog.Query) ([]requestlog.Row, e
 	return rows, nil
 }
 
-// listOfProject reads the chunks of a project from the newest or the oldest on, and passes over groups that have no row
-// asked for.
+// listOfProject reads the chunks of a project in the query's order. It skips groups that have no matching row.
 func (l *Log) listOfProject(ctx context.Context, query requestlog.Query) ([]requestlog.Row, error) {
-	tx, end, err := sqldb.BeginWhole(ctx, l.read) // the rows of several statements are read at the same time
+	tx, end, err := sqldb.BeginWhole(ctx, l.read) // readGroups runs a statement while it reads the rows of another
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +39,7 @@ func (l *Log) listOfProject(ctx context.Context, query requestlog.Query) ([]requ
 		err = r.read(query.From, query.To)
 		return r.list, err
 	}
-	var first, last requestlog.ID // the range of all groups; rows outside of it are in no group
+	var first, last requestlog.ID // the range of all groups; rows outside it are in no group
 	err = tx.QueryRowContext(ctx, `
 		SELECT
 			COALESCE((SELECT first_id FROM request_groups WHERE project_id = ?1 ORDER BY first_id LIMIT 1), 0),
@@ -65,7 +64,7 @@ func (l *Log) listOfProject(ctx context.Context, query requestlog.Query) ([]requ
 	return r.list, nil
 }
 
-// projectReader gathers rows of a project.
+// projectReader collects the rows of a project that match a query.
 type projectReader struct {
 	ctx   context.Context
 	tx    *sql.Tx
@@ -82,7 +81,7 @@ func (r *projectReader) order() string {
 	return "DESC"
 }
 
-// read adds rows with ids in [from, to), up to the query's limit.
+// read adds matching rows with ids in [from, to), up to the query's limit.
 func (r *projectReader) read(from, to requestlog.ID) error {
 	if from >= to || r.full() {
 		return nil
@@ -115,7 +114,7 @@ func (r *projectReader) read(from, to requestlog.ID) error {
 	return rows.Err()
 }
 
-// add adds the rows of a chunk that are asked for.
+// add adds the rows of a chunk that match asked, up to the query's limit.
 func (r *projectReader) add(data []byte, asked *requestlog.Query) error {
 	columns, err := requestlog.ReadColumns(data)
 	if err != nil {
@@ -139,10 +138,12 @@ func (r *projectReader) add(data []byte, asked *requestlog.Query) error {
 	return nil
 }
 
-// mayMatch reports whether rows may be asked for, by the lists of different values alone.
+// mayMatch reports whether some row may match the query. It reads only the lists of different texts and the statuses.
 func mayMatch(c *requestlog.Columns, q *requestlog.Query) (bool, error) {
 	for column, text := range map[requestlog.Column]string{
-		requestlog.ColumnPaths: q.Path, requestlog.ColumnIPs: q.IP, requestlog.ColumnMethods: q.Method,
+		requestlog.ColumnPaths:   q.Path,
+		requestlog.ColumnIPs:     q.IP,
+		requestlog.ColumnMethods: q.Method,
 	} {
 		if text == "" {
 			continue
@@ -159,7 +160,7 @@ func mayMatch(c *requestlog.Columns, q *requestlog.Query) (bool, error) {
 	return may, err
 }
 
-// readGroups adds rows of the groups whose filters may have the values.
+// readGroups adds matching rows of the groups whose filters may have the values.
 func (r *projectReader) readGroups(values []value) error {
 	if r.full() {
 		return nil

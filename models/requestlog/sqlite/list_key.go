@@ -10,7 +10,7 @@ import (
 	"github.com/claviger/claviger/models/requestlog"
 )
 
-// listOfKey asks the index which requests the key made, and reads their rows from the chunks.
+// listOfKey reads from the index which requests the key made, and then their rows from the chunks.
 func (l *Log) listOfKey(ctx context.Context, query requestlog.Query) ([]requestlog.Row, error) {
 	x, err := l.readIndex(ctx)
 	if err != nil {
@@ -52,7 +52,7 @@ func (l *Log) listOfKey(ctx context.Context, query requestlog.Query) ([]requestl
 				entries = entries[:n]
 			}
 		}
-		// The next turn goes on behind these entries: some of their rows may be gone, or not match.
+		// Go on after these entries, because some of their rows may be removed or may not match.
 		if last := entries[len(entries)-1].id; query.OldestFirst {
 			query.From = last + 1
 		} else {
@@ -76,9 +76,9 @@ func (l *Log) listOfKey(ctx context.Context, query requestlog.Query) ([]requestl
 	return list[:min(len(list), query.Limit)], nil
 }
 
-// skipGroups narrows the query to what is behind the groups, from that of the request id on, that have none of the
-// values. It returns the group where it stopped, and whether it skipped one. That is quicker than to ask for entries
-// in each group.
+// skipGroups starts at the group of the request id and skips groups, in the query's order, until one may have all
+// values. It narrows the query accordingly. It returns the group at which it stopped, and whether it skipped any. That
+// is quicker than reading the entries of each group.
 func (x *indexReader) skipGroups(
 	q *requestlog.Query, id requestlog.ID, values []value,
 ) (g group, skipped bool, err error) {
@@ -100,8 +100,8 @@ func (x *indexReader) skipGroups(
 	return g, skipped, err
 }
 
-// oldestRow returns where the query's range begins at the earliest: the index may have older entries whose rows are
-// gone.
+// oldestRow returns the smallest id of the query's range for which the project can have a row. The index may have older
+// entries, whose rows are removed.
 func (x *indexReader) oldestRow(q requestlog.Query) (requestlog.ID, error) {
 	var oldest requestlog.ID
 	err := x.tx.QueryRowContext(x.ctx,
@@ -109,8 +109,8 @@ func (x *indexReader) oldestRow(q requestlog.Query) (requestlog.ID, error) {
 	return max(q.From, oldest), err
 }
 
-// rowsOfChunk reads the rows of the first entry and of those after it that are in the same chunk. It returns for how
-// many entries it has looked.
+// rowsOfChunk returns the rows of the first entry and of the entries after it that are in the same chunk. n is the
+// number of these entries, some of which may have no row.
 func rowsOfChunk(
 	ctx context.Context, find *sql.Stmt, projectID int64, entries []entry,
 ) (list []requestlog.Row, n int, err error) {
@@ -148,8 +148,8 @@ func rowsOfChunk(
 	return list, n, err
 }
 
-// entries returns the key's next entries in the query's range and order: as many as its limit, or fewer where there
-// are no more. Of the query's values only the code is looked at.
+// entries returns the key's first entries in the query's range and order: as many as its limit, or fewer if there are
+// no more. Of the query's values it compares only the code.
 func (x *indexReader) entries(q requestlog.Query) ([]entry, error) {
 	found := entryList{query: q, outcomes: x.outcomes}
 	for _, p := range x.parts {
@@ -177,15 +177,15 @@ func (x *indexReader) entries(q requestlog.Query) ([]entry, error) {
 	return found.list, nil
 }
 
-// entryList gathers the first entries that a query asks for.
+// entryList collects the first entries that match a query.
 type entryList struct {
 	query    requestlog.Query
 	outcomes *outcomes
 	list     []entry
 }
 
-// add adds entries of the key, oldest first, up to the query's limit, in the query's order. It returns how many it
-// added.
+// add adds the first matching entries in the query's order, up to its limit, and returns how many it added. The entries
+// given must be sorted from the oldest to the newest.
 func (f *entryList) add(entries []entry) (added int, err error) {
 	for i := range entries {
 		e := entries[i]
@@ -209,7 +209,7 @@ func (f *entryList) add(entries []entry) (added int, err error) {
 	return added, nil
 }
 
-// trim sorts the entries and drops those beyond the limit.
+// trim sorts the list and cuts it to the query's limit.
 func (f *entryList) trim() {
 	slices.SortFunc(f.list, func(a, b entry) int {
 		if f.query.OldestFirst {
@@ -226,5 +226,8 @@ func (f *entryList) isBefore(run sortedRun) bool {
 		return false
 	}
 	last := f.list[len(f.list)-1].id
-	return !f.query.OldestFirst && run.lastID < last || f.query.OldestFirst && run.firstID > last
+	if f.query.OldestFirst {
+		return run.firstID > last
+	}
+	return run.lastID < last
 }

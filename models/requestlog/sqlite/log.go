@@ -1,6 +1,7 @@
-// Package sqlite stores the log of requests in an embedded SQLite file. Rows are kept in compressed chunks, and an
-// index by key, a log-structured merge tree, says which requests each key made. A batch costs a few statements,
-// however many rows and keys are in it. docs/storage.md describes both. One process at a time may write.
+// Package sqlite stores the request log in an embedded SQLite file. Rows are stored in chunks, column by column. An
+// index by key, which is a log-structured merge tree, says which requests each key made. A batch costs a few
+// statements for each of its projects, however many rows and keys it has. docs/storage.md describes both. Only one
+// process at a time may write.
 package sqlite
 
 import (
@@ -23,10 +24,11 @@ type Log struct {
 
 	// writing is held while a batch is written, so that memtable and journal have the same order.
 	writing sync.Mutex
-	loaded  atomic.Bool // memory agrees with the database
-	seq     int64       // number of the newest batch in the journal
-	heads   map[int64]*headChunks
-	// Buffers for the rows of a batch in order, and for those of head chunks with them. Empty between batches.
+	loaded  atomic.Bool           // memory agrees with the database
+	seq     int64                 // the number of the newest batch in the journal
+	heads   map[int64]*headChunks // by project
+	// ordered is a buffer for the sorted rows of a batch, joined for these rows with those of head chunks. Both are
+	// empty between batches.
 	ordered, joined []requestlog.Row
 
 	memtable memtable
@@ -38,14 +40,14 @@ type Log struct {
 
 var _ requestlog.Log = (*Log)(nil)
 
-// New returns the log of a database that is migrated or will be before the log is used.
+// New returns the log in db, which must be migrated before the log is used.
 func New(db *sqldb.DB, o Options) *Log {
 	l := &Log{options: o.withDefaults(), read: db.Read, writer: db.Writer, heads: map[int64]*headChunks{}}
 	l.memtable.mergeBelow = l.options.MemtableEntries / memtableFan
 	return l
 }
 
-// Close ends a flush that runs in the background. The journal has what it was about to write.
+// Close stops a flush in the background. The journal still has what it was about to write.
 func (l *Log) Close() { l.maintenance.stop() }
 
 // Write stores rows, their counts by minute, and the journal of the index in one transaction.
@@ -72,7 +74,7 @@ func (l *Log) write(ctx context.Context, batch []requestlog.Row) error {
 	var entries []entry
 	known, complete := l.outcomes.count(), false
 	err := l.writer.Tx(ctx, func(tx *sqldb.Tx) error {
-		// A batch is repeated as it was, so that one row speaks for all.
+		// A repeated batch has the same rows, so checking one of them is enough.
 		if stored, err := l.hasRow(tx, &batch[0]); stored || err != nil {
 			return err
 		}
@@ -93,7 +95,7 @@ func (l *Log) write(ctx context.Context, batch []requestlog.Row) error {
 	if err != nil {
 		l.outcomes.truncate(known)
 		clear(l.heads)
-		// After a failed commit it is not known what is stored: the next call reads it.
+		// After a failed commit it is unknown what is stored, so the next call reads it.
 		l.loaded.Store(l.loaded.Load() && !complete)
 		return err
 	}
@@ -147,13 +149,13 @@ func addProjectMinutes(tx *sqldb.Tx, sums []requestlog.ProjectMinute) error {
 	return nil
 }
 
-// load reads the batches of the journal that are in no sorted run, after a start and after a failed write. The caller
-// holds writing.
+// load fills memory from the database, after a start and after a failed commit: the memtable from the batches of the
+// journal that are in no sorted run, the outcomes and the last uses. The caller must hold l.writing.
 func (l *Log) load(ctx context.Context) error {
 	if l.loaded.Load() {
 		return nil
 	}
-	l.maintenance.mu.Lock() // nothing goes from the journal to a run meanwhile
+	l.maintenance.mu.Lock() // so that no flush moves batches from the journal to a run
 	defer l.maintenance.mu.Unlock()
 	tx, err := l.read.BeginTx(ctx, nil)
 	if err != nil {
@@ -184,7 +186,7 @@ func (l *Log) load(ctx context.Context) error {
 	return nil
 }
 
-// readJournal reads the batches with numbers above flushed as one part of the memtable.
+// readJournal returns the batches with numbers above flushed as one part of the memtable.
 func readJournal(ctx context.Context, tx *sql.Tx, flushed int64) (memtablePart, error) {
 	part := memtablePart{lastSeq: flushed}
 	rows, err := tx.QueryContext(ctx, "SELECT seq, data FROM key_journal WHERE seq > ? ORDER BY seq", flushed)
@@ -207,7 +209,7 @@ func readJournal(ctx context.Context, tx *sql.Tx, flushed int64) (memtablePart, 
 	return part, rows.Err()
 }
 
-// ready makes sure that the memtable is loaded. It waits for writers only after a start and after a failed write.
+// ready makes sure that memory is loaded. It waits for writers only after a start and after a failed commit.
 func (l *Log) ready(ctx context.Context) error {
 	if l.loaded.Load() {
 		return nil
@@ -217,15 +219,17 @@ func (l *Log) ready(ctx context.Context) error {
 	return l.load(ctx)
 }
 
-// flushedSeq reads the number of the newest batch that is in a sorted run.
+// flushedSeq returns the number of the newest batch that is in a sorted run.
 func flushedSeq(ctx context.Context, tx *sql.Tx) (seq int64, err error) {
-	return seq, tx.QueryRowContext(ctx, "SELECT flushed FROM key_journal_state").Scan(&seq)
+	err = tx.QueryRowContext(ctx, "SELECT flushed FROM key_journal_state").Scan(&seq)
+	return seq, err
 }
 
-// NewIDs returns a source of ids that starts after the newest row, so that a clock that was set back makes no id twice.
+// NewIDs returns a source of ids that starts after the newest row, so that no id is used twice if the clock was set
+// back.
 func (l *Log) NewIDs(ctx context.Context) (*requestlog.IDs, error) {
 	var newest requestlog.ID
-	// The query goes from one project to the next in the index, past all chunks in between.
+	// The query goes from project to project in the index and skips their chunks.
 	err := l.read.QueryRowContext(ctx, `
 		WITH RECURSIVE p (id) AS (
 			SELECT MIN(project_id) FROM request_chunks

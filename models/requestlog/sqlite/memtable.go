@@ -9,16 +9,16 @@ import (
 	"github.com/claviger/claviger/models/requestlog"
 )
 
-// entry says that a key made a request.
+// entry is a request in the index by key.
 type entry struct {
 	key     int64
 	id      requestlog.ID
-	outcome int64 // number of an [outcome]
+	outcome int64 // the number of an [outcome]
 	credits int64
 }
 
 func compareEntries(a, b entry) int {
-	if a.key != b.key { // cmp.Or would make both comparisons each time
+	if a.key != b.key { // unlike cmp.Or, this makes the second comparison only if it is needed
 		return cmp.Compare(a.key, b.key)
 	}
 	return cmp.Compare(a.id, b.id)
@@ -27,28 +27,28 @@ func compareEntries(a, b entry) int {
 // memtableFan is how many parts of the memtable are merged at a time.
 const memtableFan = 8
 
-// memtable holds in memory what the keys did in the batches that are in no sorted run yet: a few dozen parts at most,
-// each sorted by key and id. Parts never change, so whoever has the list of them reads without a lock.
+// memtable has the entries of the batches that are in no sorted run yet, in a few dozen parts at most. Parts and the
+// list of them are never changed but replaced, so a reader that has the list needs no lock.
 type memtable struct {
-	mergeBelow int // parts are merged up to that many entries; zero merges none
+	mergeBelow int // parts are merged if they have at most that many entries together; 0 merges none
 	mu         sync.RWMutex
 	parts      []memtablePart // oldest first
 }
 
 type memtablePart struct {
-	lastSeq int64 // of the newest batch in it
+	lastSeq int64 // the number of the newest batch in it
 	batches int
-	level   int  // how often it was merged
-	frozen  bool // it is being flushed to a sorted run, and is not merged with newer parts
-	entries []entry
+	level   int     // how often it was merged
+	frozen  bool    // it is being flushed to a sorted run, and is not merged with newer parts
+	entries []entry // sorted by key and id
 }
 
-// add takes the entries of a batch, sorted by key and id. Where there are memtableFan parts that were merged equally
-// often, they become one. Large parts stay as they are, because add would wait for their merge.
+// add adds a part with the entries of a batch, which must be sorted by key and id. If the newest memtableFan parts were
+// merged equally often, add merges them into one. It does not merge large parts, because that would take too long.
 func (t *memtable) add(seq int64, entries []entry) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	parts := append(slices.Clone(t.parts), memtablePart{lastSeq: seq, batches: 1, entries: entries}) // readers have the old list
+	parts := append(slices.Clone(t.parts), memtablePart{lastSeq: seq, batches: 1, entries: entries})
 	for {
 		first, level, total := len(parts), parts[len(parts)-1].level, 0
 		for first > 0 && len(parts)-first < memtableFan && parts[first-1].level == level && !parts[first-1].frozen {
@@ -65,7 +65,7 @@ func (t *memtable) add(seq int64, entries []entry) {
 	t.parts = parts
 }
 
-// mergeParts returns one part with the entries of parts, of which there is at least one.
+// mergeParts returns one part with the entries of all parts. There must be at least one.
 func mergeParts(parts []memtablePart) memtablePart {
 	merged := memtablePart{lastSeq: parts[len(parts)-1].lastSeq}
 	total, left := 0, make([][]entry, 0, len(parts))
@@ -90,14 +90,14 @@ func mergeParts(parts []memtablePart) memtablePart {
 	return merged
 }
 
-// snapshot returns the present parts.
+// snapshot returns the present parts, oldest first. The caller must not change the list.
 func (t *memtable) snapshot() []memtablePart {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	return t.parts
 }
 
-// replace makes part the whole content.
+// replace replaces all parts by one.
 func (t *memtable) replace(part memtablePart) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -107,7 +107,7 @@ func (t *memtable) replace(part memtablePart) {
 	}
 }
 
-// size counts all entries.
+// size returns the number of entries.
 func (t *memtable) size() (entries int) {
 	for _, p := range t.snapshot() {
 		entries += len(p.entries)
@@ -115,7 +115,7 @@ func (t *memtable) size() (entries int) {
 	return entries
 }
 
-// unflushed counts what is not being flushed to a sorted run.
+// unflushed returns the numbers of entries and batches that are not being flushed to a sorted run.
 func (t *memtable) unflushed() (entries, batches int) {
 	for _, p := range t.snapshot() {
 		if !p.frozen {
@@ -125,7 +125,7 @@ func (t *memtable) unflushed() (entries, batches int) {
 	return entries, batches
 }
 
-// freeze makes one part of all parts and returns it: what is flushed next. One caller at a time.
+// freeze merges all parts into one and returns it, for a flush. It must not be called by two goroutines at once.
 func (t *memtable) freeze() memtablePart {
 	t.mu.Lock()
 	frozen := slices.Clone(t.parts)
@@ -137,7 +137,7 @@ func (t *memtable) freeze() memtablePart {
 	if len(frozen) == 0 {
 		return memtablePart{}
 	}
-	all := mergeParts(frozen) // others read and add meanwhile
+	all := mergeParts(frozen) // without the lock, because it takes long
 	all.frozen = true
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -145,7 +145,7 @@ func (t *memtable) freeze() memtablePart {
 	return all
 }
 
-// dropFlushed removes the parts whose batches are all in sorted runs, those up to the number given.
+// dropFlushed removes the parts whose newest batch has the number upTo or a smaller one.
 func (t *memtable) dropFlushed(upTo int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

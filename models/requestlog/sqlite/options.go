@@ -5,30 +5,30 @@ import (
 	"time"
 )
 
-// Options are the sizes of what the log stores and writes at once. Zero values are the defaults given, which were
-// measured: see docs/performance.md.
+// Options are sizes of what the log stores, and say how much it writes at once. A zero field means its default, which
+// was chosen by measurement: see docs/performance.md.
 type Options struct {
-	// Now gives the time; time.Now if nil.
+	// Now returns the time. The default is time.Now.
 	Now func() time.Time
-	// ChunkRows is how many rows fill a chunk, 512: few enough that finding one row in it is quick, and enough that a
-	// row costs little to write. A chunk that gets late rows may hold half as many more.
+	// ChunkRows is how many rows fill a chunk. The default is 512: few enough to find one row quickly, and enough to
+	// make writing a row cheap. A chunk that gets late rows may have up to half as many more.
 	ChunkRows int
-	// GroupChunks is how many chunks have a Bloom filter in common, 64.
+	// GroupChunks is how many chunks share a Bloom filter. The default is 64.
 	GroupChunks int
-	// HeadChunks is how many small chunks of a project may wait to become a full one, 32. A page of the log reads
-	// them all.
+	// HeadChunks is how many small chunks a project may have before they are joined into full ones. A page of the log
+	// reads all of them. The default is 32.
 	HeadChunks int
-	// MemtableEntries (524,288) and MemtableBatches (20,000) are how many requests and batches are in memory and in the
-	// journal before they are flushed to a sorted run. They bound the time that a start takes. At four times as many
-	// entries, of 32 bytes each, writers wait.
+	// MemtableEntries and MemtableBatches are how many requests and batches are in memory and in the journal before
+	// they are flushed to a sorted run. They limit how long a start takes. The defaults are 524,288 entries, of 32
+	// bytes each, and 20,000 batches. If there are four times as many entries, writers wait.
 	MemtableEntries, MemtableBatches int
-	// BlockBytes is the size of a block of a sorted run, 3,800: with what SQLite adds it fits a page of 4,096.
+	// BlockBytes is the size of a block of a sorted run. With the default, 3,800, a block fits a page of 4,096 bytes.
 	BlockBytes int
-	// RunsPerLevel is how many sorted runs a level may have, 8. One more, and they are compacted into one of the next
-	// level. So a request is written once for each level, and a reader looks into few runs.
+	// RunsPerLevel is how many sorted runs a level may have. If there is one more, they are compacted into a run of
+	// the next level. So a request is written once for each level, and a reader reads few runs. The default is 8.
 	RunsPerLevel int
-	// BlocksPerStep and ChunksPerStep, 64 each, are what one transaction in the background writes or removes: a few
-	// milliseconds.
+	// BlocksPerStep and ChunksPerStep limit what one transaction in the background writes or removes. With the default
+	// of 64 each, it takes a few milliseconds.
 	BlocksPerStep, ChunksPerStep int
 }
 

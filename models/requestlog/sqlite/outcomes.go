@@ -10,7 +10,7 @@ import (
 	"github.com/claviger/claviger/models/requestlog"
 )
 
-// outcome is the version of the key's secret and the code of the verdict.
+// outcome is what the index stores about a request as one number: the version of the key's secret, and the code.
 type outcome struct {
 	version int
 	code    requestlog.Code
@@ -19,7 +19,7 @@ type outcome struct {
 // outcomes numbers the outcomes that occurred, from 1.
 type outcomes struct {
 	mu     sync.RWMutex
-	list   []outcome // number n is at n-1
+	list   []outcome // the outcome with number n is at n-1
 	number map[outcome]int64
 }
 
@@ -54,7 +54,7 @@ func (o *outcomes) count() int {
 	return len(o.list)
 }
 
-// truncate removes those beyond the first n, after the transaction that was to store them failed.
+// truncate removes all outcomes but the first n, after the transaction that stored the others has failed.
 func (o *outcomes) truncate(n int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -64,7 +64,7 @@ func (o *outcomes) truncate(n int) {
 	o.list = o.list[:n]
 }
 
-// get returns the outcome with that number.
+// get returns the outcome with that number, or errDamaged if there is none.
 func (o *outcomes) get(number int64) (outcome, error) {
 	o.mu.RLock()
 	defer o.mu.RUnlock()
@@ -74,7 +74,7 @@ func (o *outcomes) get(number int64) (outcome, error) {
 	return o.list[number-1], nil
 }
 
-// entriesOf returns the index entries of rows, sorted by key and id. New outcomes get their numbers in tx.
+// entriesOf returns the index entries of rows, sorted by key and id. It stores new outcomes in tx.
 func (o *outcomes) entriesOf(tx *sqldb.Tx, rows []requestlog.Row) ([]entry, error) {
 	entries := make([]entry, len(rows))
 	last, lastNumber := outcome{}, int64(0)

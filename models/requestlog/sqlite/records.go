@@ -7,10 +7,10 @@ import (
 	"github.com/claviger/claviger/models/requestlog"
 )
 
-// Entries and counts in bytes: key and time as the difference to the record before, then the other numbers, all as
-// varints.
+// Records are entries or counts. Each is encoded as varints: the differences of its key and time to those of the record
+// before, then its other numbers.
 
-// errDamaged is the error of bytes that a recordWriter did not write.
+// errDamaged is returned for bytes that a recordWriter did not write.
 var errDamaged = errors.New("the stored index of requests by key is damaged")
 
 type recordWriter struct {

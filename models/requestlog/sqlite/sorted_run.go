@@ -9,16 +9,16 @@ import (
 	"github.com/claviger/claviger/models/requestlog"
 )
 
-// sortedRun is an immutable part of the index by key: the entries and counts of a range of time, sorted by key, in
-// blocks that each fit a page of the database.
+// sortedRun describes an immutable part of the index by key: the entries and counts of a range of time, sorted by key,
+// in blocks that each fit a page of the database.
 type sortedRun struct {
 	id, level       int64
 	firstID, lastID requestlog.ID
-	hasEntries      bool // some were not removed yet
+	hasEntries      bool // whether it has entries; compaction removes old ones
 	folded          bool // its counts are one total for each key
 }
 
-// blockKind is what a block holds.
+// blockKind says which records a block has.
 type blockKind int
 
 const (
@@ -46,7 +46,7 @@ func readRuns(ctx context.Context, tx *sql.Tx) (runs []sortedRun, err error) {
 	return runs, rows.Err()
 }
 
-// liveRuns returns the runs that readers see, the newest first.
+// liveRuns returns the runs that readers see, newest first.
 func (l *Log) liveRuns(ctx context.Context) ([]sortedRun, error) {
 	tx, err := l.read.BeginTx(ctx, nil)
 	if err != nil {
@@ -56,15 +56,15 @@ func (l *Log) liveRuns(ctx context.Context) ([]sortedRun, error) {
 	return readRuns(ctx, tx)
 }
 
-// runWriter writes the blocks of a new sorted run in steps, between which others use the writing connection. Nobody
-// reads the run before it is finished.
+// runWriter writes the blocks of a new sorted run in several transactions, so that others can write in between. Readers
+// do not see the run before it is finished.
 type runWriter struct {
 	log   *Log
 	run   sortedRun
-	kind  blockKind
-	open  recordWriter
-	first [2]int64 // key and time of the first record in open
-	ready []runBlock
+	kind  blockKind    // of the open block
+	open  recordWriter // the open block
+	first [2]int64     // key and time of the first record in the open block
+	ready []runBlock   // full blocks that are not written yet
 }
 
 type runBlock struct {
@@ -100,7 +100,7 @@ func (w *runWriter) addCount(c keyCount) {
 	w.run.lastID = max(w.run.lastID, c.newest)
 }
 
-// startRecord ends the open block where it is full or of another kind.
+// startRecord prepares the open block for the next record. It ends the block before if that is full or of another kind.
 func (w *runWriter) startRecord(kind blockKind, key, at int64) {
 	if len(w.open.data) >= w.log.options.BlockBytes || kind != w.kind {
 		w.endBlock()
@@ -117,7 +117,7 @@ func (w *runWriter) endBlock() {
 	w.open = recordWriter{data: make([]byte, 0, w.log.options.BlockBytes+64)}
 }
 
-// writeFullSteps writes the blocks that are ready, where there are enough for a transaction.
+// writeFullSteps writes the blocks that are ready if there are enough for a transaction.
 func (w *runWriter) writeFullSteps(ctx context.Context) error {
 	if len(w.ready) < w.log.options.BlocksPerStep {
 		return nil
@@ -147,7 +147,7 @@ func (w *runWriter) write(ctx context.Context) error {
 	return nil
 }
 
-// finish makes the run visible to readers. also runs in the same transaction.
+// finish writes the rest and makes the run visible to readers. also is called in the same transaction.
 func (w *runWriter) finish(ctx context.Context, also func(*sqldb.Tx) error) error {
 	w.endBlock()
 	if err := w.write(ctx); err != nil {

@@ -12,11 +12,11 @@ import (
 	"github.com/claviger/claviger/models/requestlog"
 )
 
-// keptTooLong is how much longer than the plan says a row may stay, so that a chunk is not cut at every step.
+// keptTooLong is how long a row may stay after its retention has ended, so that a chunk is not rewritten at every step.
 const keptTooLong = time.Hour
 
-// Tidy removes dead sorted runs, then compacts runs, then removes rows that are too old and makes groups of chunks.
-// One call does one step.
+// Tidy removes dead sorted runs, then compacts runs, then removes rows whose retention has ended and makes groups of
+// chunks. One call does one step.
 func (l *Log) Tidy(ctx context.Context, kept *requestlog.Retention) (more bool, err error) {
 	if more, err = l.tidyRuns(ctx, kept); err != nil {
 		return false, fmt.Errorf("tidy the index of requests: %w", err)
@@ -62,12 +62,13 @@ func (l *Log) tidyRuns(ctx context.Context, kept *requestlog.Retention) (more bo
 		m.compaction = nil
 	}
 	if err != nil {
-		m.noUnfinishedRuns = false // the next step kills the run, and the compaction starts again
+		m.noUnfinishedRuns = false // the next step marks the run as dead, and the compaction starts again
 	}
 	return err == nil, err
 }
 
-// removeDeadRun removes blocks of a run that was compacted into another one, and at last the run.
+// removeDeadRun deletes blocks of a dead run: one that was compacted into another, or that was never finished. When it
+// has no blocks left, it deletes the run.
 func (l *Log) removeDeadRun(ctx context.Context) (more bool, err error) {
 	var run int64
 	err = l.read.QueryRowContext(ctx, "SELECT id FROM key_runs WHERE state = 'dead' LIMIT 1").Scan(&run)
@@ -88,9 +89,10 @@ func (l *Log) removeDeadRun(ctx context.Context) (more bool, err error) {
 	})
 }
 
-// tidyChunks removes chunks of the next project that has rows that are kept no longer, or makes its next group.
+// tidyChunks finds the next project that has rows whose retention has ended, or enough chunks for another group, and
+// does one step for it.
 func (l *Log) tidyChunks(ctx context.Context, kept *requestlog.Retention) (more bool, err error) {
-	for range 100 { // projects that need neither; after them other work may go first
+	for range 100 { // at most that many projects that need neither in one step
 		var project *int64
 		err := l.read.QueryRowContext(ctx,
 			"SELECT MIN(project_id) FROM request_chunks WHERE project_id > ?", kept.Project).Scan(&project)
@@ -114,12 +116,13 @@ func (l *Log) tidyChunks(ctx context.Context, kept *requestlog.Retention) (more 
 
 // tidyProject does one step for a project, and reports whether there was something to do.
 func (l *Log) tidyProject(ctx context.Context, project int64, kept *requestlog.Retention) (changed bool, err error) {
-	l.writing.Lock() // writers remember where groups end
+	l.writing.Lock() // protects l.heads, in which writers remember where groups end
 	defer l.writing.Unlock()
 	defer delete(l.heads, project)
 	err = l.writer.Tx(ctx, func(tx *sqldb.Tx) error {
 		from, err := kept.Of(project, func() (exists bool, err error) {
-			return exists, tx.QueryRow("SELECT EXISTS (SELECT 1 FROM projects WHERE id = ?)", []any{project}, &exists)
+			err = tx.QueryRow("SELECT EXISTS (SELECT 1 FROM projects WHERE id = ?)", []any{project}, &exists)
+			return exists, err
 		})
 		if err == nil {
 			changed, err = l.removeChunks(tx, project, from)
@@ -132,7 +135,7 @@ func (l *Log) tidyProject(ctx context.Context, project int64, kept *requestlog.R
 	return changed, err
 }
 
-// removeChunks removes rows from before from, and reports whether there were any.
+// removeChunks removes rows with smaller ids than from, and reports whether it removed any.
 func (l *Log) removeChunks(tx *sqldb.Tx, project int64, from requestlog.ID) (removed bool, err error) {
 	chunks, err := l.chunksBefore(tx, project, from)
 	if err != nil {

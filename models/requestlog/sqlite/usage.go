@@ -11,28 +11,34 @@ import (
 
 // UsageByMinute counts the project's requests by minute.
 func (l *Log) UsageByMinute(ctx context.Context, projectID, first, last int64) ([]requestlog.MinuteUsage, error) {
-	rows, err := l.read.QueryContext(ctx, `
-		SELECT minute, code, requests FROM usage_minutes
-		WHERE project_id = ? AND minute BETWEEN ? AND ?`, projectID, first, last)
+	counts, err := l.projectMinutes(ctx, projectID, first, last)
 	if err != nil {
-		return nil, fmt.Errorf("count the requests of a project: %w", err)
-	}
-	defer rows.Close()
-	var counts []requestlog.ProjectMinute
-	for rows.Next() {
-		var c requestlog.ProjectMinute
-		if err := rows.Scan(&c.Minute, &c.Code, &c.Requests); err != nil {
-			return nil, fmt.Errorf("count the requests of a project: %w", err)
-		}
-		counts = append(counts, c)
-	}
-	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("count the requests of a project: %w", err)
 	}
 	return requestlog.Minutes(counts, first, last), nil
 }
 
-// KeyUsage sums the counts of the key in the sorted runs and in the memtable up.
+func (l *Log) projectMinutes(
+	ctx context.Context, projectID, first, last int64,
+) (counts []requestlog.ProjectMinute, err error) {
+	rows, err := l.read.QueryContext(ctx, `
+		SELECT minute, code, requests FROM usage_minutes
+		WHERE project_id = ? AND minute BETWEEN ? AND ?`, projectID, first, last)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var c requestlog.ProjectMinute
+		if err := rows.Scan(&c.Minute, &c.Code, &c.Requests); err != nil {
+			return nil, err
+		}
+		counts = append(counts, c)
+	}
+	return counts, rows.Err()
+}
+
+// KeyUsage sums the counts of the key in the sorted runs and in the memtable.
 func (l *Log) KeyUsage(ctx context.Context, keyID int64) (usage requestlog.KeyUsage, err error) {
 	defer func() {
 		if err != nil {
@@ -63,7 +69,7 @@ func (l *Log) KeyUsage(ctx context.Context, keyID int64) (usage requestlog.KeyUs
 	return sum.Usage(), nil
 }
 
-// UsageByVersion counts the key's requests since a moment by version.
+// UsageByVersion counts the key's requests since a time by version.
 func (l *Log) UsageByVersion(
 	ctx context.Context, keyID int64, since time.Time,
 ) (usage map[int]requestlog.VersionUsage, err error) {
@@ -97,7 +103,7 @@ func (l *Log) UsageByVersion(
 			return nil, err
 		}
 	}
-	// Before the first whole slot, entries are counted: a slot would also count requests from before since.
+	// Until the first whole slot, entries are counted, because a slot would include requests from before since.
 	query := requestlog.Query{KeyID: keyID, From: from, To: requestlog.FirstIDOfMinute(whole), Limit: math.MaxInt}
 	for _, run := range x.runs {
 		err := x.entriesOfRun(run, query, func(entries []entry) (int, error) {
