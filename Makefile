@@ -24,7 +24,7 @@ test:
 
 # The tests that repeat what is left to chance, as often as it takes to meet rare moments.
 soak:
-	SOAK=1 go test -count=1 -timeout 30m -run 'TestKilling' ./e2e/process
+	SOAK=1 go test -count=1 -timeout 30m -run 'TestKilling|TestAKey' ./e2e/process
 
 fuzz:
 	go test -run '^$$' -fuzz FuzzParseSecret -fuzztime 30s ./models

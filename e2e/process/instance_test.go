@@ -5,6 +5,7 @@ package process_test
 import (
 	"bytes"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -12,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -32,6 +34,13 @@ var (
 )
 
 func TestMain(m *testing.M) {
+	flag.Parse()
+	// These tests mostly wait for other processes, so more of them than there are cores run at once.
+	flag.VisitAll(func(f *flag.Flag) {
+		if f.Name == "test.parallel" && f.Value.String() == f.DefValue {
+			f.Value.Set(fmt.Sprint(2 * runtime.GOMAXPROCS(0)))
+		}
+	})
 	folder, err := os.MkdirTemp("", "claviger-test-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

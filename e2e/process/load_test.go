@@ -19,8 +19,10 @@ type answer struct {
 	mayBeLost bool
 }
 
-// load is callers that ask on a connection each, until the server is gone or they are stopped.
+// load sends validate requests from several callers, each on its own connection, until it is stopped or the server is
+// gone.
 type load struct {
+	pause   time.Duration // of each caller after each request
 	mu      sync.Mutex
 	answers []answer
 	calling sync.WaitGroup
@@ -63,6 +65,7 @@ func (l *load) start(t *testing.T, callers int, url, key string) {
 				l.mu.Lock()
 				l.answers = append(l.answers, answer{id: v.RequestID, at: time.Now()})
 				l.mu.Unlock()
+				time.Sleep(l.pause)
 			}
 		})
 	}

@@ -97,7 +97,7 @@ func (p *pair) deactivate(k madeKey) {
 // refused asks there about the key until it is refused. No request that begins later than was promised may be answered
 // as before.
 func (p *pair) refused(k madeKey) {
-	for since := time.Now(); ; time.Sleep(2 * time.Millisecond) {
+	for since := time.Now(); ; time.Sleep(5 * time.Millisecond) {
 		late := time.Since(since)
 		v := p.there.validate(pairProject, k.secret, "")
 		if v.Code == "key_inactive" {
@@ -141,7 +141,7 @@ func (p *pair) rounds(before func()) {
 }
 
 func TestAKeyDeactivatedInOneProcessIsRefusedByTheOtherWithinASecond(t *testing.T) {
-	p := newPair(t, 100)
+	p := newPair(t, soak(40, 100))
 	p.rounds(func() {})
 	// On a machine that is so busy that the connection answers late, some changes are seen by reading again.
 	if n, err := strconv.Atoi(p.metric(`claviger_change_effect_seconds_count{origin="remote"}`)); err != nil ||
@@ -155,7 +155,7 @@ func TestAKeyIsRefusedAsSoonWhenTheListeningConnectionIsDown(t *testing.T) {
 	for name, link := range map[string]testkit.Link{"cut": testkit.Cut, "swallowed by the network": testkit.Held} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := newPair(t, 100)
+			p := newPair(t, soak(24, 100))
 			p.proxy.Listening(link) // and the first keys at once, before anybody can have noticed
 			p.rounds(func() {})
 			p.untilHears(false)
@@ -172,7 +172,7 @@ func TestAKeyIsRefusedAsSoonWhenTheListeningConnectionIsDown(t *testing.T) {
 
 // The connection comes and goes: a notice may fall between two of them.
 func TestAKeyIsRefusedAsSoonWhileTheListeningConnectionIsLostAgainAndAgain(t *testing.T) {
-	p := newPair(t, 100)
+	p := newPair(t, soak(40, 100))
 	p.rounds(func() {
 		if _, err := p.database.Exec("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name "+
 			"= $1", p.schema+" listener"); err != nil {
@@ -194,6 +194,7 @@ func TestWithTheDatabaseAwayKnownKeysAreAnsweredWithoutAWait(t *testing.T) {
 			p.untilHears(false)
 			slow, asked := 0, 0
 			for began := time.Now(); time.Since(began) < 3*time.Second; asked++ {
+				time.Sleep(2 * time.Millisecond)
 				at := time.Now()
 				if v := p.there.validate(pairProject, p.keys[asked%len(p.keys)].secret, ""); v.Code != "valid" {
 					t.Fatalf("a known key is answered with %+v", v)

@@ -41,7 +41,7 @@ func TestServeOnAnEmptyFolderMakesWhatItNeedsAndSaysWhereToGo(t *testing.T) {
 		}
 		for name, mode := range modes {
 			wantMode := fs.FileMode(0o600)
-			if name == "." {
+			if mode.IsDir() {
 				wantMode = 0o700 | fs.ModeDir
 			}
 			if mode != wantMode {
