@@ -21,7 +21,8 @@ func TestAuditVerifyBesideAServerUnderLoadFindsNoDamage(t *testing.T) {
 		checkpoint := filepath.Join(t.TempDir(), "checkpoint")
 		made, stop := p.load(s, p.signIn(s.Email, s.Password))
 		defer stop()
-		// Of the keys that are made after a verification, those that hands had under way may be in its checkpoint.
+		// Each checkpoint must differ from the one before. It may already have the keys that the hands were making when
+		// the verification ended, so wait for more keys than that.
 		const more = 2 + hands
 		var before []byte
 		for range 5 {
@@ -34,26 +35,26 @@ func TestAuditVerifyBesideAServerUnderLoadFindsNoDamage(t *testing.T) {
 			}
 			after, err := os.ReadFile(checkpoint)
 			if err != nil || bytes.Equal(after, before) {
-				t.Errorf("the checkpoint was not written anew: %s (%v)", after, err)
+				t.Errorf("the checkpoint is %s (%v), want another than before", after, err)
 			}
 			before = after
 		}
 		stop()
 		for name, mode := range modesIn(t, filepath.Dir(checkpoint)) {
 			if name != "." && (name != "checkpoint" || mode != 0o600) {
-				t.Errorf("%s has mode %v", name, mode)
+				t.Errorf("the folder has %s with mode %v, want only checkpoint with mode 0600", name, mode)
 			}
 		}
 		rows := number(t, i.openDatabase(), "SELECT COUNT(*) FROM actions")
 		audit, _ := i.run("audit", "verify")
 		if want := fmt.Sprintf("%d rows in 2 chains fit.\n", rows); audit.Stdout.String() != want ||
 			rows < made.Load() {
-			t.Errorf("audit verify says %q, want %q", audit.Stdout.String(), want)
+			t.Errorf("audit verify printed %q, want %q for at least %d keys", audit.Stdout.String(), want, made.Load())
 		}
 	})
 }
 
-func TestAuditVerifyNamesProjectAndRowOfDamage(t *testing.T) {
+func TestAuditVerifyNamesTheProjectAndRowOfDamage(t *testing.T) {
 	t.Parallel()
 	testkit.EachDatabase(t, func(t *testing.T, url string) {
 		i := newInstance(t, url)
@@ -77,12 +78,14 @@ func TestAuditVerifyNamesProjectAndRowOfDamage(t *testing.T) {
 		}
 		project := fmt.Sprintf("project %d (first)", s.ProjectID)
 
-		// A tail that is cut off with the record of the end is seen by a checkpoint alone.
+		// If the last rows are deleted and the recorded end is changed to match, only a checkpoint shows it.
 		exec("DELETE FROM actions WHERE chain = %d AND seq = 3", s.ProjectID)
-		exec("UPDATE action_chains SET seq = 2, hash = (SELECT hash FROM actions WHERE chain = %d AND seq = 2) "+
-			"WHERE chain = %[1]d", s.ProjectID)
+		exec(`
+			UPDATE action_chains
+			SET seq = 2, hash = (SELECT hash FROM actions WHERE chain = %d AND seq = 2)
+			WHERE chain = %[1]d`, s.ProjectID)
 		if p, code := i.run("audit", "verify"); code != 0 {
-			t.Errorf("without a checkpoint: %s", p.Stderr.String())
+			t.Errorf("without a checkpoint the exit code is %d, want 0: %s", code, p.Stderr.String())
 		}
 		i.refuses([]string{"audit", "verify", "--checkpoint", file}, project, "row 3", "checkpoint")
 
@@ -90,7 +93,7 @@ func TestAuditVerifyNamesProjectAndRowOfDamage(t *testing.T) {
 		i.refuses([]string{"audit", "verify"}, project, "row 2", "changed")
 		i.refuses([]string{"audit", "verify", "--checkpoint", file}, project, "row 2")
 		if after, err := os.ReadFile(file); err != nil || !bytes.Equal(after, checkpoint) {
-			t.Errorf("the checkpoint is another one after damage was found: %s (%v)", after, err)
+			t.Errorf("after damage was found the checkpoint is %s (%v), want it unchanged", after, err)
 		}
 		exec("DELETE FROM actions WHERE chain = 0")
 		i.refuses([]string{"audit", "verify"}, "the instance", "row 1")
@@ -103,15 +106,19 @@ func TestAuditVerifyRefusesWhatItCannotVerify(t *testing.T) {
 		i := newInstance(t, url)
 		i.setup("--email", "ada@example.com", "--project", "first")
 		folder := t.TempDir()
-		for name, content := range map[string]string{"empty": "", "other": "[1]", "none": `{"chains":[]}`,
-			"cut": `{"chains":[{"chain":0,"seq"`} {
+		for name, content := range map[string]string{
+			"empty": "",
+			"other": "[1]",
+			"none":  `{"chains":[]}`,
+			"cut":   `{"chains":[{"chain":0,"seq"`,
+		} {
 			file := filepath.Join(folder, name)
 			if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			i.refuses([]string{"audit", "verify", "--checkpoint", file}, file, "is no checkpoint")
 			if after, err := os.ReadFile(file); err != nil || string(after) != content {
-				t.Errorf("%s was changed to %q (%v)", name, after, err)
+				t.Errorf("%s is %q (%v), want it unchanged", name, after, err)
 			}
 		}
 		i.refuses([]string{"audit", "verify", "--checkpoint", filepath.Join(folder, "nowhere", "file")},
@@ -119,12 +126,12 @@ func TestAuditVerifyRefusesWhatItCannotVerify(t *testing.T) {
 		other := i.with("CLAVIGER_PEPPER=" + strings.Repeat("another pepper ", 3))
 		other.refuses([]string{"audit", "verify"}, "another pepper")
 
-		// Verifying must not migrate: the server beside it may be an older one.
+		// Verifying must not migrate, because the running server may be an older version.
 		i.forgetMigration()
 		before := i.dump()
 		i.refuses([]string{"audit", "verify"}, "older than this program", "claviger migrate")
 		if after := i.dump(); after != before {
-			t.Errorf("the schema was\n%s\nand is now\n%s", before, after)
+			t.Errorf("the schema is\n%s\nwant\n%s", after, before)
 		}
 	})
 }

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// restored is another installation that starts from a backup and the pepper of this one.
+// restored returns a new installation with the backup in file as its database and the pepper of this one.
 func (i instance) restored(file string) instance {
 	i.t.Helper()
 	to := newInstance(i.t, "")
@@ -44,31 +44,32 @@ func TestABackupMadeUnderLoadServesTheSameKeys(t *testing.T) {
 		backup, code := i.run("backup", file)
 		if code != 0 || backup.Stderr.String() != "" ||
 			!strings.Contains(backup.Stdout.String(), filepath.Join(i.Data, "pepper")) {
-			t.Fatalf("backup gave %d: %s%s", code, backup.Stdout.String(), backup.Stderr.String())
+			t.Fatalf("backup ended with %d: %s%s", code, backup.Stdout.String(), backup.Stderr.String())
 		}
 
 		copied := i.restored(file)
 		db := copied.openDatabase()
 		var whole string
 		if err := db.QueryRow("PRAGMA integrity_check").Scan(&whole); err != nil || whole != "ok" {
-			t.Errorf("backup %d: %s %v", n, whole, err)
+			t.Errorf("backup %d: the integrity check says %q (%v), want ok", n, whole, err)
 		}
-		// One moment: no key without its version, no row without its count.
+		// A backup is one snapshot: every key has its version, and every row is counted.
 		if keys, versions := number(t, db, "SELECT COUNT(*) FROM keys"),
 			number(t, db, "SELECT COUNT(*) FROM key_versions"); keys != versions || keys < atLeast {
-			t.Errorf("backup %d has %d keys and %d versions, of at least %d", n, keys, versions, atLeast)
+			t.Errorf("backup %d has %d keys and %d versions, want equal numbers of at least %d", n, keys, versions,
+				atLeast)
 		}
 		if rows, counted := number(t, db, "SELECT COALESCE(SUM(count), 0) FROM request_chunks"),
 			number(t, db, "SELECT COALESCE(SUM(requests), 0) FROM usage_minutes"); rows != counted {
-			t.Errorf("backup %d has %d requests and counts %d", n, rows, counted)
+			t.Errorf("backup %d has %d requests and counts %d, want equal numbers", n, rows, counted)
 		}
 		if audit, code := copied.run("audit", "verify"); code != 0 {
-			t.Errorf("backup %d: %s", n, audit.Stderr.String())
+			t.Errorf("audit verify of backup %d ended with %d: %s", n, code, audit.Stderr.String())
 		}
 		if n == backups-1 {
 			restored := copied.serve()
 			if v := restored.validate(s.Project, s.Key, ""); v.Code != "valid" {
-				t.Errorf("with the backup the key is %s", v.Code)
+				t.Errorf("with the backup the key is %s, want valid", v.Code)
 			}
 			restored.signIn(s.Email, s.Password)
 		}
@@ -76,18 +77,18 @@ func TestABackupMadeUnderLoadServesTheSameKeys(t *testing.T) {
 	stop()
 	for name, mode := range modesIn(t, folder) {
 		if name != "." && (mode != 0o600 || strings.Contains(name, ".")) {
-			t.Errorf("%s has mode %v", name, mode)
+			t.Errorf("the folder has %s with mode %v, want only backups with mode 0600", name, mode)
 		}
 	}
 }
 
-func TestABackupReplacesNothing(t *testing.T) {
+func TestBackupOverwritesNoFile(t *testing.T) {
 	t.Parallel()
 	i := newInstance(t, "")
 	i.setup("--email", "ada@example.com", "--project", "first")
 	folder := t.TempDir()
 	file, linked := filepath.Join(folder, "file"), filepath.Join(folder, "link")
-	held := []byte("what was there")
+	held := []byte("the content before")
 	if err := os.WriteFile(file, held, 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -104,15 +105,15 @@ func TestABackupReplacesNothing(t *testing.T) {
 	i.refuses([]string{"backup", filepath.Join(folder, "nowhere", "file")}, "cannot write the backup", "nowhere")
 	for _, name := range []string{"file", "busy.tmp"} {
 		if content, err := os.ReadFile(filepath.Join(folder, name)); err != nil || !bytes.Equal(content, held) {
-			t.Errorf("%s is now %q (%v)", name, content, err)
+			t.Errorf("%s is %q (%v), want %q", name, content, err, held)
 		}
 	}
 	if after := fmt.Sprint(modesIn(t, folder)); after != before {
-		t.Errorf("the folder held %s and now %s", before, after)
+		t.Errorf("the folder has %s, want %s", after, before)
 	}
 }
 
-func TestABackupNeedsNoPepperAndMigratesNothing(t *testing.T) {
+func TestBackupNeedsNoPepperAndDoesNotMigrate(t *testing.T) {
 	t.Parallel()
 	i := newInstance(t, "")
 	i.setup("--email", "ada@example.com", "--project", "first")
@@ -120,24 +121,24 @@ func TestABackupNeedsNoPepperAndMigratesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	i.forgetMigration()
-	const name = "file:odd?mode=ro #1" // which SQLite must not read as an address
+	const name = "file:odd?mode=ro #1" // a file name that SQLite must not take for a URI
 	before := i.dump()
 	p, code := i.run("backup", name)
 	if code != 0 {
-		t.Fatal(p.Stderr.String())
+		t.Fatalf("backup ended with %d: %s", code, p.Stderr.String())
 	}
 	if after := i.dump(); after != before {
-		t.Errorf("the schema was\n%s\nand is now\n%s", before, after)
+		t.Errorf("the schema is\n%s\nwant\n%s", after, before)
 	}
 	if info, err := os.Stat(filepath.Join(filepath.Dir(i.Data), name)); err != nil || info.Size() == 0 {
-		t.Errorf("%v %v", info, err)
+		t.Errorf("the backup file is %v (%v), want one with content", info, err)
 	}
 	if _, made := modesIn(t, i.Data)["pepper"]; made {
-		t.Error("a pepper was made")
+		t.Error("backup created a pepper")
 	}
 }
 
-func TestABackupOfWhatIsNoSQLiteDatabaseIsRefused(t *testing.T) {
+func TestBackupIsRefusedIfThereIsNoSQLiteDatabase(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "file")
 	i := newInstance(t, "")
@@ -147,10 +148,10 @@ func TestABackupOfWhatIsNoSQLiteDatabaseIsRefused(t *testing.T) {
 	other := i.with("CLAVIGER_DATABASE_URL=postgres://clv:s3same-open@" + freeAddr(t) + "/keys")
 	message := other.refuses([]string{"backup", file}, "pg_dump")
 	if strings.Contains(message, "s3same") {
-		t.Errorf("the password is in the message: %s", message)
+		t.Errorf("the message has the password: %s", message)
 	}
 	i.wantNoDataFolder()
 	if left := modesIn(t, filepath.Dir(file)); len(left) != 1 {
-		t.Errorf("there are %v", left)
+		t.Errorf("the folder has %v, want it empty", left)
 	}
 }

@@ -10,12 +10,13 @@ import (
 	"github.com/claviger/claviger/internal/testkit"
 )
 
-// mayBeLost is how long before its end a killed process may have given answers that are not in the log, with batch.
+// mayBeLost is how long before it is killed a process with the durability batch may give answers that have no row
+// afterwards: docs/durability.md.
 const mayBeLost = 100 * time.Millisecond
 
-// What may be lost is a stretch of time, so no other test of the package runs beside this one.
-func TestKillingTheProcessUnderLoadLosesWhatTheDurabilityAllowsAndNoMore(t *testing.T) {
-	// The second process starts with what the first one left.
+// This test measures a time, so it does not run in parallel with others of the package.
+func TestKillingTheServerUnderLoadLosesNoMoreThanTheDurabilityAllows(t *testing.T) {
+	// At least two, because the second process starts with the files that the first one left.
 	rounds := soak(2, 20)
 	testkit.EachDatabase(t, func(t *testing.T, url string) {
 		both := newInstance(t, url)
@@ -32,26 +33,27 @@ func TestKillingTheProcessUnderLoadLosesWhatTheDurabilityAllowsAndNoMore(t *test
 					stalled := watchStalls()
 					load.start(t, callers, p.URL+"/v1/projects/"+durability+"/validate", s.Key)
 					eventually(t, "enough answers", func() bool { return load.count() >= enough || !p.running() })
-					time.Sleep(mayBeLost + rand.N(100*time.Millisecond)) // at another moment of a batch each time
+					// Each kill should come at another point of a batch.
+					time.Sleep(mayBeLost + rand.N(100*time.Millisecond))
 					killed := time.Now()
 					p.signal(syscall.SIGKILL)
 					p.wait()
-					allowed := mayBeLost + stalled() // the machine held up the server, too
+					allowed := mayBeLost + stalled() // the server was probably stalled as well
 					for _, a := range load.stop() {
 						a.before = killed.Sub(a.at)
 						a.mayBeLost = durability == "batch" && a.before < allowed
 						all = append(all, a)
 					}
 				}
-				i.serve().stop() // writes what the last one left
+				i.serve().stop() // writes the rows that the last process left
 				i.wantEachOnce(s.ProjectID, all)
 			})
 		}
 	})
 }
 
-// watchStalls begins to measure how long this process is kept from running where it wants to: other tests share the
-// machine. What it gives is the longest of the last second.
+// watchStalls starts to measure how long this process has to wait for the processor, because other programs share the
+// machine. longest ends that and returns the longest wait of the last second.
 func watchStalls() (longest func() time.Duration) {
 	const tick = 2 * time.Millisecond
 	type stall struct {

@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// newDemo is an instance whose own database cannot be reached, so that a demo that touched it would fail.
+// newDemo returns an instance whose database cannot be reached, so that a demo that used it would fail, and the folder
+// for the demo's temporary files.
 func newDemo(t *testing.T) (i instance, temp string) {
 	t.Helper()
 	if raced() {
@@ -20,11 +21,11 @@ func newDemo(t *testing.T) (i instance, temp string) {
 		"CLAVIGER_PEPPER="+strings.Repeat("p", 32)), temp
 }
 
-// wantEmpty fails the test where a demo left something behind.
+// wantEmpty fails the test if the demo left temporary files.
 func wantEmpty(t *testing.T, temp string) {
 	t.Helper()
 	if left, err := os.ReadDir(temp); err != nil || len(left) > 0 {
-		t.Errorf("the demo left %v (%v)", left, err)
+		t.Errorf("the demo left %v (%v), want nothing", left, err)
 	}
 }
 
@@ -35,16 +36,16 @@ func TestDemoShowsThreeProjectsAndLeavesNothingBehind(t *testing.T) {
 	p.waitFor("Sign in as")
 	said := regexp.MustCompile(`Sign in as (\S+) with the password "(.+)"\.`).FindStringSubmatch(p.Stdout.String())
 	if said == nil {
-		t.Fatalf("the demo wrote %q", p.Stdout.String())
+		t.Fatalf("the demo printed %q, want an address and a password", p.Stdout.String())
 	}
 	page := p.get("/projects", "Cookie", p.signIn(said[1], said[2]))
 	for _, slug := range []string{"storefront", "billing", "weather"} {
 		if !strings.Contains(page.Body, `href="/projects/`+slug+`"`) {
-			t.Errorf("the page of projects (%d) does not lead to %s", page.Status, slug)
+			t.Errorf("the page of projects (%d) has no link to %s", page.Status, slug)
 		}
 	}
 	if folders, _ := filepath.Glob(filepath.Join(temp, "claviger-demo-*")); len(folders) != 1 {
-		t.Errorf("the demo works in %v", folders)
+		t.Errorf("the demo has the temporary folders %v, want one", folders)
 	}
 	i.wantNoDataFolder()
 

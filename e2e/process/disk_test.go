@@ -10,14 +10,14 @@ import (
 	"testing"
 )
 
-// A request log that cannot be written is said to be so by /readyz and on the pages of a project, and by nobody once it
-// can be written again. No restart is needed, and nothing is lost or damaged.
-func TestADiskThatTakesNothingIsToldOfAndRecoveredFrom(t *testing.T) {
+// While the request log cannot be written, /readyz and the pages of a project say so. When it can be written again,
+// they no longer do. That needs no restart, and nothing is lost or damaged.
+func TestADiskThatCannotBeWrittenIsReportedAndRecoveredFrom(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name, reason string
 		prepare      func(t *testing.T, folder string)
-		stop         func(t *testing.T, i instance) (mend func())
+		stop         func(t *testing.T, i instance) (repair func())
 	}{
 		{"full disk", "the disk is full", mountDisk, fillDisk},
 		{"read-only folder", "the data folder cannot be written", func(*testing.T, string) {}, forbidWriting},
@@ -34,7 +34,7 @@ func TestADiskThatTakesNothingIsToldOfAndRecoveredFrom(t *testing.T) {
 					t.Helper()
 					v := p.validate(s.Project, s.Key, "")
 					if v.Code != want {
-						t.Errorf("the key is %s, not %s", v.Code, want)
+						t.Errorf("the key is %s, want %s", v.Code, want)
 					}
 					if v.Code == "valid" {
 						answers = append(answers, answer{id: v.RequestID})
@@ -42,11 +42,11 @@ func TestADiskThatTakesNothingIsToldOfAndRecoveredFrom(t *testing.T) {
 				}
 				validate("valid")
 
-				mend := test.stop(t, i)
+				repair := test.stop(t, i)
 				if durability == "batch" {
 					validate("valid")
-				} else { // the last block of the spool may have room for some
-					eventually(t, "a request to be refused", func() bool {
+				} else { // the last block of the spool may have room for some rows
+					eventually(t, "the answer unavailable", func() bool {
 						v := p.validate(s.Project, s.Key, "")
 						if v.Code == "valid" {
 							answers = append(answers, answer{id: v.RequestID})
@@ -56,63 +56,65 @@ func TestADiskThatTakesNothingIsToldOfAndRecoveredFrom(t *testing.T) {
 				}
 				told := regexp.MustCompile(`^\{"status":"the request log cannot be written: (the disk reports ` +
 					`errors, and )?` + test.reason + `"\}\s$`)
-				// where nothing can be read either, it may say that first
-				eventually(t, "/readyz to tell", func() bool {
+				// If the database cannot be read either, /readyz may say that first.
+				eventually(t, "/readyz to report the reason", func() bool {
 					r := p.get("/readyz")
 					return r.Status == http.StatusServiceUnavailable && told.MatchString(r.Body)
 				})
-				const trouble = "The request log cannot be written at the moment: "
+				const banner = "The request log cannot be written at the moment: "
 				page := func() reply { return p.get("/projects/first/logs", "Cookie", cookie) }
-				// Without writing, SQLite may not even read: then the page of the error tells.
+				// SQLite may be unable to read if it cannot write. Then the error page has the banner.
 				r := page()
-				if !strings.Contains(r.Body, trouble) || !strings.Contains(r.Body, test.reason) {
-					t.Errorf("the page does not tell: %d %s", r.Status, r.Body)
+				if !strings.Contains(r.Body, banner) || !strings.Contains(r.Body, test.reason) {
+					t.Errorf("the page has no banner with the reason: %d %s", r.Status, r.Body)
 				}
 				if r.Status != http.StatusOK && test.reason == "the disk is full" {
-					t.Errorf("the page gave %d", r.Status)
+					t.Errorf("the page has status %d, want 200", r.Status)
 				}
 				change := ask(t, http.MethodPost, p.URL+"/v1/projects/first/keys", `{"name":"late","type":"test"}`,
 					"Authorization", "Bearer "+s.ServiceToken, "Content-Type", "application/json")
 				if change.Status != http.StatusServiceUnavailable || change.Header.Get("Retry-After") == "" {
-					t.Errorf("a change gave %d: %s", change.Status, change.Body)
+					t.Errorf("a change has status %d and Retry-After %q, want 503 and a time: %s", change.Status,
+						change.Header.Get("Retry-After"), change.Body)
 				}
 
-				mend()
-				eventually(t, "/readyz to be content", func() bool { return p.get("/readyz").Status == http.StatusOK })
-				if r := page(); r.Status != http.StatusOK || strings.Contains(r.Body, trouble) {
-					t.Errorf("the page still tells: %d %s", r.Status, r.Body)
+				repair()
+				eventually(t, "/readyz to answer 200", func() bool { return p.get("/readyz").Status == http.StatusOK })
+				if r := page(); r.Status != http.StatusOK || strings.Contains(r.Body, banner) {
+					t.Errorf("the page still has the banner: %d %s", r.Status, r.Body)
 				}
 				validate("valid")
 				p.stop()
 				i.wantEachOnce(s.ProjectID, answers)
-				var verdict string
-				if err := i.openDatabase().QueryRow("PRAGMA integrity_check").Scan(&verdict); err != nil ||
-					verdict != "ok" {
-					t.Errorf("the database is damaged: %s (%v)", verdict, err)
+				var check string
+				err := i.openDatabase().QueryRow("PRAGMA integrity_check").Scan(&check)
+				if err != nil || check != "ok" {
+					t.Errorf("the integrity check says %q (%v), want ok", check, err)
 				}
 			})
 		}
 	}
 }
 
-// mountDisk makes a small disk of its own where the data folder will be.
+// mountDisk mounts a disk of 8 MB at the path of the data folder.
 func mountDisk(t *testing.T, folder string) {
 	t.Helper()
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=8m,mode=0700", "tmpfs",
-		folder).CombinedOutput(); err != nil {
-		t.Skipf("a small disk cannot be made here: %v: %s", err, out)
+	mount := exec.Command("mount", "-t", "tmpfs", "-o", "size=8m,mode=0700", "tmpfs", folder)
+	if out, err := mount.CombinedOutput(); err != nil {
+		t.Skipf("a small disk cannot be mounted here: %v: %s", err, out)
 	}
 	t.Cleanup(func() {
 		if out, err := exec.Command("umount", "-l", folder).CombinedOutput(); err != nil {
-			t.Errorf("%v: %s", err, out)
+			t.Errorf("umount: %v: %s", err, out)
 		}
 	})
 }
 
-func fillDisk(t *testing.T, i instance) (mend func()) {
+// fillDisk fills the disk of the data folder until no byte is free.
+func fillDisk(t *testing.T, i instance) (repair func()) {
 	t.Helper()
 	path := filepath.Join(i.Data, "ballast")
 	file, err := os.Create(path)
@@ -120,7 +122,7 @@ func fillDisk(t *testing.T, i instance) (mend func()) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	for size := 64 << 10; size > 0; size /= 2 { // to the last byte
+	for size := 64 << 10; size > 0; size /= 2 {
 		for err = nil; err == nil; {
 			_, err = file.Write(make([]byte, size))
 		}
@@ -132,12 +134,12 @@ func fillDisk(t *testing.T, i instance) (mend func()) {
 	}
 }
 
-// forbidWriting makes the files immutable, which holds for root and for files that are open already.
-func forbidWriting(t *testing.T, i instance) (mend func()) {
+// forbidWriting makes the files in the data folder immutable. That stops root, too, and processes that have the files
+// open.
+func forbidWriting(t *testing.T, i instance) (repair func()) {
 	t.Helper()
 	if raced() {
-		t.Skip("SQLite answers with a fault in the memory that it shares through the file, which the race detector " +
-			"does not survive")
+		t.Skip("SQLite causes a memory fault in the file that it maps, which the race detector does not survive")
 	}
 	change := func(flag string) error {
 		files, err := filepath.Glob(filepath.Join(i.Data, "*"))
@@ -146,7 +148,7 @@ func forbidWriting(t *testing.T, i instance) (mend func()) {
 		}
 		return err
 	}
-	mend = func() {
+	repair = func() {
 		if err := change("-i"); err != nil {
 			t.Error(err)
 		}
@@ -162,7 +164,7 @@ func forbidWriting(t *testing.T, i instance) (mend func()) {
 	}
 	t.Cleanup(func() { change("-i") })
 	if _, err := open.WriteAt([]byte{0}, 0); err == nil {
-		t.Skip("here, immutable files can be written by who has them open")
+		t.Skip("here, processes that have an immutable file open can write it")
 	}
-	return mend
+	return repair
 }

@@ -1,5 +1,5 @@
-// Package process_test meets the program as its users do: the built binary as a process of its own, asked over HTTP.
-// With SOAK=1 what repeats does so more often: make soak.
+// Package process_test tests the built binary as its users run it: as a process that answers over HTTP. With SOAK=1,
+// tests that depend on chance repeat more often: see make soak.
 package process_test
 
 import (
@@ -25,7 +25,7 @@ import (
 	"github.com/claviger/claviger/models"
 )
 
-// patience bounds every wait. It is long, because it only ends tests that fail.
+// patience is the time limit of every wait. It is long because only failing tests reach it.
 const patience = 30 * time.Second
 
 var (
@@ -35,7 +35,7 @@ var (
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	// These tests mostly wait for other processes, so more of them than there are cores run at once.
+	// These tests mostly wait for other processes, so by default twice as many as there are cores run at once.
 	flag.VisitAll(func(f *flag.Flag) {
 		if f.Name == "test.parallel" && f.Value.String() == f.DefValue {
 			f.Value.Set(fmt.Sprint(2 * runtime.GOMAXPROCS(0)))
@@ -60,18 +60,18 @@ func build() (string, error) {
 	}
 	args = append(args, "github.com/claviger/claviger")
 	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
-		return "", fmt.Errorf("the program cannot be built: %w\n%s", err, out)
+		return "", fmt.Errorf("build the program: %w\n%s", err, out)
 	}
 	return path, nil
 }
 
-// raced tells whether the tests run with the race detector; the program does then, too.
+// raced reports whether the tests run with the race detector. Then the program is built with it, too.
 func raced() bool {
 	info, ok := debug.ReadBuildInfo()
 	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 }
 
-// soak gives short in tests as they mostly run, and long with SOAK=1.
+// soak returns long if SOAK=1 is set, otherwise short.
 func soak(short, long int) int {
 	if os.Getenv("SOAK") == "1" {
 		return long
@@ -79,21 +79,21 @@ func soak(short, long int) int {
 	return short
 }
 
-// instance is an installation: what its processes have in common.
+// instance is an installation of the program: settings that its processes share.
 type instance struct {
 	t        *testing.T
 	Addr     string
-	Data     string // a folder that nobody has made yet
+	Data     string // the data folder, which does not exist at first
 	database string // postgres://… or the path of a SQLite file
 	environ  []string
 }
 
-// newInstance is one on SQLite, or in the database at url where that is Postgres.
+// newInstance returns an installation on Postgres if url is one of Postgres, otherwise on a new SQLite file.
 func newInstance(t *testing.T, url string) instance {
 	t.Helper()
 	folder := t.TempDir()
 	i := instance{t: t, Addr: freeAddr(t), Data: filepath.Join(folder, "data"), database: url}
-	for _, pair := range os.Environ() { // Postgres may take settings from there
+	for _, pair := range os.Environ() { // the client of Postgres may need some of them
 		if !strings.HasPrefix(pair, "CLAVIGER_") && !strings.HasPrefix(pair, "TMPDIR=") {
 			i.environ = append(i.environ, pair)
 		}
@@ -106,13 +106,13 @@ func newInstance(t *testing.T, url string) instance {
 	return i
 }
 
-// with is the same installation with further settings; later ones win.
+// with returns the same installation with further settings. The last value of a variable counts.
 func (i instance) with(settings ...string) instance {
 	i.environ = append(slices.Clip(i.environ), settings...)
 	return i
 }
 
-// atAnotherAddr is the same installation where another process of it listens.
+// atAnotherAddr returns the same installation with another address to listen on.
 func (i instance) atAnotherAddr() instance {
 	i.Addr = freeAddr(i.t)
 	return i.with("CLAVIGER_ADDR=" + i.Addr)
@@ -120,12 +120,12 @@ func (i instance) atAnotherAddr() instance {
 
 var nextPort atomic.Int32
 
-// freeAddr gives each caller another port. They lie below those that the system hands out by itself, so that no
-// connection of another test takes one before the program does.
+// freeAddr returns another local address in each call. Its port is below the range from which the system chooses ports
+// for connections, so that no connection takes it before the program does.
 func freeAddr(t *testing.T) string {
 	t.Helper()
 	const first, count = 12_000, 20_000
-	nextPort.CompareAndSwap(0, int32(os.Getpid()%count)) // two runs at once do not walk side by side
+	nextPort.CompareAndSwap(0, int32(os.Getpid()%count)) // so that two runs of the tests use different ports
 	for range count {
 		addr := fmt.Sprintf("127.0.0.1:%d", first+nextPort.Add(1)%count)
 		if listener, err := net.Listen("tcp", addr); err == nil {
@@ -148,12 +148,13 @@ type setupReply struct {
 	ServiceToken string `json:"service_token"`
 }
 
-// setup runs the command, which must succeed and print one JSON object with the seven members and nothing else.
+// setup runs the command setup. It must succeed and print a line with a JSON object of the seven members, and nothing
+// else.
 func (i instance) setup(args ...string) (s setupReply) {
 	i.t.Helper()
 	p, code := i.run(append([]string{"setup"}, args...)...)
 	if code != 0 || p.Stderr.String() != "" {
-		i.t.Fatalf("setup gave %d: %s", code, p.Stderr.String())
+		i.t.Fatalf("setup ended with %d: %s", code, p.Stderr.String())
 	}
 	text := []byte(p.Stdout.String())
 	var members map[string]any
@@ -162,10 +163,10 @@ func (i instance) setup(args ...string) (s setupReply) {
 	}
 	want := []string{"email", "key", "password", "project", "project_id", "service_token", "url"}
 	if names := slices.Sorted(maps.Keys(members)); !slices.Equal(names, want) {
-		i.t.Errorf("setup printed the members %q, not %q", names, want)
+		i.t.Errorf("setup printed the members %q, want %q", names, want)
 	}
 	if !bytes.HasSuffix(text, []byte("}\n")) || bytes.Count(text, []byte("\n")) != 1 {
-		i.t.Errorf("setup printed more than one line: %q", text)
+		i.t.Errorf("setup printed %q, want one line", text)
 	}
 	if err := json.Unmarshal(text, &s); err != nil {
 		i.t.Fatal(err)
@@ -173,37 +174,39 @@ func (i instance) setup(args ...string) (s setupReply) {
 	return s
 }
 
-// refuses runs a command that must end with exit code 1 and one message on standard error that has all of words.
+// refuses runs a command that must end with exit code 1 and print only one message, on standard error. The message,
+// which refuses returns, must contain all words.
 func (i instance) refuses(args []string, words ...string) (message string) {
 	i.t.Helper()
 	p, code := i.run(args...)
 	message = p.Stderr.String()
 	if code != 1 {
-		i.t.Errorf("%v: the exit code is %d, not 1", args, code)
+		i.t.Errorf("%v: the exit code is %d, want 1", args, code)
 	}
 	if p.Stdout.String() != "" {
-		i.t.Errorf("%v: standard output is %q", args, p.Stdout.String())
+		i.t.Errorf("%v: standard output is %q, want nothing", args, p.Stdout.String())
 	}
 	if !strings.HasPrefix(message, "claviger: ") || strings.Count(message, "claviger: ") != 1 ||
 		strings.Contains(message, "level=") {
-		i.t.Errorf("%v: standard error is not one message: %q", args, message)
+		i.t.Errorf("%v: standard error is %q, want one message", args, message)
 	}
 	for _, word := range words {
 		if !strings.Contains(message, word) {
-			i.t.Errorf("%v: the message does not say %q: %s", args, word, message)
+			i.t.Errorf("%v: the message is %q, want it to contain %q", args, message, word)
 		}
 	}
 	return message
 }
 
+// wantNoDataFolder fails the test if the data folder exists.
 func (i instance) wantNoDataFolder() {
 	i.t.Helper()
 	if _, err := os.Stat(i.Data); !os.IsNotExist(err) {
-		i.t.Errorf("the data folder was made all the same: %v", modesIn(i.t, i.Data))
+		i.t.Errorf("the data folder was created: %v", modesIn(i.t, i.Data))
 	}
 }
 
-// modesIn lists the modes of everything in a folder, itself as ".".
+// modesIn returns the modes of everything in a folder by path below it. The folder itself is ".".
 func modesIn(t *testing.T, folder string) map[string]fs.FileMode {
 	t.Helper()
 	modes := map[string]fs.FileMode{}

@@ -22,7 +22,7 @@ func TestMetricsCountVerdictsOnTheirOwnAddress(t *testing.T) {
 		metrics := func() string {
 			r := ask(t, http.MethodGet, "http://"+metricsAddr+"/metrics", "")
 			if r.Status != http.StatusOK {
-				t.Fatalf("the metrics gave %d: %s", r.Status, r.Body)
+				t.Fatalf("/metrics answered %d, want 200: %s", r.Status, r.Body)
 			}
 			return r.Body
 		}
@@ -34,7 +34,7 @@ func TestMetricsCountVerdictsOnTheirOwnAddress(t *testing.T) {
 			`claviger_directory_lookups_total{from="database"} 1`,
 		} {
 			if text := metrics(); !strings.Contains(text, line+"\n") {
-				t.Errorf("the metrics do not say %s:\n%s", line, text)
+				t.Errorf("the metrics have no line %s:\n%s", line, text)
 			}
 		}
 		eventually(t, "changes of other processes to arrive",
@@ -44,51 +44,52 @@ func TestMetricsCountVerdictsOnTheirOwnAddress(t *testing.T) {
 			"Cookie", p.signIn(s.Email, s.Password))
 		if line := `claviger_change_effect_seconds_count{origin="local"} 1`; label.Status != http.StatusSeeOther ||
 			!strings.Contains(metrics(), line+"\n") {
-			t.Errorf("after a change that gave %d the metrics do not say %s", label.Status, line)
+			t.Errorf("a change answered %d, want 303 and the metric %s", label.Status, line)
 		}
 		eventually(t, "the row to be counted as written", func() bool {
 			return strings.Contains(metrics(), `claviger_recorder_rows_total{outcome="written"} 1`+"\n")
 		})
 		for _, name := range []string{"waiting_rows", "spooled_rows", "spooled_bytes", "lag_seconds", "retries_total"} {
 			if text := metrics(); !strings.Contains(text, "claviger_recorder_"+name+" 0\n") {
-				t.Errorf("the metrics do not say that %s is 0:\n%s", name, text)
+				t.Errorf("the metric %s is not 0:\n%s", name, text)
 			}
 		}
 		if strings.Contains(metrics(), s.Key) {
-			t.Error("the key is in the metrics")
+			t.Error("the metrics contain the key's secret")
 		}
 
-		for _, address := range []string{p.URL + "/metrics", "http://" + metricsAddr + "/readyz",
-			"http://" + metricsAddr + "/"} {
+		for _, address := range []string{
+			p.URL + "/metrics", "http://" + metricsAddr + "/readyz", "http://" + metricsAddr + "/",
+		} {
 			if r := ask(t, http.MethodGet, address, ""); r.Status != http.StatusNotFound {
-				t.Errorf("%s gave %d, not 404", address, r.Status)
+				t.Errorf("%s answered %d, want 404", address, r.Status)
 			}
 		}
 		if strings.Contains(p.get("/").Body, "claviger_") {
-			t.Error("metrics are on the main address")
+			t.Error("the main address shows metrics")
 		}
 	})
 }
 
-// The setting bounds what is kept in memory, and keys beyond it are answered all the same.
+// CLAVIGER_MAX_KEYS limits how many keys are in memory. Further keys are valid, too.
 func TestNoMoreKeysAreInMemoryThanTheSettingSays(t *testing.T) {
 	t.Parallel()
 	metricsAddr := freeAddr(t)
 	i := newInstance(t, "").with("CLAVIGER_METRICS_ADDR="+metricsAddr, "CLAVIGER_MAX_KEYS=1000")
 	s := i.setup("--email", "ada@example.com", "--project", "first")
-	const keys, most = 1300, 1064 // with what the spread of keys over parts of the memory leaves room for
+	const keys, most = 1300, 1064 // the setting, and one more for each of 64 shards
 	daily := int64(100)
 	made := i.createKeys(s.ProjectID, keys, models.KeyInput{Quotas: models.Quotas{Daily: &daily}})
 	p := i.serve()
 	for _, key := range made {
 		if v := p.validate(s.Project, key.secret, ""); v.Code != "valid" {
-			t.Fatal(v)
+			t.Fatalf("key %d is %s, want valid", key.id, v.Code)
 		}
 	}
 	for _, kind := range []string{"version", "meter"} {
 		got := metric(t, metricsAddr, `claviger_directory_entries{kind="`+kind+`"}`)
 		if got > most || got < 500 {
-			t.Errorf("of %d keys, %g of the kind %s are in memory", keys, got, kind)
+			t.Errorf("of %d keys, %g entries of the kind %s are in memory, want 500 to %d", keys, got, kind, most)
 		}
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/claviger/claviger/models"
 )
 
-// everyFile gives the content of each file in the data folder.
+// everyFile returns the content of each file in the data folder, by name.
 func (i instance) everyFile() map[string]string {
 	i.t.Helper()
 	files, err := filepath.Glob(filepath.Join(i.Data, "*"))
@@ -28,11 +28,11 @@ func (i instance) everyFile() map[string]string {
 	return all
 }
 
-func TestADatabaseFromBeforeTheFirstReleaseIsRefusedAndNotTouched(t *testing.T) {
+func TestADatabaseFromBeforeTheFirstReleaseIsRefusedAndNotChanged(t *testing.T) {
 	t.Parallel()
 	testkit.EachDatabase(t, func(t *testing.T, url string) {
 		i := newInstance(t, url)
-		// The files of a data folder that was served from.
+		// Make a data folder with the files that a server leaves.
 		if p, code := i.run("migrate"); code != 0 {
 			t.Fatal(p.Stderr.String())
 		}
@@ -49,7 +49,7 @@ func TestADatabaseFromBeforeTheFirstReleaseIsRefusedAndNotTouched(t *testing.T) 
 		name, advice := i.database, "CLAVIGER_DATA "
 		if models.IsPostgresURL(url) {
 			name, advice = testkit.Schema(t, url), "CLAVIGER_DATABASE_URL "
-		} else if err := db.Close(); err != nil { // which puts the log into the file
+		} else if err := db.Close(); err != nil { // which moves the write-ahead log to the database file
 			t.Fatal(err)
 		}
 
@@ -68,14 +68,15 @@ func TestADatabaseFromBeforeTheFirstReleaseIsRefusedAndNotTouched(t *testing.T) 
 
 		after := i.everyFile()
 		if !maps.Equal(after, before) {
-			t.Errorf("%d files were in the data folder and %d are, or their content changed", len(before), len(after))
+			t.Errorf("the data folder had %d files and has %d, want the same files with the same content", len(before),
+				len(after))
 		}
 		if models.IsPostgresURL(url) {
 			if now := i.dump(); now != schema {
-				t.Errorf("the schema was\n%s\nand is now\n%s", schema, now)
+				t.Errorf("the schema is\n%s\nwant\n%s", now, schema)
 			}
 			if n := number(t, db, "SELECT COUNT(*) FROM instance WHERE pepper_fingerprint IS NOT NULL"); n != 0 {
-				t.Error("a pepper was remembered")
+				t.Error("the fingerprint of a pepper was stored")
 			}
 		}
 	})

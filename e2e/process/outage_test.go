@@ -14,7 +14,8 @@ import (
 	"github.com/claviger/claviger/internal/testkit"
 )
 
-// outage is how long the database is away: long enough for many attempts to reach it. OUTAGE sets another time.
+// outage returns how long the database is unreachable: long enough for many attempts to connect. The environment
+// variable OUTAGE sets another time, such as 5m.
 func outage(t *testing.T) time.Duration {
 	t.Helper()
 	text := os.Getenv("OUTAGE")
@@ -28,10 +29,10 @@ func outage(t *testing.T) time.Duration {
 	return d
 }
 
-// mostMemory is what the process may occupy at any moment of an outage, in MB. The rows of it go to a file.
+// mostMemory is how much memory the process may use during an outage, in MB. The rows wait in files.
 const mostMemory = 400
 
-func TestWhileTheDatabaseIsAwayKnownKeysAreAnsweredAndNoRequestIsLost(t *testing.T) {
+func TestDuringADatabaseOutageKnownKeysStayValidAndNoRequestIsLost(t *testing.T) {
 	t.Parallel()
 	for name, link := range map[string]testkit.Link{"refused": testkit.Cut, "silent": testkit.Held} {
 		for _, durability := range []string{"batch", "sync"} {
@@ -44,7 +45,7 @@ func TestWhileTheDatabaseIsAwayKnownKeysAreAnsweredAndNoRequestIsLost(t *testing
 				const project = "first"
 				s := i.setup("--email", "ada@example.com", "--project", project)
 				p := i.serve()
-				// The pause leaves the machine time for the tests beside this one.
+				// The pause leaves time of the processor to the tests that run in parallel.
 				load := load{pause: 2 * time.Millisecond}
 				load.start(t, 8, p.URL+"/v1/projects/"+project+"/validate", s.Key)
 				eventually(t, "answers", func() bool { return load.count() > 500 })
@@ -56,26 +57,33 @@ func TestWhileTheDatabaseIsAwayKnownKeysAreAnsweredAndNoRequestIsLost(t *testing
 				}
 				during := load.count() - before
 				lag, retries := (outage(t) - time.Second).Seconds(), 1.0
-				if link == testkit.Held { // the first attempt still waits for its answer
+				if link == testkit.Held { // the first attempt still waits for an answer
 					retries = 0
 				}
-				for name, least := range map[string]float64{"waiting_rows": 100, "spooled_rows": 100,
-					"spooled_bytes": 100, "lag_seconds": lag, "retries_total": retries} {
+				for name, least := range map[string]float64{
+					"waiting_rows":  100,
+					"spooled_rows":  100,
+					"spooled_bytes": 100,
+					"lag_seconds":   lag,
+					"retries_total": retries,
+				} {
 					if got := metric(t, metricsAddr, "claviger_recorder_"+name); got < least {
-						t.Errorf("meanwhile %s is %g, want at least %g", name, got, least)
+						t.Errorf("during the outage %s is %g, want at least %g", name, got, least)
 					}
 				}
 				if r := p.get("/readyz"); r.Status != http.StatusServiceUnavailable {
-					t.Errorf("/readyz gave %d: %s", r.Status, r.Body)
+					t.Errorf("during the outage /readyz answered %d, want 503: %s", r.Status, r.Body)
 				}
-				if link == testkit.Cut { // else it takes seconds to find out
+				if link == testkit.Cut { // with Held, the server would wait for seconds
 					list := ask(t, http.MethodGet, p.URL+"/v1/projects/"+project+"/keys", "",
 						"Authorization", "Bearer "+s.ServiceToken)
-					if page := p.get("/signin"); list.Status != http.StatusServiceUnavailable ||
-						list.Header.Get("Retry-After") == "" || page.Status >= 500 &&
-						page.Status != http.StatusServiceUnavailable {
-						t.Errorf("the API gave %d: %s, and the page of signing in %d", list.Status, list.Body,
-							page.Status)
+					if list.Status != http.StatusServiceUnavailable || list.Header.Get("Retry-After") == "" {
+						t.Errorf("during the outage the API answered %d with Retry-After %q, want 503 and a time: %s",
+							list.Status, list.Header.Get("Retry-After"), list.Body)
+					}
+					page := p.get("/signin")
+					if page.Status >= 500 && page.Status != http.StatusServiceUnavailable {
+						t.Errorf("during the outage /signin answered %d, want no server error but 503", page.Status)
 					}
 				}
 				proxy.All(testkit.Open)
@@ -87,28 +95,32 @@ func TestWhileTheDatabaseIsAwayKnownKeysAreAnsweredAndNoRequestIsLost(t *testing
 					if waiting := metric(t, metricsAddr, "claviger_recorder_waiting_rows"); waiting < least {
 						least, fell = waiting, time.Now()
 					} else if time.Since(fell) > patience {
-						t.Fatalf("%g rows still wait", waiting)
+						t.Fatalf("%g rows still wait, and none was written for %s", waiting, patience)
 					}
 				}
-				t.Logf("%s later all rows were written", time.Since(ended))
-				for _, name := range []string{"spooled_rows", "spooled_bytes", "lag_seconds",
-					`rows_total{outcome="dropped"}`} {
+				t.Logf("all rows were written after %s", time.Since(ended))
+				for _, name := range []string{
+					"spooled_rows", "spooled_bytes", "lag_seconds", `rows_total{outcome="dropped"}`,
+				} {
 					if got := metric(t, metricsAddr, "claviger_recorder_"+name); got != 0 {
-						t.Errorf("afterwards %s is %g", name, got)
+						t.Errorf("after the outage %s is %g, want 0", name, got)
 					}
 				}
 				p.stop()
 				i.wantEachOnce(s.ProjectID, answers)
-				if during == 0 || most > mostMemory && !raced() {
-					t.Errorf("meanwhile %d requests were answered, and the process occupied up to %d MB", during, most)
+				if during == 0 {
+					t.Error("no request was answered during the outage")
 				}
-				t.Logf("%d requests were answered meanwhile; up to %d MB", during, most)
+				if most > mostMemory && !raced() {
+					t.Errorf("the process used up to %d MB, want at most %d", most, mostMemory)
+				}
+				t.Logf("%d requests were answered during the outage, with up to %d MB", during, most)
 			})
 		}
 	}
 }
 
-// memory is what the process occupies, in MB; 0 where the system does not tell.
+// memory returns the resident memory of the process in MB, or 0 if the system has no /proc.
 func (p *process) memory() int {
 	status, err := os.ReadFile(filepath.Join("/proc", fmt.Sprint(p.command.Process.Pid), "status"))
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// output is what a process has written so far.
+// output collects what a process writes.
 type output struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -32,16 +32,16 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
-// process is the program running.
+// process is a running process of the program.
 type process struct {
 	t              *testing.T
 	URL            string
 	Stdout, Stderr output
 	command        *exec.Cmd
-	ended          chan struct{}
+	ended          chan struct{} // closed when the process has ended
 }
 
-// start runs the program; the test's end kills it.
+// start starts the program with arguments. It is killed when the test ends.
 func (i instance) start(args ...string) *process {
 	i.t.Helper()
 	path, err := program()
@@ -68,14 +68,14 @@ func (i instance) start(args ...string) *process {
 	return p
 }
 
-// run is start and wait, for commands that end by themselves.
+// run starts the program and waits for its end, for commands that end by themselves.
 func (i instance) run(args ...string) (p *process, code int) {
 	i.t.Helper()
 	p = i.start(args...)
 	return p, p.wait()
 }
 
-// serve starts the server and returns when it answers.
+// serve starts the server and returns when it is ready.
 func (i instance) serve() *process {
 	i.t.Helper()
 	p := i.start()
@@ -91,7 +91,7 @@ func (p *process) waitFor(text string) {
 			return true
 		}
 		if !p.running() {
-			p.t.Fatalf("the process ended (%s) before it wrote %q", p.command.ProcessState, text)
+			p.t.Fatalf("the process ended (%s), want %q on standard output before", p.command.ProcessState, text)
 		}
 		return false
 	})
@@ -113,7 +113,7 @@ func (p *process) signal(s os.Signal) {
 	}
 }
 
-// wait returns the exit code; -1 where a signal ended the process.
+// wait waits until the process has ended and returns its exit code, which is -1 if a signal ended it.
 func (p *process) wait() int {
 	p.t.Helper()
 	select {
@@ -124,21 +124,21 @@ func (p *process) wait() int {
 	return p.command.ProcessState.ExitCode()
 }
 
-// stop asks the process to end, as a service manager does, and fails the test where it does not end well.
+// stop ends the process as a service manager does, and fails the test if the exit code is not 0.
 func (p *process) stop() {
 	p.t.Helper()
 	p.signal(syscall.SIGTERM)
 	if code := p.wait(); code != 0 {
-		p.t.Errorf("after SIGTERM the exit code is %d, not 0", code)
+		p.t.Errorf("after SIGTERM the exit code is %d, want 0", code)
 	}
 }
 
-// eventually asks again and again until holds, or the patience ends.
+// eventually calls holds every few milliseconds until it returns true, and fails the test after patience.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); !holds(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("waited %s for %s in vain", patience, what)
+			t.Fatalf("waited %s for %s", patience, what)
 		}
 	}
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/claviger/claviger/models/requestlog"
 )
 
-// openDatabase looks at the database past the program.
+// openDatabase opens the database without the program.
 func (i instance) openDatabase() *sql.DB {
 	i.t.Helper()
 	driver, name := "sqlite", i.database
@@ -31,7 +31,7 @@ func (i instance) openDatabase() *sql.DB {
 	return db
 }
 
-// number asks the database for one.
+// number returns the result of a query for one number.
 func number(t *testing.T, db *sql.DB, query string) (n int64) {
 	t.Helper()
 	if err := db.QueryRow(query).Scan(&n); err != nil {
@@ -40,7 +40,7 @@ func number(t *testing.T, db *sql.DB, query string) (n int64) {
 	return n
 }
 
-// openStore opens the database as the program does, with the pepper that it has made.
+// openStore opens the database as the program does, with the pepper in the data folder.
 func (i instance) openStore() *models.Store {
 	i.t.Helper()
 	file, err := os.ReadFile(filepath.Join(i.Data, "pepper"))
@@ -60,7 +60,7 @@ func (i instance) openStore() *models.Store {
 	return store
 }
 
-// eachRequest gives all rows of the log, read as a new process would.
+// eachRequest calls yield for all rows of the log, read as a new process reads them.
 func (i instance) eachRequest(yield func(*requestlog.Row)) {
 	i.t.Helper()
 	store := i.openStore()
@@ -85,7 +85,7 @@ func (i instance) eachRequest(yield func(*requestlog.Row)) {
 	}
 }
 
-// rowsByRequest counts the rows of each request id.
+// rowsByRequest returns the number of rows of each request id.
 func (i instance) rowsByRequest() map[string]int {
 	i.t.Helper()
 	counts := map[string]int{}
@@ -93,12 +93,12 @@ func (i instance) rowsByRequest() map[string]int {
 	return counts
 }
 
-// requestLog gives address, method and path of a request's row, as soon as it is written.
+// requestLog waits until the row of a request is written, and returns its address, method and path.
 func (i instance) requestLog(requestID string) string {
 	i.t.Helper()
 	id, ok := requestlog.ParseID(requestID)
 	if !ok {
-		i.t.Fatalf("%q is no request id", requestID)
+		i.t.Fatalf("%q is not a request id", requestID)
 	}
 	var row *requestlog.Row
 	eventually(i.t, "the row of "+requestID, func() bool {
@@ -112,8 +112,8 @@ func (i instance) requestLog(requestID string) string {
 	return row.IP + " " + row.Method + " " + row.Path
 }
 
-// wantEachOnce fails the test where an answer has no row and may not be lost, where a row is there twice, or where the
-// counts by minute say something else than the rows.
+// wantEachOnce fails the test if an answer has no row although it must have one, if a row exists twice, or if the
+// counts by minute or by key differ from the rows.
 func (i instance) wantEachOnce(projectID int64, answers []answer) {
 	i.t.Helper()
 	rows, counted := i.recorded(projectID)
@@ -130,18 +130,18 @@ func (i instance) wantEachOnce(projectID int64, answers []answer) {
 		}
 	}
 	if missing > 0 {
-		i.t.Errorf("of %d answered requests, %d have no row; the oldest came %s before the end", len(answers), missing,
-			oldest)
+		i.t.Errorf("of %d answered requests, %d have no row; the oldest was answered %s before the end", len(answers),
+			missing, oldest)
 	}
 	if counted != len(rows) {
-		i.t.Errorf("the usage counts say %d, but there are %d rows", counted, len(rows))
+		i.t.Errorf("the counts by minute have %d requests, want %d as there are rows", counted, len(rows))
 	}
-	i.t.Logf("%d answers, %d rows, %d lost as they may be, the oldest %s before the end", len(answers), len(rows), lost,
-		oldest)
+	i.t.Logf("%d answers, %d rows, %d lost within what is allowed, the oldest %s before the end", len(answers),
+		len(rows), lost, oldest)
 }
 
-// recorded reads the request ids of a project's log, and how many requests its counts by minute say. The server must
-// not run on SQLite.
+// recorded returns the request ids in a project's log, and the number of requests in its counts by minute. On SQLite,
+// the server must not run.
 func (i instance) recorded(projectID int64) (rows map[string]bool, counted int) {
 	i.t.Helper()
 	store := i.openStore()
@@ -174,9 +174,9 @@ func (i instance) recorded(projectID int64) (rows map[string]bool, counted int) 
 	for _, minute := range usage {
 		counted += int(minute.Admitted + minute.Rejected)
 	}
-	for key, n := range admitted { // what its quotas start from
+	for key, n := range admitted { // the usage by which a new process checks the key's quotas
 		if used, err := store.Log().KeyUsage(i.t.Context(), key); err != nil || used.Total != n {
-			i.t.Errorf("key %d was admitted %d times and has used %d (%v)", key, n, used.Total, err)
+			i.t.Errorf("the usage of key %d is %d (%v), want %d as there are rows", key, used.Total, err, n)
 		}
 	}
 	return rows, counted
@@ -188,7 +188,7 @@ type madeKey struct {
 	secret string
 }
 
-// createKeys makes n production keys with the settings of in, past the program, which must not run.
+// createKeys creates n production keys with the settings of in, without the program, which must not run.
 func (i instance) createKeys(projectID int64, n int, in models.KeyInput) (keys []madeKey) {
 	i.t.Helper()
 	store := i.openStore()
@@ -205,7 +205,7 @@ func (i instance) createKeys(projectID int64, n int, in models.KeyInput) (keys [
 	return keys
 }
 
-// dump is the schema and the goose versions: what a migration changes.
+// dump returns the schema as text. It does not include which migrations were applied.
 func (i instance) dump() string {
 	i.t.Helper()
 	query := "SELECT type, name, COALESCE(sql, '') FROM sqlite_master ORDER BY 1, 2"
@@ -232,7 +232,7 @@ func (i instance) dump() string {
 	return text.String()
 }
 
-// forgetMigration makes the database one of the program before.
+// forgetMigration removes the record of the newest migration, so that the database looks older than the program.
 func (i instance) forgetMigration() {
 	i.t.Helper()
 	_, err := i.openDatabase().Exec(`DELETE FROM goose_db_version

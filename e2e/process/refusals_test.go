@@ -14,8 +14,13 @@ import (
 
 func TestWrongSettingsAreRefusedInOneMessageThatListsThemAll(t *testing.T) {
 	t.Parallel()
-	i := newInstance(t, "").with("CLAVIGER_ADDR=nowhere", "CLAVIGER_SIGNUP=maybe", "CLAVIGER_BASE_URL=ftp://x",
-		"CLAVIGER_TRUSTED_PROXIES=10.0.0.0/99", "CLAVIGER_TYPO=1")
+	i := newInstance(t, "").with(
+		"CLAVIGER_ADDR=nowhere",
+		"CLAVIGER_SIGNUP=maybe",
+		"CLAVIGER_BASE_URL=ftp://x",
+		"CLAVIGER_TRUSTED_PROXIES=10.0.0.0/99",
+		"CLAVIGER_TYPO=1",
+	)
 	for _, command := range []string{"serve", "setup", "demo", "migrate", "backup", "audit", "healthcheck"} {
 		i.refuses([]string{command}, "5 problem(s)", "CLAVIGER_ADDR must", "CLAVIGER_SIGNUP must",
 			"CLAVIGER_BASE_URL must",
@@ -24,7 +29,7 @@ func TestWrongSettingsAreRefusedInOneMessageThatListsThemAll(t *testing.T) {
 	i.wantNoDataFolder()
 }
 
-func TestASettingMayComeFromAFileButNotFromBoth(t *testing.T) {
+func TestASettingCanComeFromAFileButNotFromBoth(t *testing.T) {
 	t.Parallel()
 	i := newInstance(t, "")
 	file := filepath.Join(t.TempDir(), "base-url")
@@ -40,7 +45,7 @@ func TestASettingMayComeFromAFileButNotFromBoth(t *testing.T) {
 	p.waitFor("is ready: open https://keys.example.com\n")
 }
 
-func TestAnAddressInUseIsRefusedBeforeTheDatabaseIsTouched(t *testing.T) {
+func TestAnAddressInUseIsRefusedBeforeTheDatabaseIsMigrated(t *testing.T) {
 	t.Parallel()
 	testkit.EachDatabase(t, func(t *testing.T, url string) {
 		i := newInstance(t, url)
@@ -75,12 +80,12 @@ func TestAnUnreachablePostgresIsRefusedWithoutThePassword(t *testing.T) {
 	} {
 		i := newInstance(t, "").with("CLAVIGER_DATABASE_URL=" + test.url)
 		if message := i.refuses(nil, "CLAVIGER_DATABASE_URL", test.says); strings.Contains(message, "s3same") {
-			t.Errorf("%s: the password is in the message: %s", test.url, message)
+			t.Errorf("%s: the message has the password: %s", test.url, message)
 		}
 	}
 }
 
-func TestADatabaseOfANewerProgramIsRefusedAndLeftAlone(t *testing.T) {
+func TestADatabaseOfANewerProgramIsRefusedAndNotChanged(t *testing.T) {
 	t.Parallel()
 	testkit.EachDatabase(t, func(t *testing.T, url string) {
 		i := newInstance(t, url)
@@ -91,21 +96,22 @@ func TestADatabaseOfANewerProgramIsRefusedAndLeftAlone(t *testing.T) {
 		if _, err := db.Exec("INSERT INTO goose_db_version (version_id, is_applied) VALUES (4711, TRUE)"); err != nil {
 			t.Fatal(err)
 		}
-		// What the newer program may have made differently, an older migration would put back.
+		// A migration of this program would create the table again.
 		if _, err := db.Exec("DROP TABLE usage_minutes"); err != nil {
 			t.Fatal(err)
 		}
 		const versions = "SELECT COUNT(*) FROM goose_db_version"
 		before, count := i.dump(), number(t, db, versions)
-		for _, args := range [][]string{{"serve"}, {"migrate"},
-			{"setup", "--email", "ada@example.com", "--project", "first"}, {"audit", "verify"}} {
+		for _, args := range [][]string{
+			{"serve"}, {"migrate"}, {"setup", "--email", "ada@example.com", "--project", "first"}, {"audit", "verify"},
+		} {
 			i.refuses(args, "newer than this program", "4711")
 		}
 		if after := i.dump(); after != before {
-			t.Errorf("the schema was\n%s\nand is now\n%s", before, after)
+			t.Errorf("the schema is\n%s\nwant\n%s", after, before)
 		}
 		if n := number(t, db, versions); n != count {
-			t.Errorf("goose_db_version had %d rows and has %d", count, n)
+			t.Errorf("goose_db_version has %d rows, want %d", n, count)
 		}
 	})
 }
@@ -126,20 +132,21 @@ func TestAnotherPepperThanTheDatabaseWasMadeWithIsRefused(t *testing.T) {
 		if err := os.WriteFile(file, []byte(other), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		for _, args := range [][]string{{"serve"}, {"migrate"},
-			{"setup", "--email", "ada@example.com", "--project", "second"}} {
+		for _, args := range [][]string{
+			{"serve"}, {"migrate"}, {"setup", "--email", "ada@example.com", "--project", "second"},
+		} {
 			i.refuses(args, "another pepper")
 		}
 		if content, err := os.ReadFile(file); err != nil || !bytes.Equal(content, []byte(other)) {
-			t.Errorf("the pepper file was changed to %q (%v)", content, err)
+			t.Errorf("the pepper file is %q (%v), want it unchanged", content, err)
 		}
 
-		// With the right one back, everything is as it was.
+		// With the right pepper again, the key is still valid.
 		if err := os.WriteFile(file, right, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if v := i.serve().validate(s.Project, s.Key, ""); v.Code != "valid" {
-			t.Errorf("with the right pepper the key is %s", v.Code)
+			t.Errorf("with the right pepper the key is %s, want valid", v.Code)
 		}
 	})
 }
@@ -150,15 +157,15 @@ func TestASecondServerOnADataFolderIsRefusedAndTheFirstGoesOn(t *testing.T) {
 	first := i.serve()
 	i.atAnotherAddr().refuses(nil, "another server", i.Data, "CLAVIGER_DATA")
 	if r := first.get("/readyz"); r.Status != 200 {
-		t.Errorf("the first server answers %d", r.Status)
+		t.Errorf("/readyz of the first server answered %d, want 200", r.Status)
 	}
-	// A lock that outlived its process would keep the next one out for good.
+	// The lock must end with its process, even if that is killed.
 	first.command.Process.Kill()
 	first.wait()
 	i.serve()
 }
 
-func TestASpoolOfAnEarlierVersionIsRefusedAndLeftAlone(t *testing.T) {
+func TestASpoolOfAnEarlierVersionIsRefusedAndNotChanged(t *testing.T) {
 	t.Parallel()
 	testkit.EachDatabase(t, func(t *testing.T, url string) {
 		i := newInstance(t, url)
@@ -170,18 +177,18 @@ func TestASpoolOfAnEarlierVersionIsRefusedAndLeftAlone(t *testing.T) {
 		}
 		i.refuses(nil, "open spool: "+file, "cannot read it", "earlier version", "move it away")
 		if now, err := os.ReadFile(file); err != nil || !bytes.Equal(now, content) {
-			t.Errorf("the file was changed to %q (%v)", now, err)
+			t.Errorf("the file is %q (%v), want it unchanged", now, err)
 		}
 		if err := os.Rename(file, file+".old"); err != nil {
 			t.Fatal(err)
 		}
 		if v := i.serve().validate(s.Project, s.Key, ""); v.Code != "valid" {
-			t.Errorf("once it is moved away the key is %s", v.Code)
+			t.Errorf("after the spool was moved away the key is %s, want valid", v.Code)
 		}
 	})
 }
 
-func TestCommandsThatAreNotUnderstoodAreRefused(t *testing.T) {
+func TestUnknownCommandsAndArgumentsAreRefused(t *testing.T) {
 	t.Parallel()
 	i := newInstance(t, "")
 	for _, test := range []struct {

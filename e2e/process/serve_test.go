@@ -10,23 +10,23 @@ import (
 	"github.com/claviger/claviger/models"
 )
 
-func TestServeOnAnEmptyFolderMakesWhatItNeedsAndSaysWhereToGo(t *testing.T) {
+func TestServeOnAnEmptyFolderCreatesItsFilesAndPrintsTheAddress(t *testing.T) {
 	t.Parallel()
 	testkit.EachDatabase(t, func(t *testing.T, url string) {
 		i := newInstance(t, url)
 		p := i.serve()
 
-		if line := regexp.MustCompile(`^Claviger \S+ is ready: open http://` + regexp.QuoteMeta(i.Addr) +
-			"\n$"); !line.MatchString(p.Stdout.String()) {
-			t.Errorf("standard output is %q", p.Stdout.String())
+		line := regexp.MustCompile(`^Claviger \S+ is ready: open http://` + regexp.QuoteMeta(i.Addr) + "\n$")
+		if !line.MatchString(p.Stdout.String()) {
+			t.Errorf("standard output is %q, want a match of %s", p.Stdout.String(), line)
 		}
 		for _, path := range []string{"/healthz", "/readyz"} {
 			if r := p.get(path); r.Status != 200 {
-				t.Errorf("%s gave %d: %s", path, r.Status, r.Body)
+				t.Errorf("%s answered %d, want 200: %s", path, r.Status, r.Body)
 			}
 		}
 		if r := p.get("/"); r.Header.Get("Location") != "/signup" {
-			t.Errorf("the first visitor is led to %q, not to the sign-up", r.Header.Get("Location"))
+			t.Errorf("the first visitor is redirected to %q, want /signup", r.Header.Get("Location"))
 		}
 
 		want := []string{"cookie.key", "pepper"}
@@ -45,7 +45,7 @@ func TestServeOnAnEmptyFolderMakesWhatItNeedsAndSaysWhereToGo(t *testing.T) {
 				wantMode = 0o700 | fs.ModeDir
 			}
 			if mode != wantMode {
-				t.Errorf("%s has mode %v, not %v", name, mode, wantMode)
+				t.Errorf("%s has mode %v, want %v", name, mode, wantMode)
 			}
 		}
 	})
@@ -62,10 +62,10 @@ func TestARestartKeepsKeysAndSessions(t *testing.T) {
 
 		p = i.serve()
 		if v := p.validate(s.Project, s.Key, ""); v.Code != "valid" {
-			t.Errorf("the key is %s after a restart", v.Code)
+			t.Errorf("after a restart the key is %s, want valid", v.Code)
 		}
 		if r := p.get("/projects", "Cookie", cookie); r.Status != 200 {
-			t.Errorf("a signed-in browser gets %d after a restart", r.Status)
+			t.Errorf("after a restart a signed-in browser gets %d, want 200", r.Status)
 		}
 	})
 }
@@ -76,15 +76,15 @@ func TestAnInterruptEndsAnIdleServerCleanly(t *testing.T) {
 	p := i.serve()
 	p.signal(os.Interrupt)
 	if code := p.wait(); code != 0 {
-		t.Errorf("the exit code is %d", code)
+		t.Errorf("the exit code is %d, want 0", code)
 	}
 	if _, left := modesIn(t, i.Data)["claviger.db-wal"]; left {
-		t.Error("the database was not closed: its write-ahead log is left")
+		t.Error("the database was not closed: its write-ahead log still exists")
 	}
 }
 
-// Scripts start the server in the background and run setup right after it.
-func TestProcessesThatStartAtTheSameMomentShareAnEmptyInstance(t *testing.T) {
+// A script may start the server in the background and run setup at once.
+func TestProcessesThatStartAtTheSameTimeShareAnEmptyInstance(t *testing.T) {
 	t.Parallel()
 	testkit.EachDatabase(t, func(t *testing.T, url string) {
 		i := newInstance(t, url)
@@ -96,12 +96,12 @@ func TestProcessesThatStartAtTheSameMomentShareAnEmptyInstance(t *testing.T) {
 		s := i.setup("--email", "ada@example.com", "--project", "first")
 		for _, p := range others {
 			if code := p.wait(); code != 0 {
-				t.Errorf("migrate beside the others gave %d: %s", code, p.Stderr.String())
+				t.Errorf("migrate ended with %d, want 0: %s", code, p.Stderr.String())
 			}
 		}
 		server.waitFor("is ready")
 		if v := server.validate(s.Project, s.Key, ""); v.Code != "valid" {
-			t.Errorf("the key is %s", v.Code)
+			t.Errorf("the key is %s, want valid", v.Code)
 		}
 	})
 }

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"sync"
 	"syscall"
 	"testing"
 
@@ -20,82 +19,31 @@ func TestSIGTERMUnderLoadLosesNoRowOfAnAnsweredRequest(t *testing.T) {
 		i := newInstance(t, url)
 		s := i.setup("--email", "ada@example.com", "--project", "first")
 
-		// More than one round: each stops at another moment, and after a restart no id may come again.
+		// Several rounds, because each stops at another point of a batch, and no id may occur again after a restart.
 		const rounds, callers, enough = 3, 8, 2000
-		var got answers
+		load := load{whole: true}
+		var answers []answer
 		for round := range rounds {
 			p := i.serve()
-			var calling sync.WaitGroup
-			for range callers {
-				calling.Go(func() { got.callUntilRefused(t, p.URL+"/v1/projects/first/validate", s.Key) })
-			}
-			eventually(t, "enough answers", func() bool { return got.count() >= (round+1)*enough || !p.running() })
+			load.start(t, callers, p.URL+"/v1/projects/first/validate", s.Key)
+			eventually(t, "enough answers", func() bool { return load.count() >= (round+1)*enough || !p.running() })
 			p.stop()
-			calling.Wait()
+			answers = load.stop()
 		}
 
-		rows, seen, missing := i.rowsByRequest(), map[string]bool{}, 0
-		for _, id := range got.ids {
-			if seen[id] {
-				t.Errorf("two answers have the id %s", id)
+		seen := map[string]bool{}
+		for _, a := range answers {
+			if seen[a.id] {
+				t.Errorf("two answers have the id %s", a.id)
 			}
-			seen[id] = true
-			if rows[id] != 1 {
-				missing++
-			}
+			seen[a.id] = true
 		}
-		if missing > 0 {
-			t.Errorf("of %d answered requests, %d have no row, or more than one", len(got.ids), missing)
-		}
-		if sum := number(t, i.openDatabase(),
-			"SELECT COALESCE(SUM(requests), 0) FROM usage_minutes"); sum != int64(len(rows)) {
-			t.Errorf("the usage counts say %d, but there are %d rows", sum, len(rows))
-		}
+		i.wantEachOnce(s.ProjectID, answers)
 	})
 }
 
-// answers collects the request ids of what was answered.
-type answers struct {
-	mu  sync.Mutex
-	ids []string
-}
-
-func (a *answers) count() int {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return len(a.ids)
-}
-
-// callUntilRefused asks on one connection that is kept alive, until the server is gone. An answer other than 200 fails
-// the test: the server may go, but not turn away a good key before.
-func (a *answers) callUntilRefused(t *testing.T, url, key string) {
-	caller := &http.Client{Transport: &http.Transport{}, Timeout: patience}
-	defer caller.CloseIdleConnections()
-	for {
-		request, err := http.NewRequest(http.MethodGet, url, nil)
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		request.Header.Set("X-API-Key", key)
-		response, err := caller.Do(request)
-		if err != nil {
-			return
-		}
-		var v verdict
-		err = json.NewDecoder(response.Body).Decode(&v)
-		response.Body.Close()
-		if err != nil || response.StatusCode != http.StatusOK {
-			t.Errorf("a call was answered with %d %+v (%v)", response.StatusCode, v, err)
-			return
-		}
-		a.mu.Lock()
-		a.ids = append(a.ids, v.RequestID)
-		a.mu.Unlock()
-	}
-}
-
-// halfRequest is a validate call that the server works on and whose last byte, a brace, is still to come.
+// halfRequest sends a validate request without the last byte of its body, a brace. It returns when the server reads the
+// body.
 func (i instance) halfRequest(project, key string) net.Conn {
 	i.t.Helper()
 	conn, err := net.Dial("tcp", i.Addr)
@@ -109,13 +57,13 @@ func (i instance) halfRequest(project, key string) net.Conn {
 	const goOn = "HTTP/1.1 100 Continue\r\n\r\n"
 	answer := make([]byte, len(goOn))
 	if _, err := io.ReadFull(conn, answer); err != nil || string(answer) != goOn {
-		i.t.Fatalf("the server does not want the body: %q (%v)", answer, err)
+		i.t.Fatalf("the server answered %q (%v), want %q", answer, err, goOn)
 	}
 	fmt.Fprint(conn, "{")
 	return conn
 }
 
-// untilClosed returns when the address takes no connection any more.
+// untilClosed waits until the server accepts no more connections.
 func (i instance) untilClosed() {
 	i.t.Helper()
 	eventually(i.t, "the address to be closed", func() bool {
@@ -127,7 +75,7 @@ func (i instance) untilClosed() {
 	})
 }
 
-func TestARequestThatHasBegunBeforeSIGTERMIsAnsweredAndLogged(t *testing.T) {
+func TestARequestThatBeganBeforeSIGTERMIsAnsweredAndLogged(t *testing.T) {
 	t.Parallel()
 	testkit.EachDatabase(t, func(t *testing.T, url string) {
 		i := newInstance(t, url)
@@ -145,13 +93,13 @@ func TestARequestThatHasBegunBeforeSIGTERMIsAnsweredAndLogged(t *testing.T) {
 		defer response.Body.Close()
 		var v verdict
 		if err := json.NewDecoder(response.Body).Decode(&v); err != nil || v.Code != "valid" {
-			t.Errorf("the answer is %d %+v (%v)", response.StatusCode, v, err)
+			t.Errorf("the answer is %d %+v (%v), want valid", response.StatusCode, v, err)
 		}
 		if code := p.wait(); code != 0 {
-			t.Errorf("the exit code is %d", code)
+			t.Errorf("the exit code is %d, want 0", code)
 		}
 		if n := i.rowsByRequest()[v.RequestID]; n != 1 {
-			t.Errorf("the request has %d rows", n)
+			t.Errorf("the request has %d rows, want 1", n)
 		}
 	})
 }
@@ -161,7 +109,7 @@ func TestASecondSIGTERMEndsTheProcessAtOnce(t *testing.T) {
 	i := newInstance(t, "")
 	p := i.serve()
 	s := i.setup("--email", "ada@example.com", "--project", "first")
-	i.halfRequest(s.Project, s.Key) // keeps the server waiting
+	i.halfRequest(s.Project, s.Key) // for whose end the server waits
 	p.signal(syscall.SIGTERM)
 	i.untilClosed()
 	if !p.running() {
@@ -169,6 +117,6 @@ func TestASecondSIGTERMEndsTheProcessAtOnce(t *testing.T) {
 	}
 	p.signal(syscall.SIGTERM)
 	if code := p.wait(); code != -1 {
-		t.Errorf("the exit code is %d, not that of a signal", code)
+		t.Errorf("the exit code is %d, want that of a signal, -1", code)
 	}
 }
