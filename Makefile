@@ -1,10 +1,10 @@
-# The development loop. CONTRIBUTING.md says what each is for.
+# Commands for development: see CONTRIBUTING.md.
 .PHONY: build generate dev test soak fuzz bench check
 
 build: generate
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o claviger .
 
-# Everything that is generated and committed: templates, style sheet, htmx.
+# Builds what is generated and committed: templates, style sheet, htmx.
 generate: node_modules
 	go tool templ generate -path views
 	npm run --silent assets
@@ -13,7 +13,7 @@ node_modules: package.json package-lock.json
 	npm ci --no-audit --no-fund
 	@touch node_modules
 
-# Serves on http://127.0.0.1:7331, reloads the page when a template, the style sheet or Go code changes.
+# Serves on http://127.0.0.1:7331 and reloads the page when a template, the style sheet or Go code changes.
 dev: node_modules
 	@npm run --silent css:watch & css=$$!; trap : INT; \
 	CLAVIGER_DEV=1 go tool templ generate -path . -watch -proxy http://127.0.0.1:8080 -cmd "go run ."; \
@@ -22,7 +22,7 @@ dev: node_modules
 test:
 	go test ./...
 
-# The tests that repeat what is left to chance, as often as it takes to meet rare moments.
+# The long form of tests that depend on chance.
 soak:
 	SOAK=1 go test -count=1 -timeout 30m -run 'TestKilling|TestAKey' ./e2e/process
 
@@ -34,10 +34,10 @@ fuzz:
 	go test -run '^$$' -fuzz FuzzDecodeRequestLogs -fuzztime 30s ./models/requestlog
 	go test -run '^$$' -fuzz FuzzDecodeIndex -fuzztime 30s ./models/requestlog/sqlite
 
-# Every figure beside its baseline: bench/README.md. BENCH="-short" is about a minute.
+# Measures the speed and compares with the baseline: bench/README.md. BENCH="-short" takes about a minute.
 bench:
 	go run ./bench $(BENCH)
 
-# What CI runs.
+# Runs what CI runs.
 check:
 	bash .ci/run
