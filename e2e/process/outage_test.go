@@ -46,7 +46,7 @@ func TestDuringADatabaseOutageKnownKeysStayValidAndNoRequestIsLost(t *testing.T)
 				s := i.setup("--email", "ada@example.com", "--project", project)
 				p := i.serve()
 				// The pause leaves time of the processor to the tests that run in parallel.
-				load := load{pause: 2 * time.Millisecond}
+				load := load{pause: 5 * time.Millisecond}
 				load.start(t, 8, p.URL+"/v1/projects/"+project+"/validate", s.Key)
 				eventually(t, "answers", func() bool { return load.count() > 500 })
 
