@@ -11,6 +11,7 @@ import (
 	"strconv"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"modernc.org/sqlite"
 )
 
 // lastOldSchema is the number of the last schema from before the first release. The first migration is the one after it.
@@ -45,8 +46,24 @@ func peekSQLiteSchema(ctx context.Context, path string) (version int64, err erro
 		return 0, err
 	}
 	defer db.Close()
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close()
+	// SQLite deletes the log when the last connection closes. Without locks this connection takes itself for the last,
+	// and would delete the log of a running server if there is nothing in it yet. The server would go on writing to the
+	// deleted file.
+	err = conn.Raw(func(driverConn any) error {
+		_, err := driverConn.(sqlite.FileControl).FileControlPersistWAL("main", 1)
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
 	const query = "SELECT COALESCE(MAX(version_id), 0) FROM goose_db_version"
-	return version, db.QueryRowContext(ctx, query).Scan(&version)
+	err = conn.QueryRowContext(ctx, query).Scan(&version)
+	return version, err
 }
 
 // refuseOldPostgres returns an error if the database has a schema from before the first release. It writes nothing.

@@ -1,6 +1,8 @@
 package process_test
 
 import (
+	"os"
+	"path/filepath"
 	"regexp"
 	"testing"
 
@@ -54,6 +56,32 @@ func TestMigrateCanBeRepeated(t *testing.T) {
 		}
 		i.with("CLAVIGER_SIGNUP=open").serve() // fails the test if the server does not accept the database
 	})
+}
+
+// If a command deleted the write-ahead log, the server would go on writing to a file that nobody else can open.
+func TestCommandsDoNotDeleteTheWriteAheadLogOfAnIdleServer(t *testing.T) {
+	t.Parallel()
+	i := newInstance(t, "")
+	s := i.setup("--email", "ada@example.com", "--project", "first")
+	p := i.serve()
+	before, err := os.Stat(i.database + "-wal")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"audit", "verify"},
+		{"backup", filepath.Join(t.TempDir(), "copy")},
+		{"migrate"},
+		{"setup", "--email", s.Email, "--project", "second"},
+	} {
+		if command, code := i.run(args...); code != 0 {
+			t.Errorf("%v ended with %d: %s", args, code, command.Stderr.String())
+		}
+		if after, err := os.Stat(i.database + "-wal"); err != nil || !os.SameFile(before, after) {
+			t.Fatalf("after %v the write-ahead log is another file, or none (%v)", args, err)
+		}
+	}
+	p.stop()
 }
 
 func TestHelpListsEveryCommand(t *testing.T) {
