@@ -62,6 +62,13 @@ func (e *events) complain(words ...string) {
 	e.complaints = append(e.complaints, strings.Join(words, ": "))
 }
 
+// forget begins anew, for another page.
+func (e *events) forget() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.requests, e.complaints = nil, nil
+}
+
 // check fails where the page asked another server for anything, or the browser found something to complain about.
 func (e *events) check(t *testing.T, origin string) {
 	t.Helper()

@@ -57,10 +57,10 @@ func TestTheLongestValuesFitOnEveryPage(t *testing.T) {
 	}
 }
 
-// show leads a new window to the page.
+// show leads a window to the page.
 func (p *shown) show(t *testing.T) *Tab {
 	t.Helper()
-	tab := newTab(t, p.app)
+	tab := usedTab(t, p.app)
 	tab.Prefer("light")
 	if p.as != "" {
 		tab.SignIn(p.as)
@@ -116,7 +116,7 @@ func (tab *Tab) picture(name string, width int64) {
 	if folder == "" {
 		return
 	}
-	tab.window(width, evaluate[int64](tab, `document.documentElement.scrollHeight`))
+	tab.size(width, evaluate[int64](tab, `document.documentElement.scrollHeight`))
 	picture := command(tab, page.CaptureScreenshot, page.CaptureScreenshotParams{}).Data
 	tab.Resize(width)
 	if err := os.MkdirAll(folder, 0o755); err != nil {

@@ -168,15 +168,15 @@ const sessionCookie = "claviger_session"
 func (tab *Tab) Resize(width int64) {
 	tab.Helper()
 	if width < phone {
-		tab.window(width, 844)
+		tab.size(width, 844)
 	} else {
-		tab.window(width, 900)
+		tab.size(width, 900)
 	}
 }
 
 const phone = 600 // windows narrower than that are a phone's
 
-func (tab *Tab) window(width, height int64) {
+func (tab *Tab) size(width, height int64) {
 	tab.Helper()
 	window := emulation.SetDeviceMetricsOverrideParams{Width: width, Height: height, DeviceScaleFactor: 1}
 	if width < phone { // there, scroll bars take no room
