@@ -31,18 +31,18 @@ func TestMetricsCountVerdictsOnTheirOwnAddress(t *testing.T) {
 			`claviger_verdicts_total{code="key_invalid"} 1`,
 			`claviger_verdicts_total{code="key_missing"} 0`,
 			`claviger_validate_duration_seconds_count 2`,
-			`claviger_directory_lookups_total{from="database"} 1`,
+			`claviger_key_cache_lookups_total{from="database"} 1`,
 		} {
 			if text := metrics(); !strings.Contains(text, line+"\n") {
 				t.Errorf("the metrics have no line %s:\n%s", line, text)
 			}
 		}
 		eventually(t, "changes of other processes to arrive",
-			func() bool { return strings.Contains(metrics(), "claviger_changes_heard 1\n") })
+			func() bool { return strings.Contains(metrics(), "claviger_change_feed_connected 1\n") })
 		label := ask(t, http.MethodPost, p.URL+"/projects/"+s.Project+"/categories", "name=label",
 			"Content-Type", "application/x-www-form-urlencoded", "Sec-Fetch-Site", "same-origin",
 			"Cookie", p.signIn(s.Email, s.Password))
-		if line := `claviger_change_effect_seconds_count{origin="local"} 1`; label.Status != http.StatusSeeOther ||
+		if line := `claviger_change_propagation_seconds_count{origin="local"} 1`; label.Status != http.StatusSeeOther ||
 			!strings.Contains(metrics(), line+"\n") {
 			t.Errorf("a change answered %d, want 303 and the metric %s", label.Status, line)
 		}
@@ -87,7 +87,7 @@ func TestNoMoreKeysAreInMemoryThanTheSettingSays(t *testing.T) {
 		}
 	}
 	for _, kind := range []string{"version", "meter"} {
-		got := metric(t, metricsAddr, `claviger_directory_entries{kind="`+kind+`"}`)
+		got := metric(t, metricsAddr, `claviger_key_cache_entries{kind="`+kind+`"}`)
 		if got > most || got < 500 {
 			t.Errorf("of %d keys, %g entries of the kind %s are in memory, want 500 to %d", keys, got, kind, most)
 		}

@@ -74,7 +74,7 @@ func (p *pair) metric(name string) string {
 func (p *pair) waitForSync(receives bool) {
 	p.t.Helper()
 	want := map[bool]string{true: "1", false: "0"}[receives]
-	eventually(p.t, "claviger_changes_heard "+want, func() bool { return p.metric("claviger_changes_heard") == want })
+	eventually(p.t, "claviger_change_feed_connected "+want, func() bool { return p.metric("claviger_change_feed_connected") == want })
 }
 
 // wantLogged waits until there has logged text, and fails the test if that was more than once.
@@ -148,7 +148,7 @@ func TestAKeyDeactivatedInOneProcessIsRejectedByTheOtherWithinASecond(t *testing
 	p := newPair(t, soak(40, 100))
 	p.deactivateAll(func() {})
 	// If the machine is so busy that the connection answers late, keys are read again instead.
-	n, err := strconv.Atoi(p.metric(`claviger_change_effect_seconds_count{origin="remote"}`))
+	n, err := strconv.Atoi(p.metric(`claviger_change_propagation_seconds_count{origin="remote"}`))
 	if err != nil || n < len(p.keys)/2 {
 		t.Errorf("of %d changes %d arrived by notification (%v), want at least half", len(p.keys), n, err)
 	}
@@ -163,7 +163,7 @@ func TestAKeyIsRejectedWithinASecondWhenTheListeningConnectionIsDown(t *testing.
 			p.proxy.Listening(link) // the first keys are deactivated at once, before there can know of the failure
 			p.deactivateAll(func() {})
 			p.waitForSync(false)
-			if n := p.metric(`claviger_change_effect_seconds_count{origin="remote"}`); n != "" && n != "0" {
+			if n := p.metric(`claviger_change_propagation_seconds_count{origin="remote"}`); n != "" && n != "0" {
 				t.Errorf("%s notifications arrived, want none", n)
 			}
 			p.wantLogged("changes of other processes do not arrive")

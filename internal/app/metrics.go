@@ -20,27 +20,28 @@ func newDurations() prometheus.Histogram {
 	})
 }
 
-// effects measures how long it takes from a change to its effect in this process, in seconds.
-type effects struct{ *prometheus.HistogramVec }
+// propagation measures the propagation latency of changes: the time from a change to its effect in this process, in
+// seconds.
+type propagation struct{ *prometheus.HistogramVec }
 
-func newEffects() effects {
-	return effects{prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name: "claviger_change_effect_seconds",
-		Help: "Time from a change to its effect here, " +
-			"by whether this process made it or another one, by whose clock it began.",
+func newPropagation() propagation {
+	return propagation{prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "claviger_change_propagation_seconds",
+		Help: "Time from a change to its effect in this process. origin is local for changes of this process " +
+			"and remote for those of others, whose start is by the other process's clock.",
 		Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5},
 	}, []string{"origin"})}
 }
 
-func (e effects) observe(took time.Duration, remote bool) {
+func (p propagation) observe(took time.Duration, remote bool) {
 	origin := "local"
 	if remote {
 		origin = "remote"
 	}
-	e.WithLabelValues(origin).Observe(took.Seconds())
+	p.WithLabelValues(origin).Observe(took.Seconds())
 }
 
-// metricsHandler gives the metrics of this process in Prometheus form: those measured elsewhere, and those of the gate.
+// metricsHandler serves the metrics of this process in Prometheus format: those in measured, and those of the gate.
 func metricsHandler(g *gate.Gate, measured []prometheus.Collector, queries *atomic.Uint64) http.Handler {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(measured...)
@@ -51,7 +52,7 @@ func metricsHandler(g *gate.Gate, measured []prometheus.Collector, queries *atom
 			Name: "claviger_database_statements_total", Help: "Statements sent to the database.",
 		}, func() float64 { return float64(queries.Load()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "claviger_build_info", Help: "Always 1; the label tells the version.",
+			Name: "claviger_build_info", Help: "Always 1; the label is the version.",
 			ConstLabels: prometheus.Labels{"version": version()},
 		}, func() float64 { return 1 }),
 	)
@@ -60,29 +61,30 @@ func metricsHandler(g *gate.Gate, measured []prometheus.Collector, queries *atom
 	return mux
 }
 
-// gateMetrics turns the gate's counts into metrics when they are asked for.
+// gateMetrics reads the gate's counts at each scrape.
 type gateMetrics struct{ gate *gate.Gate }
 
 var (
-	verdictsDesc = describe("claviger_verdicts_total", "Answers of validate by code.", "code")
-	hitsDesc     = describe("claviger_directory_lookups_total",
-		"Look-ups of keys by where they were answered.", "from")
+	verdictsDesc = describe("claviger_verdicts_total", "Validate requests by the code of the answer.", "code")
+	lookupsDesc  = describe("claviger_key_cache_lookups_total",
+		"Look-ups of keys by where the answer came from: memory or database.", "from")
 	waitingDesc = describe("claviger_recorder_waiting_rows",
 		"Rows of the request log that are not in the database yet, spooled ones included.")
-	spooledDesc = describe("claviger_recorder_spooled_rows", "Rows that wait in the spool for the database.")
-	spoolDesc   = describe("claviger_recorder_spooled_bytes", "Size of the rows that wait in the spool.")
+	spooledDesc = describe("claviger_recorder_spooled_rows", "Rows in the spool that are not in the database yet.")
+	spoolDesc   = describe("claviger_recorder_spooled_bytes", "Bytes in the spool that are not in the database yet.")
 	lagDesc     = describe("claviger_recorder_lag_seconds",
 		"Age of the oldest row that is not in the database yet.")
 	rowsDesc = describe("claviger_recorder_rows_total",
-		"Rows of the request log by what became of them.", "outcome")
-	hearsDesc = describe("claviger_changes_heard",
-		"1 while changes of other processes are told here, or there are none; 0 while keys are read again instead.")
+		"Rows of the request log that were written to the database or dropped.", "outcome")
+	connectedDesc = describe("claviger_change_feed_connected",
+		"1 while changes of other processes arrive, or there are no other processes; "+
+			"0 while they may be missed, so that keys are read again when they are used.")
 	blockedDesc = describe("claviger_blocked_addresses",
-		"Addresses that are blocked in a project at this moment.")
-	knownDesc = describe("claviger_directory_entries",
-		"What the gate keeps in memory: versions of keys, and keys whose requests are counted.", "kind")
+		"Blocks of addresses that are in force now.")
+	entriesDesc = describe("claviger_key_cache_entries",
+		"Versions of keys, and meters that count the requests of keys, in memory.", "kind")
 	retriesDesc = describe("claviger_recorder_retries_total",
-		"Attempts to write rows that failed and were repeated.")
+		"Attempts to write rows that failed and are repeated.")
 )
 
 // describe makes the description of a metric of the gate.
@@ -92,8 +94,8 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 
 func (gateMetrics) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		verdictsDesc, hitsDesc, waitingDesc, spooledDesc, spoolDesc, lagDesc, rowsDesc, hearsDesc, retriesDesc,
-		blockedDesc, knownDesc,
+		verdictsDesc, lookupsDesc, waitingDesc, spooledDesc, spoolDesc, lagDesc, rowsDesc, connectedDesc, retriesDesc,
+		blockedDesc, entriesDesc,
 	} {
 		out <- d
 	}
@@ -107,23 +109,23 @@ func (m gateMetrics) Collect(out chan<- prometheus.Metric) {
 	for code, n := range stats.Verdicts {
 		counter(verdictsDesc, n, string(code))
 	}
-	counter(hitsDesc, stats.KeyCacheHits, "memory")
-	counter(hitsDesc, stats.KeyCacheMisses, "database")
+	counter(lookupsDesc, stats.KeyCacheHits, "memory")
+	counter(lookupsDesc, stats.KeyCacheMisses, "database")
 	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
 	}
-	hears := 0.0
+	connected := 0.0
 	if stats.ChangeFeedConnected {
-		hears = 1
+		connected = 1
 	}
-	gauge(hearsDesc, hears)
+	gauge(connectedDesc, connected)
 	gauge(waitingDesc, float64(stats.Recorder.Waiting))
 	gauge(spooledDesc, float64(stats.Recorder.SpooledRows))
 	gauge(spoolDesc, float64(stats.Recorder.SpoolBytes))
 	gauge(lagDesc, stats.Recorder.Lag.Seconds())
 	gauge(blockedDesc, float64(stats.BlockedAddresses))
-	gauge(knownDesc, float64(stats.KnownVersions), "version")
-	gauge(knownDesc, float64(stats.Meters), "meter")
+	gauge(entriesDesc, float64(stats.KnownVersions), "version")
+	gauge(entriesDesc, float64(stats.Meters), "meter")
 	counter(rowsDesc, stats.Recorder.Stored, "written")
 	counter(rowsDesc, stats.Recorder.Dropped, "dropped")
 	counter(retriesDesc, stats.Recorder.Retries)

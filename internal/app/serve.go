@@ -62,9 +62,9 @@ func serve(ctx context.Context, c config.Config, log *slog.Logger, out io.Writer
 	}
 	defer store.Close()
 
-	effects := newEffects()
+	propagation := newPropagation()
 	g, err := gate.New(store, store.Log(), secrets.Pepper, gate.Options{
-		Log: log, Shared: store.Dialect() == "postgres", OnPropagated: effects.observe,
+		Log: log, Shared: store.Dialect() == "postgres", OnPropagated: propagation.observe,
 		Durability: recorder.Durability(c.LogDurability), Spool: c.Data, MaxKeys: c.MaxKeys,
 	})
 	if err != nil {
@@ -104,7 +104,7 @@ func serve(ctx context.Context, c config.Config, log *slog.Logger, out io.Writer
 	ended := make(chan error, 2)
 	go func() { ended <- server.Serve(web.HeaderLinesListener(listener)) }()
 	if metricsListener != nil {
-		handler := metricsHandler(g, []prometheus.Collector{h.Durations, effects}, &queries)
+		handler := metricsHandler(g, []prometheus.Collector{h.Durations, propagation}, &queries)
 		metrics := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
 		defer metrics.Close()
 		go func() { ended <- metrics.Serve(metricsListener) }()
