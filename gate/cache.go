@@ -22,9 +22,9 @@ const (
 // cache keeps what was read from the database by its name K. A hit takes the read lock of one shard; a miss is one
 // look-up, however many ask at once. Values are shared and must not be changed.
 type cache[K comparable, V any] struct {
-	load  func(context.Context, K) (*V, error) // nil value: there is none
-	text  func(K) string
-	limit int // entries for each shard, of known and of unknown names apart
+	load      func(context.Context, K) (*V, error) // nil value: there is none
+	text      func(K) string
+	limit     int // entries for each shard, of known and of unknown names apart
 	staleness *stalenessPolicy
 
 	// epoch grows with every forget. A look-up that was under way at the time may have read what was before the

@@ -106,7 +106,9 @@ type internTable struct {
 	texts   []string
 }
 
-func newInternTable() internTable { return internTable{numbers: map[string]uint32{"": 0}, texts: []string{""}} }
+func newInternTable() internTable {
+	return internTable{numbers: map[string]uint32{"": 0}, texts: []string{""}}
+}
 
 func (w *internTable) number(text string) uint32 {
 	n, known := w.numbers[text]

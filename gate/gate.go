@@ -36,15 +36,15 @@ type Options struct {
 
 // Gate answers whether requests may pass. It is safe for use by many goroutines.
 type Gate struct {
-	now     func() time.Time
-	log     *slog.Logger
-	onPropagated func(took time.Duration, remote bool)
-	staleness   *stalenessPolicy
+	now             func() time.Time
+	log             *slog.Logger
+	onPropagated    func(took time.Duration, remote bool)
+	staleness       *stalenessPolicy
 	wasDisconnected atomic.Bool // for the log alone
 	// heardSince is since when the present connection tells of changes, in nanoseconds since 1970.
 	connectedSince atomic.Int64
-	pepper     models.Pepper
-	recorder   *recorder.Recorder
+	pepper         models.Pepper
+	recorder       *recorder.Recorder
 	// durability says whether an answer waits for the recorder.
 	durability recorder.Durability
 

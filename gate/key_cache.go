@@ -16,10 +16,10 @@ import (
 // [cache] does, for a million keys: an entry holds no pointer, so that the garbage collector has nothing to walk through,
 // and forgetting one costs the same however many there are.
 type keyCache struct {
-	load   func(context.Context, models.Digest) (*models.GateKey, error)
-	meters *meters
-	staleness  *stalenessPolicy
-	limit  int // entries for each shard, of known and of unknown digests apart
+	load      func(context.Context, models.Digest) (*models.GateKey, error)
+	meters    *meters
+	staleness *stalenessPolicy
+	limit     int // entries for each shard, of known and of unknown digests apart
 
 	changes generations
 	flights singleflight.Group

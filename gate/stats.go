@@ -7,12 +7,12 @@ import (
 
 // Stats are counts since the start.
 type Stats struct {
-	Verdicts                       map[requestlog.Code]uint64
+	Verdicts                     map[requestlog.Code]uint64
 	KeyCacheHits, KeyCacheMisses uint64
-	ChangeFeedConnected                          bool // changes of other processes are told, or there are none
-	Recorder                       recorder.Stats
-	BlockedAddresses               int // at this moment, as the two that follow
-	KnownVersions, Meters          int // in memory: versions of keys, and keys that are counted
+	ChangeFeedConnected          bool // changes of other processes are told, or there are none
+	Recorder                     recorder.Stats
+	BlockedAddresses             int // at this moment, as the two that follow
+	KnownVersions, Meters        int // in memory: versions of keys, and keys that are counted
 }
 
 // Stats of the gate at this moment.
