@@ -1,17 +1,18 @@
 package gate
 
-// consumer is the address of whom the request is made for, as far as it is believed; empty where nothing says it. tokened tells
-// that the caller showed a service token.
+// consumer returns the address of the client on whose behalf the request is made, or "" if it is not known. hasToken
+// says whether the caller showed a service token.
 //
-// The project's own server speaks for many, so its address stands for nobody. Behind a trusted proxy the address that the
-// proxy itself saw goes first: a body may come from the client, and nobody must get another's address blocked.
-func (r *Request) consumer(tokened bool) string {
-	who := r.Peer
-	if tokened || r.Peer.Proxy {
-		who = r.Claimed
+// A caller with a token is the project's own server, which speaks for many clients, so its own address is nobody's.
+// Behind a trusted proxy the address that the proxy saw counts and not one in the body: the body may come from the
+// client, which could have another address blocked.
+func (r *Request) consumer(hasToken bool) string {
+	origin := r.Peer
+	if hasToken || r.Peer.Proxy {
+		origin = r.Claimed
 	}
-	if who.Proxy {
+	if origin.Proxy {
 		return ""
 	}
-	return who.IP
+	return origin.IP
 }

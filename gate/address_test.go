@@ -2,17 +2,17 @@ package gate
 
 import "testing"
 
-func TestWhoseAddressCounts(t *testing.T) {
+func TestConsumerAddress(t *testing.T) {
 	peer, claim := Origin{IP: "192.0.2.1"}, Origin{IP: "203.0.113.7"}
 	proxy, proxyClaim := Origin{IP: "10.0.0.1", Proxy: true}, Origin{IP: "10.0.0.2", Proxy: true}
 	for _, c := range []struct {
 		name          string
 		peer, claimed Origin
-		tokened       bool
+		hasToken      bool
 		want          string
 	}{
-		{"a stranger", peer, Origin{}, false, "192.0.2.1"},
-		{"a stranger that names another", peer, claim, false, "192.0.2.1"},
+		{"a client", peer, Origin{}, false, "192.0.2.1"},
+		{"a client that names another", peer, claim, false, "192.0.2.1"},
 		{"a token that names the consumer", peer, claim, true, "203.0.113.7"},
 		{"a token that names nobody", peer, Origin{}, true, ""},
 		{"a token that names a proxy", peer, proxyClaim, true, ""},
@@ -22,7 +22,7 @@ func TestWhoseAddressCounts(t *testing.T) {
 		{"a token behind a proxy that names nobody", peer, Origin{}, true, ""},
 	} {
 		r := Request{Peer: c.peer, Claimed: c.claimed}
-		if got := r.consumer(c.tokened); got != c.want {
+		if got := r.consumer(c.hasToken); got != c.want {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)
 		}
 	}

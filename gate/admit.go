@@ -11,41 +11,43 @@ import (
 	"github.com/claviger/claviger/models/requestlog"
 )
 
-// QuotaState is how a quota of a key stands after a check.
+// QuotaState is the state of one of a key's quotas after a check.
 type QuotaState struct {
-	Limit     int64 // 0: there is no such quota
-	Remaining int64
-	// Resets is the moment at which the next request would pass: the check's own while something remains. Zero is never.
+	Limit     int64 // requests; 0 means that the key has no such quota
+	Remaining int64 // requests
+	// Resets is when the next request would pass: the time of the check if some remain, zero if it never will.
 	Resets time.Time
 }
 
-// LimitState is how a limit of the plan stands after a check.
+// LimitState is the state of one of the plan's limits after a check.
 type LimitState struct {
 	Policy    string // its name in [Project.LimitPolicies]
-	Limit     uint32
-	Remaining uint32
-	Resets    time.Time // when the oldest request that is counted leaves the window; the check's own moment where there is none
+	Limit     uint32 // requests
+	Remaining uint32 // requests
+	// Resets is when the oldest counted request leaves the window, or the time of the check if none is counted.
+	Resets time.Time
 }
 
-// pass is checks 1 to 8. It gives the key's meter, locked, where they let the request pass.
+// pass runs checks 1 to 8 of product.md, section 3. If all pass, it returns the key's meter, locked. If one fails,
+// v.Code says which, and the meter is nil.
 func (g *Gate) pass(ctx context.Context, r *Request, consumer string, v *Verdict) (*meter, error) {
 	for {
-		named, err := g.checkKey(ctx, r, consumer, v)
+		hint, err := g.checkKey(ctx, r, consumer, v)
 		if err != nil {
 			return nil, err
 		}
 		if v.Known && !r.DryRun && g.durability == recorder.DurabilitySync && g.recorder.Refusing() {
-			return nil, recorder.ErrNotRecorded // before it uses up anything
+			return nil, recorder.ErrNotRecorded // before it counts against any limit or quota
 		}
 		if v.Code != requestlog.CodeValid {
 			return nil, nil
 		}
-		m := g.meters.lockHint(named, v.Key.KeyID)
+		m := g.meters.lockHint(hint, v.Key.KeyID)
 		if m.loaded || !v.Key.Caps.Any() {
 			return m, nil
 		}
 		m.mu.Unlock()
-		// Reading the meter may take seconds: what the key may then is asked anew.
+		// Loading the meter may take seconds, in which the key may change: the checks run again.
 		if m, err = g.meters.lockLoaded(ctx, v.Key.KeyID, g.now); err != nil {
 			return nil, err
 		}
@@ -53,18 +55,20 @@ func (g *Gate) pass(ctx context.Context, r *Request, consumer string, v *Verdict
 	}
 }
 
-// admit is checks 9 and 10 of product.md, section 3: plan limits and quotas, together. Either the request is counted in all
-// of them or, where one of them rejects it, in none. m is the key's meter, locked.
+// admit runs checks 9 and 10 of product.md, section 3: plan limits and quotas, together. The request is counted in
+// all of them, or in none if one of them rejects it. m is the key's meter, locked.
 func (g *Gate) admit(r *Request, consumer string, v *Verdict, m *meter) {
 	if m.loaded {
 		if m.minute > minuteOf(v.At) {
-			v.At = g.now() // one that came later was here first: what has left the windows for it is inside those of the earlier moment
+			// A request of a later minute has already advanced the meter. What has left its windows would still be
+			// inside those of this request's time, so this one is judged as of now.
+			v.At = g.now()
 		}
 		g.meters.advance(m, minuteOf(v.At))
 	}
 	now := v.At
-	// Locks are taken in one order, and no axis has two, so that nobody waits in a circle. Those of the project come last:
-	// everybody waits for them.
+	// Locks are taken in one order, at most one for each axis, so there is no deadlock. The project's are taken last,
+	// because all of its requests share them.
 	var counted [axisCount]*window
 	var locked [axisCount]*sharedWindow
 	for i, p := range slices.Backward(r.Project.policies) {
@@ -78,7 +82,7 @@ func (g *Gate) admit(r *Request, consumer string, v *Verdict, m *meter) {
 		case addressMinute:
 			address, known := models.NetworkOf(consumer)
 			if !known {
-				continue // the caller did not say whom it asks for
+				continue // the consumer's address is not known
 			}
 			key.id = maphash.Comparable(g.windows.seed, address)
 		case sessionMinute:
@@ -111,13 +115,14 @@ func (g *Gate) admit(r *Request, consumer string, v *Verdict, m *meter) {
 	g.meters.describe(m, &v.Key.Caps, &v.Quotas, now)
 }
 
-// judge finds what rejects the request, and when it would pass. Of several limits or quotas it is the one that frees last;
-// limits go before quotas, so that a request that is too fast is told so.
+// judge returns the code of the limit or quota that rejects the request, and sets v.Retry to when it would pass. Of
+// several limits, or of several quotas, it is the one that becomes free last. Limits are named before quotas.
 func (g *Gate) judge(r *Request, m *meter, counted *[axisCount]*window, v *Verdict, now time.Time) requestlog.Code {
 	code := requestlog.CodeValid
 	for i, p := range r.Project.policies {
 		if w := counted[i]; w != nil && w.sum >= p.limit {
-			if frees := g.windows.moment(p.axis, w.frees(p.limit)); code == requestlog.CodeValid || frees.After(v.Retry) {
+			frees := g.windows.moment(p.axis, w.frees(p.limit))
+			if code == requestlog.CodeValid || frees.After(v.Retry) {
 				code, v.Retry, v.Limit = requestlog.CodeRateLimited, frees, axes[p.axis].length
 			}
 		}
@@ -138,7 +143,7 @@ func (g *Gate) judge(r *Request, m *meter, counted *[axisCount]*window, v *Verdi
 	return code
 }
 
-// describeLimits writes down how the limits stand now.
+// describeLimits sets v.Limits to the state of the limits at now. The windows are locked.
 func (g *Gate) describeLimits(r *Request, counted *[axisCount]*window, v *Verdict, now time.Time) {
 	v.LimitCount = 0
 	for i, p := range r.Project.policies {
@@ -151,14 +156,15 @@ func (g *Gate) describeLimits(r *Request, counted *[axisCount]*window, v *Verdic
 			state.Remaining = p.limit - w.sum
 		}
 		if w.sum > 0 {
-			state.Resets = g.windows.moment(p.axis, w.frees(min(w.sum, p.limit))) // the sum is more where the limit was lowered
+			// The sum exceeds the limit if the limit was lowered.
+			state.Resets = g.windows.moment(p.axis, w.frees(min(w.sum, p.limit)))
 		}
 		v.Limits[v.LimitCount] = state
 		v.LimitCount++
 	}
 }
 
-// describe writes down how the quotas stand now. The meter is locked, and loaded where there is a quota.
+// describe sets quotas to the state of the quotas at now. The meter is locked, and it is loaded if there is a quota.
 func (m *meters) describe(locked *meter, caps *models.Caps, quotas *[models.QuotaCount]QuotaState, now time.Time) {
 	for q, limit := range caps {
 		if limit == 0 {

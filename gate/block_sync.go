@@ -11,38 +11,38 @@ import (
 	"github.com/claviger/claviger/models"
 )
 
-// maxBlockJobs bounds what waits to be written and read. Further blocks hold in this process alone.
+// maxBlockJobs bounds the jobs that wait. Further blocks are in force in this process only.
 const maxBlockJobs = 1024
 
-// blockStore is the database's side of blocks.
+// blockStore reads and writes blocks in the database.
 type blockStore interface {
 	BlockAddress(ctx context.Context, b models.AddressBlock) (*models.AddressBlock, error)
 	AddressBlock(ctx context.Context, projectID, id int64) (*models.AddressBlock, error)
 	AllAddressBlocks(ctx context.Context, limit int) ([]models.AddressBlock, error)
 }
 
-// blockSync writes the blocks of this process to the database and reads those of others, one after the other in the
-// background.
+// blockSync writes the blocks of this process to the database and reads those of other processes. It does so in the
+// background, one job at a time.
 type blockSync struct {
 	blocks *blocks
 	store  blockStore
 	log    *slog.Logger
 	queue  chan blockJob
-	// unread is set where memory may lack what the table has: all of it is read then.
+	// unread is set if the table may have blocks that memory has not. Then all rows are read.
 	unread atomic.Bool
 	worker *worker
 }
 
 // blockJob is a block to write, or the id of a row to read.
 type blockJob struct {
-	who   caller
-	write *models.AddressBlock
-	ends  int64 // of the block to write, as memory has it
+	addr  projectAddress
+	write *models.AddressBlock // nil: read the row
+	ends  int64                // end of the block to write, as it is in memory
 	read  int64
 }
 
-// start reads what the table has, so that a restart ends no block. Where the database does not answer, the worker tries
-// again.
+// start reads the blocks in the table, so that they stay in force after a restart. If that fails, the worker tries
+// again in the background.
 func (k *blockSync) start(b *blocks, store blockStore, log *slog.Logger) {
 	k.blocks, k.store, k.log, k.queue = b, store, log, make(chan blockJob, maxBlockJobs)
 	k.worker = newWorker("write and read blocked addresses", 0, log)
@@ -54,38 +54,39 @@ func (k *blockSync) start(b *blocks, store blockStore, log *slog.Logger) {
 	k.worker.start(k.work)
 }
 
-// write has the row of a block written that ends then; false where it will have none, or too many wait already.
-func (k *blockSync) write(who caller, row models.AddressBlock, ends int64) bool {
-	if who.project == withoutProject {
+// write queues the row of a block to be written; ends is the block's end in memory. It reports false if the block will
+// have no row, because it is of no project or too many jobs wait.
+func (k *blockSync) write(addr projectAddress, row models.AddressBlock, ends int64) bool {
+	if addr.project == withoutProject {
 		return false
 	}
 	select {
-	case k.queue <- blockJob{who: who, write: &row, ends: ends}:
+	case k.queue <- blockJob{addr: addr, write: &row, ends: ends}:
 		k.worker.wake()
 		return true
 	default:
-		k.log.Warn("a blocked address is not written to the database: too many wait", "project", row.ProjectID)
+		k.log.Warn("a blocked address is not written to the database: too many are waiting", "project", row.ProjectID)
 		return false
 	}
 }
 
-// read has the row read; all of them where too many wait.
+// read queues a row to be read. If too many jobs wait, all rows are read instead.
 func (k *blockSync) read(projectID, id int64) {
 	select {
-	case k.queue <- blockJob{who: caller{project: projectID}, read: id}:
+	case k.queue <- blockJob{addr: projectAddress{project: projectID}, read: id}:
 	default:
 		k.unread.Store(true)
 	}
 	k.worker.wake()
 }
 
-// readAgain has all rows read.
+// readAgain makes the worker read all rows.
 func (k *blockSync) readAgain() {
 	k.unread.Store(true)
 	k.worker.wake()
 }
 
-// work reads all rows where that is due, and does what is in the queue.
+// work reads all rows if unread is set, and then does the jobs in the queue.
 func (k *blockSync) work() error {
 	var err error
 	if k.unread.CompareAndSwap(true, false) {
@@ -98,44 +99,48 @@ func (k *blockSync) work() error {
 
 func (k *blockSync) do(job blockJob) error {
 	if job.write == nil {
-		err := k.worker.retry(func(ctx context.Context) error { return k.readOne(ctx, job.who.project, job.read) }, nil)
+		err := k.worker.retry(func(ctx context.Context) error {
+			return k.readOne(ctx, job.addr.project, job.read)
+		}, nil)
 		if err != nil {
-			return fmt.Errorf("read a blocked address of project %d: %w", job.who.project, err)
+			return fmt.Errorf("read a blocked address of project %d: %w", job.addr.project, err)
 		}
 		return nil
 	}
 	var row *models.AddressBlock
-	over := job.write.BlockedAt.Add(models.BlockLasts(job.write.Strikes))
+	end := job.write.BlockedAt.Add(models.BlockLasts(job.write.Strikes))
 	err := k.worker.retry(func(ctx context.Context) (err error) {
 		row, err = k.store.BlockAddress(ctx, *job.write)
 		return err
-	}, func() bool { return !k.blocks.now().Before(over) })
-	k.blocks.written(job.who, job.ends, row)
+	}, func() bool { return !k.blocks.now().Before(end) })
+	k.blocks.onWritten(job.addr, job.ends, row)
 	if err != nil {
-		return fmt.Errorf("write a blocked address of project %d: %w", job.who.project, err)
+		return fmt.Errorf("write a blocked address of project %d: %w", job.addr.project, err)
 	}
 	return nil
 }
 
+// readOne reads a row and applies it. If anything changed meanwhile, it reads the row again.
 func (k *blockSync) readOne(ctx context.Context, projectID, id int64) error {
 	for {
 		epoch := k.blocks.epoch.Load()
 		row, err := k.store.AddressBlock(ctx, projectID, id)
-		if models.IsNotFound(err) { // a newer block has taken its place
+		if models.IsNotFound(err) { // it was replaced by a newer block, whose row is read for its own change
 			return nil
 		}
-		if err != nil || k.blocks.learn(row, epoch) {
+		if err != nil || k.blocks.apply(row, epoch) {
 			return err
 		}
 	}
 }
 
+// readAll reads all rows and applies them. If anything changed meanwhile, it reads them again.
 func (k *blockSync) readAll(ctx context.Context) error {
 	for {
 		epoch, fresh := k.blocks.epoch.Load(), true
 		rows, err := k.store.AllAddressBlocks(ctx, maxBlocked)
-		for i := len(rows) - 1; i >= 0 && err == nil && fresh; i-- { // the newest last: it is kept longest
-			fresh = k.blocks.learn(&rows[i], epoch)
+		for i := len(rows) - 1; i >= 0 && err == nil && fresh; i-- { // newest last, so that it is evicted last
+			fresh = k.blocks.apply(&rows[i], epoch)
 		}
 		if err != nil || fresh {
 			return err
@@ -143,9 +148,10 @@ func (k *blockSync) readAll(ctx context.Context) error {
 	}
 }
 
-// flush returns when every block that was made before the call is written, and every change that was told of is read.
+// flush returns when every block that was made before the call is written, and every row that changed before the call
+// is read, or with ctx's error.
 func (k *blockSync) flush(ctx context.Context) error {
-	// A block that is written tells of itself, which is one more row to read: the second call waits for that.
+	// Writing a block is a change, which queues its row to be read. The second call waits for that.
 	for range 2 {
 		if err := k.worker.flush(ctx); err != nil {
 			return err
@@ -154,5 +160,5 @@ func (k *blockSync) flush(ctx context.Context) error {
 	return nil
 }
 
-// rowAddress is the address of a row without the /64 of a group.
+// rowAddress returns the address of a row without the /64 of an IPv6 network.
 func rowAddress(row *models.AddressBlock) string { return strings.TrimSuffix(row.Address, "/64") }

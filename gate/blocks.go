@@ -11,79 +11,80 @@ import (
 	"github.com/claviger/claviger/models"
 )
 
-// The rule of product.md, section 3: so many distinct bad keys from one address in so much time.
+// The rule of product.md, section 3: an address with badKeysToBlock distinct bad keys within badKeyWindow is blocked.
 const (
 	badKeysToBlock = 20
 	badKeyWindow   = 10 * time.Minute
 )
 
 const (
-	// maxWatched bounds the addresses whose bad keys are counted: at most about 60 MB. The ones heard of longest ago go first.
-	maxWatched = 100_000
-	// maxBlocked bounds the blocks in memory. The ones made longest ago go first.
+	// maxFailureWindows bounds the addresses whose bad keys are counted, to about 60 MB. Those whose last bad key is
+	// oldest are evicted first.
+	maxFailureWindows = 100_000
+	// maxBlocked bounds the blocks in memory. The oldest are evicted first.
 	maxBlocked = 100_000
 )
 
-// blocks knows which addresses are blocked in which project, and which are on the way there. While none is blocked, asking
-// costs the read of one number; else it takes the read lock of one shard.
+// blocks holds which addresses are blocked in which project, and the bad keys of addresses that are not blocked yet.
+// While no block is in force, blocked only reads one number; otherwise it takes the read lock of one shard.
 type blocks struct {
 	now  func() time.Time
 	seed maphash.Seed
-	// lastEnd is when the last block of all is over, in milliseconds since 1970.
+	// lastEnd is when the last of all blocks ends, in milliseconds since 1970.
 	lastEnd atomic.Int64
-	// epoch grows with every change that the store tells of: what was read before it is not believed.
+	// epoch grows with every change of a block. A row that was read in an earlier epoch is not applied.
 	epoch atomic.Uint64
 	shard [shards]blockShard
 
 	sync blockSync
 }
 
-// caller is an address in a project.
-type caller struct {
+// projectAddress is an address in a project, for IPv6 the /64 network.
+type projectAddress struct {
 	project int64
 	address models.Network
 }
 
 type blockShard struct {
-	mu      sync.RWMutex
-	watched *simplelru.LRU[caller, *failureWindow]
-	blocked *simplelru.LRU[caller, *block]
+	mu       sync.RWMutex
+	failures *simplelru.LRU[projectAddress, *failureWindow]
+	blocked  *simplelru.LRU[projectAddress, *block]
 }
 
-// block is the newest block of a caller, kept while its strikes count. Times are milliseconds since 1970.
+// block is the newest block of an address in a project. Times are milliseconds since 1970.
 type block struct {
-	id      int64 // of its row; 0 while it has none
+	id      int64 // of its row; 0 if it has none
 	strikes int
 	ends    int64
-	// unwritten is a block of this process whose row is on the way: what the table says is older.
+	// unwritten is set while the row of a block of this process is being written. The table's row is older then.
 	unwritten bool
 }
 
-// newBlocks begins with the blocks that the store has.
+// newBlocks returns the blocks in the store, and starts the worker that keeps them in sync.
 func newBlocks(o Options, store blockStore) *blocks {
 	b := &blocks{now: o.Now, seed: maphash.MakeSeed()}
 	for i := range b.shard {
-		b.shard[i].watched = newestOf[*failureWindow](maxWatched / shards)
+		b.shard[i].failures = newestOf[*failureWindow](maxFailureWindows / shards)
 		b.shard[i].blocked = newestOf[*block](maxBlocked / shards)
 	}
 	b.sync.start(b, store, o.Log)
 	return b
 }
 
-// newestOf keeps so many values of callers.
-func newestOf[V any](size int) *simplelru.LRU[caller, V] {
-	values, err := simplelru.NewLRU[caller, V](size, nil)
+// newestOf returns a cache of size values, which evicts the least recently used one.
+func newestOf[V any](size int) *simplelru.LRU[projectAddress, V] {
+	values, err := simplelru.NewLRU[projectAddress, V](size, nil)
 	if err != nil {
 		panic(err) // the size is positive
 	}
 	return values
 }
 
-func (b *blocks) shardOf(who caller) *blockShard {
-	return &b.shard[maphash.Comparable(b.seed, who)%shards]
+func (b *blocks) shardOf(addr projectAddress) *blockShard {
+	return &b.shard[maphash.Comparable(b.seed, addr)%shards]
 }
 
-// blocked is how long the address stays blocked in the project; 0 where it is not.
+// blocked returns how long the address stays blocked in the project, 0 if it is not blocked.
 func (b *blocks) blocked(projectID int64, ip string) time.Duration {
 	lastEnd := b.lastEnd.Load()
 	if lastEnd == 0 {
@@ -97,59 +98,64 @@ func (b *blocks) blocked(projectID int64, ip string) time.Duration {
 	if !ok {
 		return 0
 	}
-	who := caller{projectID, group}
-	shard := b.shardOf(who)
+	addr := projectAddress{projectID, group}
+	shard := b.shardOf(addr)
 	shard.mu.RLock()
-	ends := shard.last(who).ends
+	ends := shard.last(addr).ends
 	shard.mu.RUnlock()
 	return max(0, time.Duration(ends-now)*time.Millisecond)
 }
 
-// noteBad takes down that the address came with a key that is none, and blocks it where that was one too many.
+// noteBad counts a bad key of the address, and blocks the address if that makes badKeysToBlock.
 func (b *blocks) noteBad(projectID int64, ip, key string) {
 	group, ok := models.NetworkOf(ip)
 	if !ok {
 		return
 	}
-	who, hash := caller{projectID, group}, maphash.String(b.seed, key)
-	shard, now := b.shardOf(who), b.now()
+	addr, hash := projectAddress{projectID, group}, maphash.String(b.seed, key)
+	shard, now := b.shardOf(addr), b.now()
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
-	last := shard.last(who)
+	last := shard.last(addr)
 	if now.UnixMilli() < last.ends {
-		return // others of its requests got there first
+		return // another of its requests has already caused the block
 	}
-	seen, _ := shard.watched.Get(who)
-	if seen == nil {
-		seen = &failureWindow{}
-		shard.watched.Add(who, seen)
+	window, _ := shard.failures.Get(addr)
+	if window == nil {
+		window = &failureWindow{}
+		shard.failures.Add(addr, window)
 	}
-	if seen.note(hash, now.UnixMilli()) < badKeysToBlock {
+	if window.note(hash, now.UnixMilli()) < badKeysToBlock {
 		return
 	}
 	strike := models.Strike(last.strikes, time.UnixMilli(last.ends), now)
 	made := block{id: last.id, strikes: strike, ends: now.Add(models.BlockLasts(strike)).UnixMilli(), unwritten: true}
-	row := models.AddressBlock{ProjectID: projectID, Address: group.String(), Strikes: strike, BlockedAt: now.UTC().Truncate(time.Millisecond)}
-	if !b.sync.write(who, row, made.ends) {
+	row := models.AddressBlock{
+		ProjectID: projectID,
+		Address:   group.String(),
+		Strikes:   strike,
+		BlockedAt: now.UTC().Truncate(time.Millisecond),
+	}
+	if !b.sync.write(addr, row, made.ends) {
 		made.unwritten = false
 	}
-	b.put(shard, who, made)
+	b.put(shard, addr, made)
 }
 
-// last is the newest block of a caller; no block at all where there is none. The shard is locked.
-func (s *blockShard) last(who caller) block {
-	if found, ok := s.blocked.Peek(who); ok { // without a write: many may read at once
+// last returns the newest block of an address, or the zero block. The shard is locked.
+func (s *blockShard) last(addr projectAddress) block {
+	if found, ok := s.blocked.Peek(addr); ok { // Peek, unlike Get, changes nothing, so a read lock is enough
 		return *found
 	}
 	return block{}
 }
 
-// put makes a block hold. What led to it does not count again; of one that is over, that was forgotten when it began. The
-// shard is locked.
-func (b *blocks) put(shard *blockShard, who caller, made block) {
-	shard.blocked.Add(who, &made)
+// put puts a block in force. The bad keys that led to it do not count again, so they are removed; if the block is over,
+// they were removed when it began, and those in memory are newer. The shard is locked.
+func (b *blocks) put(shard *blockShard, addr projectAddress, made block) {
+	shard.blocked.Add(addr, &made)
 	if b.now().UnixMilli() < made.ends {
-		shard.watched.Remove(who)
+		shard.failures.Remove(addr)
 	}
 	for {
 		last := b.lastEnd.Load()
@@ -159,8 +165,8 @@ func (b *blocks) put(shard *blockShard, who caller, made block) {
 	}
 }
 
-// changed is told that the row was made or lifted. What holds in memory by that row ends at once, and the row
-// is read again.
+// changed is called after a row was made or lifted. The block in memory with that row ends at once, and the row is read
+// again.
 func (b *blocks) changed(projectID, id int64) {
 	b.epoch.Add(1)
 	now := b.now().UnixMilli()
@@ -177,48 +183,51 @@ func (b *blocks) changed(projectID, id int64) {
 	b.sync.read(projectID, id)
 }
 
-// everythingChanged is told that changes may have been missed. What is known holds until all rows have been read again.
+// everythingChanged is called if changes may have been missed. The blocks in memory stay in force until all rows have
+// been read again.
 func (b *blocks) everythingChanged() {
 	b.epoch.Add(1)
 	b.sync.readAgain()
 }
 
-// learn takes over what a row says, unless something was changed since epoch, when it was read.
-func (b *blocks) learn(row *models.AddressBlock, epoch uint64) bool {
+// apply puts the block of a row in force. It returns false, and does nothing, if something changed since the row was
+// read, which was in epoch.
+func (b *blocks) apply(row *models.AddressBlock, epoch uint64) bool {
 	group, ok := models.NetworkOf(rowAddress(row))
 	if !ok {
 		return true
 	}
-	who := caller{row.ProjectID, group}
-	shard := b.shardOf(who)
+	addr := projectAddress{row.ProjectID, group}
+	shard := b.shardOf(addr)
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
 	if b.epoch.Load() != epoch {
 		return false
 	}
-	if !shard.last(who).unwritten {
-		b.put(shard, who, block{id: row.ID, strikes: row.Strikes, ends: row.Over().UnixMilli()})
+	if !shard.last(addr).unwritten {
+		b.put(shard, addr, block{id: row.ID, strikes: row.Strikes, ends: row.Over().UnixMilli()})
 	}
 	return true
 }
 
-// written takes over the row that a block of this process became, which ends then; nil where it could not be written.
-func (b *blocks) written(who caller, ends int64, row *models.AddressBlock) {
-	shard := b.shardOf(who)
+// onWritten applies the row that was written for a block of this process which ends at ends; nil if it could not be
+// written.
+func (b *blocks) onWritten(addr projectAddress, ends int64, row *models.AddressBlock) {
+	shard := b.shardOf(addr)
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
-	made := shard.last(who)
+	made := shard.last(addr)
 	if !made.unwritten || made.ends != ends {
-		return // writing took so long that the address was blocked again: that block's row is on the way
+		return // writing took so long that the address was blocked again; that block's row is being written
 	}
 	made.unwritten = false
 	if row != nil {
 		made.id, made.strikes, made.ends = row.ID, row.Strikes, row.Over().UnixMilli()
 	}
-	b.put(shard, who, made)
+	b.put(shard, addr, made)
 }
 
-// count is how many addresses are blocked at this moment.
+// count returns how many blocks are in force now.
 func (b *blocks) count() (n int) {
 	now := b.now().UnixMilli()
 	if now >= b.lastEnd.Load() {
@@ -237,8 +246,8 @@ func (b *blocks) count() (n int) {
 	return n
 }
 
-// failureWindow has the bad keys that an address came with, and when each came last. Keys are hashed under a seed that this
-// process alone has.
+// failureWindow holds the bad keys of an address, each with the time of its last use. Keys are hashed with a seed that
+// only this process has.
 type failureWindow struct{ keys []badKey }
 
 type badKey struct {
@@ -246,7 +255,7 @@ type badKey struct {
 	at   int64 // milliseconds since 1970
 }
 
-// note takes a key down and gives how many distinct ones came within the window.
+// note adds a key and returns how many distinct keys were used within badKeyWindow.
 func (w *failureWindow) note(hash uint64, at int64) int {
 	kept := w.keys[:0]
 	for _, k := range w.keys {

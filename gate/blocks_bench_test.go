@@ -16,7 +16,7 @@ func BenchmarkBlocked(b *testing.B) {
 			blocks := newBlocks(Options{Now: time.Now, Log: slog.New(slog.DiscardHandler)}, &blockTable{})
 			for i := range n {
 				row := models.AddressBlock{ID: int64(i + 1), ProjectID: 1, Address: fmt.Sprintf("10.0.%d.%d", i>>8, i&255), Strikes: 1, EndsAt: time.Now().Add(time.Hour)}
-				blocks.learn(&row, 0)
+				blocks.apply(&row, 0)
 			}
 			for _, ip := range []string{"203.0.113.7", "2001:db8:85a3:8d3:1319:8a2e:370:7348"} {
 				b.Run(ip, func(b *testing.B) {

@@ -292,18 +292,18 @@ func TestMemoryOfAddressesIsBounded(t *testing.T) {
 	for i := range many {
 		w.noteBad(1, fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255), "bad")
 	}
-	watched := 0
+	counted := 0
 	for i := range w.shard {
-		watched += w.shard[i].watched.Len()
+		counted += w.shard[i].failures.Len()
 	}
-	if watched > maxWatched || watched < maxWatched/2 {
-		t.Errorf("%d addresses are watched, of at most %d", watched, maxWatched)
+	if counted > maxFailureWindows || counted < maxFailureWindows/2 {
+		t.Errorf("bad keys of %d addresses are counted, want at most %d and at least half", counted, maxFailureWindows)
 	}
 	blocked := 0
 	row := models.AddressBlock{ProjectID: 2, Strikes: 1, EndsAt: w.clock.now().Add(time.Minute)}
 	for i := range many {
 		row.ID, row.Address = int64(i+1), fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255)
-		w.learn(&row, w.epoch.Load())
+		w.apply(&row, w.epoch.Load())
 	}
 	for i := range w.shard {
 		blocked += w.shard[i].blocked.Len()

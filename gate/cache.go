@@ -13,22 +13,22 @@ import (
 
 const (
 	shards = 64
-	// unknownFor is how long "there is no such thing" is believed without asking again.
+	// unknownFor is how long the result that a name is unknown is used.
 	unknownFor = 2 * time.Second
-	// loadTimeout ends a look-up that the database does not answer, of something that is not known from before.
+	// loadTimeout is the time limit of a look-up if no earlier result is in memory.
 	loadTimeout = 5 * time.Second
 )
 
-// cache keeps what was read from the database by its name K. A hit takes the read lock of one shard; a miss is one
-// look-up, however many ask at once. Values are shared and must not be changed.
+// cache holds values that were read from the database, by their name K. A hit takes the read lock of one shard.
+// Concurrent misses of one name share one look-up. Values are shared and must not be changed.
 type cache[K comparable, V any] struct {
-	load      func(context.Context, K) (*V, error) // nil value: there is none
+	load      func(context.Context, K) (*V, error) // nil value: the name is unknown
 	text      func(K) string
-	limit     int // entries for each shard, of known and of unknown names apart
+	limit     int // for each shard: the most values, and the most unknown names
 	staleness *stalenessPolicy
 
-	// epoch grows with every forget. A look-up that was under way at the time may have read what was before the
-	// change: its result is not kept, and nobody who asks after the change waits for it.
+	// epoch grows with every invalidate. A look-up that was under way then may have read the state before the change:
+	// its result is not kept, and later calls of get do not wait for it.
 	epoch   atomic.Uint64
 	flights singleflight.Group
 	seed    maphash.Seed
@@ -40,43 +40,53 @@ type cache[K comparable, V any] struct {
 type cacheShard[K comparable, V any] struct {
 	mu      sync.RWMutex
 	known   map[K]cached[V]
-	unknown map[K]int64 // moments at which their look-ups began
+	unknown map[K]int64 // moment at which the look-up began
 }
 
 type cached[V any] struct {
 	value  *V
-	readAt int64 // the moment at which the look-up began
+	readAt int64 // moment at which the look-up began
 }
 
-// newCache makes a cache of at most about limit entries.
-func newCache[K comparable, V any](limit int, trust *stalenessPolicy, text func(K) string, load func(context.Context, K) (*V, error)) *cache[K, V] {
-	c := &cache[K, V]{load: load, text: text, limit: max(1, limit/shards), staleness: trust, seed: maphash.MakeSeed()}
+// newCache returns a cache of at most about limit values, and as many unknown names. load reads a value from the
+// database, nil if the name is unknown. text returns a different text for each name.
+func newCache[K comparable, V any](
+	limit int, staleness *stalenessPolicy, text func(K) string, load func(context.Context, K) (*V, error),
+) *cache[K, V] {
+	c := &cache[K, V]{
+		load:      load,
+		text:      text,
+		limit:     max(1, limit/shards),
+		staleness: staleness,
+		seed:      maphash.MakeSeed(),
+	}
 	for i := range c.shard {
 		c.shard[i].known, c.shard[i].unknown = map[K]cached[V]{}, map[K]int64{}
 	}
 	return c
 }
 
-// get gives the value of k, nil where there is none. Where the database cannot be asked, what was known is still given.
+// get returns the value of k, nil if k is unknown. If the database does not answer, it returns the value in memory even
+// if that is stale, or the database's error if there is none.
 func (c *cache[K, V]) get(ctx context.Context, k K) (*V, error) {
 	shard := &c.shard[maphash.Comparable(c.seed, k)%shards]
-	value, fresh := c.look(shard, k)
-	if fresh || value != nil && !c.staleness.mayAsk() {
+	value, fresh := c.lookup(shard, k)
+	if fresh || value != nil && !c.staleness.mayQuery() {
 		c.hits.Add(1)
 		return value, nil
 	}
 	c.misses.Add(1)
 	epoch := c.epoch.Load()
 	loaded, err, _ := c.flights.Do(c.text(k)+"@"+strconv.FormatUint(epoch, 36), func() (any, error) {
-		if value, fresh := c.look(shard, k); fresh { // the look-up that this one just missed to wait for
+		if value, fresh := c.lookup(shard, k); fresh { // a look-up ended just before this one began
 			return value, nil
 		}
-		// One caller loads for all: its own cancellation must not fail the others.
+		// One caller loads for all, so its cancellation must not fail the others.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.staleness.timeout(value != nil))
 		defer cancel()
 		readAt := c.staleness.moment()
 		value, err := c.load(ctx, k)
-		c.staleness.asked(err)
+		c.staleness.queryDone(err)
 		if err == nil {
 			c.keep(shard, k, value, readAt, epoch)
 		}
@@ -91,8 +101,9 @@ func (c *cache[K, V]) get(ctx context.Context, k K) (*V, error) {
 	return loaded.(*V), nil
 }
 
-// look gives what is known of k, and whether it may be believed without asking: also that there is none.
-func (c *cache[K, V]) look(shard *cacheShard[K, V], k K) (value *V, fresh bool) {
+// lookup returns the value of k in memory, nil if there is none or k is known to be unknown, and whether that result is
+// fresh.
+func (c *cache[K, V]) lookup(shard *cacheShard[K, V], k K) (value *V, fresh bool) {
 	shard.mu.RLock()
 	entry, known := shard.known[k]
 	unknownAt, unknown := shard.unknown[k]
@@ -103,6 +114,7 @@ func (c *cache[K, V]) look(shard *cacheShard[K, V], k K) (value *V, fresh bool) 
 	return nil, unknown && c.staleness.fresh(unknownAt) && c.staleness.moment()-unknownAt < unknownFor.Milliseconds()
 }
 
+// keep puts the result of a look-up into memory, unless invalidate was called since it began, which was in epoch.
 func (c *cache[K, V]) keep(shard *cacheShard[K, V], k K, value *V, readAt int64, epoch uint64) {
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
@@ -120,10 +132,10 @@ func (c *cache[K, V]) keep(shard *cacheShard[K, V], k K, value *V, readAt int64,
 	shard.known[k] = cached[V]{value, readAt}
 }
 
-// makeRoom drops an arbitrary entry where m is full and has none of the name. Which one does not matter for what is answered,
-// only for how soon.
+// makeRoom removes an arbitrary entry if m is full and does not have the name. Which one affects only the time of later
+// calls, not their results.
 func makeRoom[K comparable, V any](m map[K]V, limit int, name K) {
-	if _, there := m[name]; there {
+	if _, known := m[name]; known {
 		return
 	}
 	for k := range m {
@@ -134,8 +146,8 @@ func makeRoom[K comparable, V any](m map[K]V, limit int, name K) {
 	}
 }
 
-// forget drops the known values that match, and all that is believed unknown. From its return on, get answers by what
-// the database held at the call or later.
+// invalidate removes the values that match, and all unknown names. After it returns, get returns what the database held
+// at the time of the call or later.
 func (c *cache[K, V]) invalidate(match func(*V) bool) {
 	c.epoch.Add(1)
 	for i := range c.shard {

@@ -31,11 +31,11 @@ func (t *awayTable) load(ctx context.Context, k int) (*string, error) {
 // sharedCache is a cache of a process that hears of the others' changes, with the values 1 and 2 read.
 func sharedCache(t *testing.T) (*cache[int, string], *awayTable, *moment) {
 	t.Helper()
-	trust, clock := listening()
+	staleness, clock := listening()
 	table := &awayTable{table: newTable()}
 	table.set(1, "one")
 	table.set(2, "two")
-	c := newCache(1000, trust, strconv.Itoa, table.load)
+	c := newCache(1000, staleness, strconv.Itoa, table.load)
 	get(t, c, 1)
 	get(t, c, 2)
 	table.loads.Store(0)

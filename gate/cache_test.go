@@ -63,7 +63,7 @@ func get(t *testing.T, c *cache[int, string], k int) string {
 
 func all(*string) bool { return true }
 
-// alone is the trust of the only process.
+// alone is the staleness of the only process.
 func alone() *stalenessPolicy { return newStalenessPolicy(false, time.Now) }
 
 func TestAHitAsksNoDatabase(t *testing.T) {

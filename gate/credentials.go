@@ -7,13 +7,14 @@ import (
 	"github.com/claviger/claviger/models/requestlog"
 )
 
-// withoutProject is where the addresses are blocked that show bad keys without saying of which project. Such blocks hold in this
-// process alone, and no page shows them.
+// withoutProject is the project ID under which bad keys count if the request names no project. Blocks under it are in
+// force in this process only, and no page shows them.
 const withoutProject = 0
 
-// Key finds a key, in any state, by its secret, for a caller that acts as that key. Bad keys count against the caller's address
-// ip, which is empty where it is not known. Without a project, a key of any project is found. Errors: [requestlog.CodeIPBlocked], with
-// how long, [requestlog.CodeKeyMissing] and [requestlog.CodeKeyInvalid], as [requestlog.Code.Err] makes them.
+// Key finds a key by its secret, whatever its state, for a caller that acts as that key. If project is nil, it finds a
+// key of any project. A bad key counts against the caller's address ip, which is empty if it is not known. Errors:
+// [models.Denied] with [requestlog.CodeIPBlocked], whose Retry is how long the block lasts, [requestlog.CodeKeyMissing]
+// or [requestlog.CodeKeyInvalid]; those of the database.
 func (g *Gate) Key(ctx context.Context, project *Project, plain, ip string) (models.GateKey, error) {
 	projectID := int64(withoutProject)
 	if project != nil {
@@ -44,6 +45,7 @@ func (g *Gate) Key(ctx context.Context, project *Project, plain, ip string) (mod
 	return key.GateKey, nil
 }
 
+// blockedErr returns the error for a blocked address, nil if it is not blocked.
 func (g *Gate) blockedErr(projectID int64, ip string) error {
 	wait := g.blocks.blocked(projectID, ip)
 	if wait <= 0 {
@@ -54,7 +56,7 @@ func (g *Gate) blockedErr(projectID int64, ip string) error {
 	return err
 }
 
-// key finds a key of the project by its secret. Without a project, a key of any project is found.
+// key finds a key of the project by its secret. If project is nil, it finds a key of any project.
 func (g *Gate) key(ctx context.Context, project *Project, plain string) (key knownKey, found bool, err error) {
 	digest, isKey := g.keyDigest(plain)
 	if !isKey {
@@ -64,8 +66,8 @@ func (g *Gate) key(ctx context.Context, project *Project, plain string) (key kno
 	return key, found && (project == nil || key.ProjectID == project.ID), err
 }
 
-// keyInMemory is [Gate.key] for a blocked address: of a key that memory does not know it asks no database. One that changed since
-// it was read is read again, which only somebody who has good keys can make happen.
+// keyInMemory is [Gate.key] for a blocked address: it does not look up a key that is not in memory. It reads a key in
+// memory again if that changed, which only a client with a real key can cause.
 func (g *Gate) keyInMemory(ctx context.Context, project *Project, plain string) (key models.GateKey, found bool) {
 	digest, isKey := g.keyDigest(plain)
 	if !isKey || !g.keys.has(digest) {
@@ -75,7 +77,7 @@ func (g *Gate) keyInMemory(ctx context.Context, project *Project, plain string) 
 	return known.GateKey, err == nil && found && known.ProjectID == project.ID
 }
 
-// keyDigest is that of a well-formed secret of a key.
+// keyDigest returns the digest of a key's secret. isKey is false if plain is not well-formed or not a key's.
 func (g *Gate) keyDigest(plain string) (digest models.Digest, isKey bool) {
 	secret, wellFormed := models.ParseSecret(plain)
 	if !wellFormed || secret.Kind == models.SecretService {
@@ -84,10 +86,13 @@ func (g *Gate) keyDigest(plain string) (digest models.Digest, isKey bool) {
 	return g.pepper.Digest(secret), true
 }
 
-// Token checks a service token: [requestlog.CodeValid] where it is a living one of the project and has the scope, else
-// [requestlog.CodeTokenInvalid] or [requestlog.CodeTokenScope]. The token comes with both but an invalid one. Its use is noted where it is valid;
-// one that is none is a bad key of the caller's address ip, which is empty where it is not known.
-func (g *Gate) Token(ctx context.Context, project *Project, plain, ip string, scope models.Scope) (*models.ServiceToken, requestlog.Code, error) {
+// Token checks a service token. The code is [requestlog.CodeValid] if the token is one of the project, is not revoked
+// and has the scope; otherwise [requestlog.CodeTokenInvalid] or [requestlog.CodeTokenScope]. The token is nil if it
+// is invalid. The use of a valid token is noted. A token that the project does not have counts as a bad key of the
+// caller's address ip, which is empty if it is not known. An error is the database's.
+func (g *Gate) Token(
+	ctx context.Context, project *Project, plain, ip string, scope models.Scope,
+) (*models.ServiceToken, requestlog.Code, error) {
 	var token *gateToken
 	if secret, wellFormed := models.ParseSecret(plain); wellFormed && secret.Kind == models.SecretService {
 		var err error

@@ -1,6 +1,6 @@
-// Package gate decides about requests: what every validate call passes. It knows no HTTP.
+// Package gate decides whether a request may pass. Every validate call goes through it. It knows nothing of HTTP.
 //
-// A check on a known key touches no database: see [Gate.Check] and the two paths in docs/design.md.
+// A check of a key in memory does not use the database: see [Gate.Check], and "A validate request" in docs/design.md.
 package gate
 
 import (
@@ -16,37 +16,36 @@ import (
 	"github.com/claviger/claviger/models/requestlog"
 )
 
-// Options of a [Gate]. Zero values are the defaults given.
+// Options of a [Gate]. A zero value means the default, which the comment names.
 type Options struct {
-	Now func() time.Time // time.Now
-	Log *slog.Logger     // slog.Default
-	// MaxKeys bounds how many keys are kept in memory, with their meters; 1,000,000.
+	Now func() time.Time // default: time.Now
+	Log *slog.Logger     // default: slog.Default()
+	// MaxKeys bounds the keys in memory, with their meters. Default: 1,000,000.
 	MaxKeys int
-	// Shared says that other processes change the same database. What was read is then believed for good only while
-	// [Gate.Heard] says that their changes are told.
+	// Shared says that other processes change the same database. A read from it is then used without a time limit only
+	// while calls of [Gate.SyncedUntil] say that their changes arrive.
 	Shared bool
-	// Effects is told of each change that has taken effect here: how long that took from the change on, and whether
-	// another process made it. May be nil.
+	// OnPropagated is called for each change that has taken effect in this process, with its propagation latency and
+	// whether another process made it. May be nil.
 	OnPropagated func(took time.Duration, remote bool)
-	// Durability is when a request is answered; [recorder.DurabilityBatch].
+	// Durability says whether an answer waits for its row. Default: [recorder.DurabilityBatch].
 	Durability recorder.Durability
-	// Spool is the folder that has the spool: see [recorder.Options].
+	// Spool is the folder of the spool: see Folder of [recorder.Options].
 	Spool string
 }
 
-// Gate answers whether requests may pass. It is safe for use by many goroutines.
+// Gate decides whether requests may pass. It is safe for concurrent use.
 type Gate struct {
 	now             func() time.Time
 	log             *slog.Logger
 	onPropagated    func(took time.Duration, remote bool)
 	staleness       *stalenessPolicy
-	wasDisconnected atomic.Bool // for the log alone
-	// heardSince is since when the present connection tells of changes, in nanoseconds since 1970.
+	wasDisconnected atomic.Bool // only for the log
+	// connectedSince is when the present connection of the change feed began, in nanoseconds since 1970.
 	connectedSince atomic.Int64
 	pepper         models.Pepper
 	recorder       *recorder.Recorder
-	// durability says whether an answer waits for the recorder.
-	durability recorder.Durability
+	durability     recorder.Durability
 
 	projects *cache[string, Project]
 	keys     *keyCache
@@ -62,7 +61,7 @@ type Gate struct {
 	completeRequests func(context.Context, int64, []requestlog.Report) ([]requestlog.ID, error)
 }
 
-// Store is what the gate asks of the database.
+// Store is the part of [models.Store] that the gate uses.
 type Store interface {
 	GateProject(ctx context.Context, ref string) (*models.GateProject, error)
 	FindKey(ctx context.Context, digest models.Digest) (*models.GateKey, error)
@@ -73,15 +72,15 @@ type Store interface {
 	Subscribe(fn func(models.Change))
 }
 
-// Log is what the gate asks of the log of requests: see [requestlog.Log].
+// Log is the part of [requestlog.Log] that the gate uses.
 type Log interface {
 	Write(ctx context.Context, rows []requestlog.Row) error
 	Complete(ctx context.Context, projectID int64, reports []requestlog.Report) (missing []requestlog.ID, err error)
 	KeyUsage(ctx context.Context, keyID int64) (requestlog.KeyUsage, error)
 }
 
-// New makes a gate over the store and its log of requests. Close it when no more requests come. An error is that of
-// [recorder.New]: the spool is not one that this program can read.
+// New returns a gate for the store and its request log. Close it after the last request. The error is that of
+// [recorder.New]: this program cannot read the spool.
 func New(store Store, log Log, pepper models.Pepper, o Options) (*Gate, error) {
 	if o.Now == nil {
 		o.Now = time.Now
@@ -99,12 +98,12 @@ func New(store Store, log Log, pepper models.Pepper, o Options) (*Gate, error) {
 		return nil, err
 	}
 	digestText := func(d models.Digest) string { return string(d[:]) }
-	trust := newStalenessPolicy(o.Shared, o.Now)
+	staleness := newStalenessPolicy(o.Shared, o.Now)
 	g := &Gate{
-		now: o.Now, log: o.Log, onPropagated: o.OnPropagated, staleness: trust, pepper: pepper,
+		now: o.Now, log: o.Log, onPropagated: o.OnPropagated, staleness: staleness, pepper: pepper,
 		uses:       newTokenUses(store.TouchServiceToken, o.Log),
 		durability: o.Durability, recorder: rows,
-		projects: newCache(10_000, trust, func(ref string) string { return ref },
+		projects: newCache(10_000, staleness, func(ref string) string { return ref },
 			func(ctx context.Context, ref string) (*Project, error) {
 				project, err := store.GateProject(ctx, ref)
 				if models.IsNotFound(err) {
@@ -116,7 +115,7 @@ func New(store Store, log Log, pepper models.Pepper, o Options) (*Gate, error) {
 				return newProject(project), nil
 			}),
 		windows:  newWindows(maxWindows, o.Now()),
-		tokens:   newCache(10_000, trust, digestText, loadToken(store.FindServiceToken)),
+		tokens:   newCache(10_000, staleness, digestText, loadToken(store.FindServiceToken)),
 		verdicts: map[requestlog.Code]*atomic.Uint64{},
 
 		completeRequests: log.Complete,
@@ -126,19 +125,25 @@ func New(store Store, log Log, pepper models.Pepper, o Options) (*Gate, error) {
 	}
 	g.meters = newMeters(o.MaxKeys, log.KeyUsage, g.recorder.Stored, g.recorder.WaitStored,
 		func() uint32 { return g.windows.slot(keyMinute, g.now()) })
-	g.keys = newKeyCache(o.MaxKeys, trust, g.meters, store.FindKey)
+	g.keys = newKeyCache(o.MaxKeys, staleness, g.meters, store.FindKey)
 	g.blocks = newBlocks(o, store)
 	g.unknown = newUnknownKeys(store.CountUnknownKeys, o.Log)
 	store.Subscribe(g.Invalidate)
 	return g, nil
 }
 
-// Close writes what waits to be written, within ctx.
+// Close writes what waits to be written, and ends the gate's goroutines. It returns ctx's error if that takes longer.
 func (g *Gate) Close(ctx context.Context) error {
-	return errors.Join(g.recorder.Close(ctx), g.uses.close(ctx), g.blocks.sync.worker.close(ctx), g.unknown.close(ctx))
+	return errors.Join(
+		g.recorder.Close(ctx),
+		g.uses.close(ctx),
+		g.blocks.sync.worker.close(ctx),
+		g.unknown.close(ctx),
+	)
 }
 
-// Flush returns when every request answered so far is in the log or counted, and every block that they led to is in the database.
+// Flush returns when every request answered so far is in the request log or counted, and every block that they caused
+// is in the database, or with ctx's error.
 func (g *Gate) Flush(ctx context.Context) error {
 	if err := errors.Join(g.uses.flush(ctx), g.blocks.sync.flush(ctx), g.unknown.flush(ctx)); err != nil {
 		return err
@@ -146,24 +151,26 @@ func (g *Gate) Flush(ctx context.Context) error {
 	return g.recorder.Flush(ctx)
 }
 
-// Project finds a project by id or slug; nil where there is none.
+// Project finds a project by its ID or slug. It returns nil if there is none, and otherwise the database's errors.
 func (g *Gate) Project(ctx context.Context, ref string) (*Project, error) {
-	if len(ref) > maxProjectRef {
+	if len(ref) > maxProjectRef { // no project has such a slug
 		return nil, nil
 	}
 	return g.projects.get(ctx, ref)
 }
 
+// maxProjectRef bounds the bytes of a reference, so that long ones do not fill the cache.
 const maxProjectRef = 64
 
-// UnknownProject is the verdict on a request for a project that is not there.
+// UnknownProject counts a request for a project that does not exist, and returns its verdict.
 func (g *Gate) UnknownProject(id requestlog.ID) Verdict {
-	g.verdicts[requestlog.CodeProjectUnknown].Add(1)
-	return Verdict{Code: requestlog.CodeProjectUnknown, Status: requestlog.CodeProjectUnknown.Status(), RequestID: id}
+	const code = requestlog.CodeProjectUnknown
+	g.verdicts[code].Add(1)
+	return Verdict{Code: code, Status: code.Status(), RequestID: id}
 }
 
-// NoVerdict counts a request that was not judged: as [requestlog.CodeBadRequest], [requestlog.CodeTooLarge] or [requestlog.CodeUnavailable]. Other codes
-// are not counted.
+// NoVerdict counts a request that was not checked, by the code of its answer: [requestlog.CodeBadRequest],
+// [requestlog.CodeTooLarge] or [requestlog.CodeUnavailable]. A code that is not in [requestlog.Codes] is ignored.
 func (g *Gate) NoVerdict(code requestlog.Code) {
 	if n, known := g.verdicts[code]; known {
 		n.Add(1)
@@ -175,27 +182,27 @@ type Origin struct {
 	IP     string
 	Method string
 	Path   string
-	Proxy  bool // IP is a trusted proxy's own
+	Proxy  bool // IP is that of a trusted proxy
 }
 
 // Request is one validate call.
 type Request struct {
 	ID      requestlog.ID
-	IDs     *requestlog.IDs // for another id, where the verdict comes in a later minute than ID says; may be nil
-	Started time.Time       // when the request came in: its row says how long it took; the moment of the verdict if zero
+	IDs     *requestlog.IDs // makes a new ID if the verdict is of a later minute than ID; may be nil
+	Started time.Time       // when the request came in, for the duration in its row; if zero, that is 0
 	Project *Project
 
 	Key   string // as the caller gave it; may be empty or anything
-	Token string // service token; empty where none was given
+	Token string // service token; empty if none was given
 
 	Peer      Origin // of the call itself
-	Claimed   Origin // what the caller says of the request behind it; empty fields are not said
-	Credits   *int64 // what the caller says the request costs; nil is 1
-	Session   string // of the consumer; may be empty
+	Claimed   Origin // what the caller says about its client's request; fields may be empty
+	Credits   *int64 // what the request costs, as the caller says; nil means 1
+	Session   string // of the client; may be empty
 	App       models.ClientApp
-	FromProxy bool // the caller is a trusted proxy: what it claims is believed
+	FromProxy bool // the caller is a trusted proxy, so what it claims counts
 	DryRun    bool // nothing is counted and nothing is recorded
-	NeedToken bool // the caller asks for what only a service token may
+	NeedToken bool // the request needs a service token
 }
 
 // Verdict is the outcome of a check.
@@ -203,24 +210,25 @@ type Verdict struct {
 	Code      requestlog.Code
 	Status    int // of the reply
 	RequestID requestlog.ID
-	At        time.Time      // the moment that checks 1 to 10 went by; zero where the request did not come to them
-	Known     bool           // Key is a key of the project; for a blocked address, as far as memory knows
+	At        time.Time      // the time of checks 1 to 10; zero if there is no key or the token was rejected
+	Known     bool           // Key is a key of the project; for a blocked address, only if it is in memory
 	Key       models.GateKey // the version that was used
 	Credits   int64          // charged: 0 for a rejected request
 
-	// Quotas and Limits stand as they do after the check, for requests that came as far as check 9.
+	// Quotas and the first LimitCount of Limits are as they are after the check, if the request reached check 9.
 	Quotas     [models.QuotaCount]QuotaState
 	Limits     [axisCount]LimitState
 	LimitCount int
-	Retry      time.Time     // when a request would pass that a limit or a quota rejected; zero where that is never
+	Retry      time.Time     // when a request would pass that a block, limit or quota rejected; zero if never
 	Limit      time.Duration // window of the limit that rejected it: a second or a minute
 }
 
-// NamesKey tells whether the caller may be told whose key it is. A blocked address must not learn which keys there are.
+// NamesKey reports whether the answer may name the key. A blocked address must not learn which keys exist.
 func (v *Verdict) NamesKey() bool { return v.Known && v.Code != requestlog.CodeIPBlocked }
 
-// Check answers one request and records it where its key is known. An error means that there is no verdict, because
-// the database could not be asked, or with [recorder.DurabilitySync] that the request could not be recorded; then RequestID alone is set.
+// Check decides about one request, and records it if its key is known. An error means that there is no verdict and only
+// RequestID is set: the database did not answer, or with [recorder.DurabilitySync] the request could not be recorded
+// ([recorder.ErrNotRecorded]).
 func (g *Gate) Check(ctx context.Context, r *Request) (Verdict, error) {
 	v := Verdict{RequestID: r.ID}
 	ticket, err := g.check(ctx, r, &v)
@@ -238,8 +246,8 @@ func (g *Gate) Check(ctx context.Context, r *Request) (Verdict, error) {
 	return v, nil
 }
 
-// check goes through the checks of product.md, section 3, in their order; the first that fails answers. ticket is that of
-// the request's row, where it has one.
+// check runs the checks of product.md, section 3, in their order; the first that fails decides. ticket is that of the
+// request's row, zero if it has none.
 func (g *Gate) check(ctx context.Context, r *Request, v *Verdict) (ticket recorder.Ticket, err error) {
 	trusted, err := g.checkCaller(ctx, r, v)
 	if err != nil || v.Code != requestlog.CodeValid {
@@ -247,7 +255,7 @@ func (g *Gate) check(ctx context.Context, r *Request, v *Verdict) (ticket record
 		return ticket, err
 	}
 	consumer, origin := r.consumer(r.Token != ""), r.Peer
-	if trusted { // what the caller claims counts only where it is believed
+	if trusted { // otherwise what the caller claims does not count
 		origin.IP = cmp.Or(consumer, r.Claimed.IP, origin.IP)
 		origin.Method = cmp.Or(r.Claimed.Method, origin.Method)
 		origin.Path = cmp.Or(r.Claimed.Path, origin.Path)
@@ -273,7 +281,7 @@ func (g *Gate) check(ctx context.Context, r *Request, v *Verdict) (ticket record
 	case v.Known:
 		ticket = g.record(r, v, origin)
 		if m != nil {
-			m.ticket = max(m.ticket, ticket.Number) // that of a row that was dropped is 0
+			m.ticket = max(m.ticket, ticket.Number) // the number is 0 if the row was dropped
 		}
 	case r.Key != "":
 		g.unknown.note(r.Project.ID, origin.IP, v.At)
@@ -284,7 +292,8 @@ func (g *Gate) check(ctx context.Context, r *Request, v *Verdict) (ticket record
 	return ticket, nil
 }
 
-// checkCaller tells whether what the caller claims is believed. v.Code stays valid unless its service token is no good.
+// checkCaller checks the service token, and reports whether what the caller claims counts. v.Code is valid unless the
+// token is missing, invalid or without the scope.
 func (g *Gate) checkCaller(ctx context.Context, r *Request, v *Verdict) (trusted bool, err error) {
 	v.Code = requestlog.CodeValid
 	if r.Token == "" {
@@ -297,8 +306,8 @@ func (g *Gate) checkCaller(ctx context.Context, r *Request, v *Verdict) (trusted
 	return true, err
 }
 
-// checkKey is checks 1 to 8: whether the consumer's address is blocked, whether there is a key, and what the key itself says.
-// It gives the meter that the directory named with the key.
+// checkKey runs checks 1 to 8: whether the consumer's address is blocked, whether the key exists, and the rules of the
+// key. It returns the meter that the key cache found with the key, which may serve another key by now, or nil.
 func (g *Gate) checkKey(ctx context.Context, r *Request, consumer string, v *Verdict) (*meter, error) {
 	if wait := g.blocks.blocked(r.Project.ID, consumer); wait > 0 {
 		v.Code, v.At = requestlog.CodeIPBlocked, g.now()
@@ -314,7 +323,7 @@ func (g *Gate) checkKey(ctx context.Context, r *Request, consumer string, v *Ver
 	if err != nil {
 		return nil, err
 	}
-	v.At = g.now() // once the look-up is done, which may have waited for the database
+	v.At = g.now() // after the look-up, which may have waited for the database
 	if !found {
 		v.Key, v.Known, v.Code = models.GateKey{}, false, requestlog.CodeKeyInvalid
 		if !r.DryRun {
@@ -327,10 +336,10 @@ func (g *Gate) checkKey(ctx context.Context, r *Request, consumer string, v *Ver
 	return key.meter, nil
 }
 
-// record hands the request's row to the recorder.
+// record passes the request's row to the recorder.
 func (g *Gate) record(r *Request, v *Verdict, origin Origin) recorder.Ticket {
-	// What is counted in the database goes by the minute of the row's id. It must not be one before the minute in which the
-	// meter counted the request, or it would leave a window too early after a restart.
+	// The database counts by the minute of the row's ID. That must not be before the minute in which the meter counted
+	// the request, or the request would leave its windows too early after a restart.
 	if r.IDs != nil && minuteOf(v.RequestID.Time()) < minuteOf(v.At) {
 		v.RequestID = r.IDs.Next()
 	}
@@ -339,9 +348,19 @@ func (g *Gate) record(r *Request, v *Verdict, origin Origin) recorder.Ticket {
 		took = max(0, v.At.Sub(r.Started))
 	}
 	return g.recorder.Add(requestlog.Row{
-		ID: v.RequestID, ProjectID: v.Key.ProjectID, KeyID: v.Key.KeyID, Version: v.Key.Version, Type: string(v.Key.Type), Category: v.Key.Category,
-		Method: models.LogText(origin.Method, requestlog.MaxMethod), Path: models.LogText(origin.Path, requestlog.MaxPath), IP: origin.IP,
-		Status: v.Status, DurationUs: took.Microseconds(),
-		Credits: v.Credits, Code: v.Code, SessionHash: g.pepper.HashSession(r.Session),
+		ID:          v.RequestID,
+		ProjectID:   v.Key.ProjectID,
+		KeyID:       v.Key.KeyID,
+		Version:     v.Key.Version,
+		Type:        string(v.Key.Type),
+		Category:    v.Key.Category,
+		Method:      models.LogText(origin.Method, requestlog.MaxMethod),
+		Path:        models.LogText(origin.Path, requestlog.MaxPath),
+		IP:          origin.IP,
+		Status:      v.Status,
+		DurationUs:  took.Microseconds(),
+		Credits:     v.Credits,
+		Code:        v.Code,
+		SessionHash: g.pepper.HashSession(r.Session),
 	})
 }

@@ -1,21 +1,24 @@
 package gate
 
-// index finds the places of entries and meters by numbers that are as good as random in their lower bits. All that a look needs is
-// in one line of memory mostly, where Go's map takes three: with a million keys no cache holds them. It takes no lock.
+// index is a hash table that maps numbers to the places of an entry and a meter. The numbers serve as their own
+// hashes, so their lower bits must be random. A look-up mostly touches one cache line, and three with Go's map; that
+// matters because with a million keys neither fits the processor's caches. It takes no lock.
 type index struct {
-	slots []slot // a power of two, at most three quarters of them used; a number is in the first that was free from its own on
+	// slots has a length that is a power of two, and is at most three quarters full. A number is in the first slot that
+	// was free from its own slot on (linear probing).
+	slots []slot
 	used  int
-	hand  int // where any looked last
+	hand  int // the slot that next returned last
 }
 
 type slot struct {
 	number       uint64
-	entry, meter uint32 // places; the slot is free where entry is 0
+	entry, meter uint32 // places; the slot is free if entry is 0
 }
 
 const firstSlots = 16
 
-// get gives the places of a number; 0 where it is not known.
+// get returns the places of a number, 0 and 0 if it is not in the index.
 func (x *index) get(number uint64) (entry, meter uint32) {
 	if x.used == 0 {
 		return 0, 0
@@ -24,7 +27,7 @@ func (x *index) get(number uint64) (entry, meter uint32) {
 	return s.entry, s.meter
 }
 
-// find gives the slot of a number, or the free one where it would go.
+// find returns the position of a number's slot, or of the free slot where it would be put. There must be a free slot.
 func (x *index) find(number uint64) int {
 	mask := len(x.slots) - 1
 	at := int(number) & mask
@@ -56,7 +59,7 @@ func (x *index) grow() {
 	}
 }
 
-// drop forgets a number.
+// drop removes a number.
 func (x *index) drop(number uint64) {
 	if x.used == 0 {
 		return
@@ -66,19 +69,19 @@ func (x *index) drop(number uint64) {
 		return
 	}
 	x.used--
-	// Who was put further on because this slot was taken comes back, so that it is still found.
+	// Numbers that were put further on because this slot was taken move back, so that find still finds them.
 	mask := len(x.slots) - 1
 	for at := (free + 1) & mask; x.slots[at].entry != 0; at = (at + 1) & mask {
-		wants := int(x.slots[at].number) & mask
-		if (at-wants)&mask >= (at-free)&mask {
+		own := int(x.slots[at].number) & mask
+		if (at-own)&mask >= (at-free)&mask {
 			x.slots[free], free = x.slots[at], at
 		}
 	}
 	x.slots[free] = slot{}
 }
 
-// any gives an arbitrary number and the place of its entry, another one each time. There must be one.
-func (x *index) any() (number uint64, entry uint32) {
+// next returns a number and the place of its entry. Successive calls go round all slots. The index must not be empty.
+func (x *index) next() (number uint64, entry uint32) {
 	for {
 		x.hand = (x.hand + 1) & (len(x.slots) - 1)
 		if s := x.slots[x.hand]; s.entry != 0 {

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// An index is held against a map, with numbers that want the same slots.
-func TestAnIndexIsAMap(t *testing.T) {
+// It is compared with a map, with many numbers that have the same slot.
+func TestIndexBehavesLikeAMap(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for _, numbers := range []uint64{3, 12, 100, 5_000} {
 		var x index
@@ -22,39 +22,39 @@ func TestAnIndexIsAMap(t *testing.T) {
 				delete(want, number)
 			case 3:
 				if len(want) > 0 {
-					number, place := x.any()
+					number, place := x.next()
 					if known, found := want[number]; !found || known != place {
-						t.Fatalf("any gives %d at %d; there are %v", number, place, want)
+						t.Fatalf("next returned %d at %d, want one of %v", number, place, want)
 					}
 				}
 			}
 			if entry, meter := x.get(number); entry != want[number] || meter != 2*entry {
-				t.Fatalf("%d is at %d and %d, not at %d", number, entry, meter, want[number])
+				t.Fatalf("%d is at %d and %d, want %d", number, entry, meter, want[number])
 			}
 			if x.used != len(want) || x.used > 0 && 4*x.used > 3*len(x.slots) {
-				t.Fatalf("%d numbers in %d slots; there are %d", x.used, len(x.slots), len(want))
+				t.Fatalf("used is %d of %d slots, want %d", x.used, len(x.slots), len(want))
 			}
 		}
 		for number, place := range want {
 			if entry, _ := x.get(number); entry != place {
-				t.Errorf("%d is at %d, not at %d", number, entry, place)
+				t.Errorf("%d is at %d, want %d", number, entry, place)
 			}
 		}
 	}
 }
 
-// What is thrown out of a full memory is not the same number again and again.
-func TestAnIndexGivesEachNumberInTurn(t *testing.T) {
+// Otherwise a full cache would evict the same number again and again.
+func TestIndexNextGoesThroughAllNumbers(t *testing.T) {
 	var x index
 	for number := range uint64(12) {
 		x.put(number, 1, 1)
 	}
 	seen := map[uint64]bool{}
 	for range 12 {
-		number, _ := x.any()
+		number, _ := x.next()
 		seen[number] = true
 	}
 	if len(seen) != 12 {
-		t.Errorf("12 times any gave %d of 12 numbers", len(seen))
+		t.Errorf("12 calls of next returned %d numbers, want 12", len(seen))
 	}
 }

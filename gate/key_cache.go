@@ -12,14 +12,14 @@ import (
 	"github.com/claviger/claviger/models"
 )
 
-// directory keeps the versions of keys that were read from the database, by the digest of their secret. It does what
-// [cache] does, for a million keys: an entry holds no pointer, so that the garbage collector has nothing to walk through,
-// and forgetting one costs the same however many there are.
+// keyCache holds the versions of keys that were read from the database, by the digest of their secret. It is a
+// [cache] for a million keys: entries have no pointers, so the garbage collector does not scan them, and invalidating
+// a key takes the same time however many there are.
 type keyCache struct {
 	load      func(context.Context, models.Digest) (*models.GateKey, error)
 	meters    *meters
 	staleness *stalenessPolicy
-	limit     int // entries for each shard, of known and of unknown digests apart
+	limit     int // for each shard: the most entries, and the most unknown digests
 
 	changes generations
 	flights singleflight.Group
@@ -36,53 +36,60 @@ type keyCacheShard struct {
 	unknown map[models.Digest]absence
 }
 
-// maxWords bounds the texts that a shard remembers, those that keys do not have any more included. Beyond it the shard
-// begins anew.
+// maxInterned bounds the texts in the intern table of a shard, which also holds those that no entry refers to any more.
+// A shard with more texts is cleared.
 const maxInterned = 50_000
 
-// absence says that no key had the digest.
+// absence is the result that no key has a digest.
 type absence struct {
-	readAt  int64
-	changes uint64
+	readAt  int64  // moment at which the look-up began
+	changes uint64 // generations.all when it began
 }
 
-// knownKey is a key and its meter: nil, or another key's by now, where that was thrown out of memory.
+// knownKey is a key and a hint at its meter: nil if the meter is not in memory. A meter that was evicted since serves
+// another key or none, see [meters.lockHint].
 type knownKey struct {
 	models.GateKey
 	meter *meter
 }
 
-func newKeyCache(limit int, t *stalenessPolicy, m *meters, load func(context.Context, models.Digest) (*models.GateKey, error)) *keyCache {
-	// Digests do not spread evenly: without some room in each shard, keys would be thrown out before the limit is reached.
-	d := &keyCache{load: load, meters: m, staleness: t, limit: max(1, limit/shards+limit/shards/20)}
-	for i := range d.shard {
-		d.shard[i].clear()
+// newKeyCache returns a cache of at most about limit keys. load reads a key from the database, nil if there is none.
+func newKeyCache(
+	limit int, staleness *stalenessPolicy, m *meters,
+	load func(context.Context, models.Digest) (*models.GateKey, error),
+) *keyCache {
+	// Digests do not spread evenly over the shards: without 5% of room, keys would be evicted before the limit is
+	// reached.
+	c := &keyCache{load: load, meters: m, staleness: staleness, limit: max(1, limit/shards+limit/shards/20)}
+	for i := range c.shard {
+		c.shard[i].clear()
 	}
-	return d
+	return c
 }
 
-// clear forgets everything.
+// clear removes all entries.
 func (s *keyCacheShard) clear() {
 	s.index, s.entries, s.texts, s.unknown = index{}, new(slab[entry]), newInternTable(), map[models.Digest]absence{}
 }
 
-// get gives the key of the digest; found is false where there is none.
-func (d *keyCache) get(ctx context.Context, digest models.Digest) (key knownKey, found bool, err error) {
-	shard := d.shardOf(digest)
-	key, state := d.look(shard, digest)
+// get returns the key of the digest; found is false if there is none. If the database does not answer, it returns the
+// key in memory even if that is stale, or the database's error if there is none.
+func (c *keyCache) get(ctx context.Context, digest models.Digest) (key knownKey, found bool, err error) {
+	shard := c.shardOf(digest)
+	key, state := c.lookup(shard, digest)
 	switch state {
 	case hit:
-		d.hits.Add(1)
+		c.hits.Add(1)
 		return key, true, nil
 	case hitUnknown:
-		d.hits.Add(1)
+		c.hits.Add(1)
 		return key, false, nil
 	}
-	if state == stale && !d.staleness.mayAsk() { // the database is away: better what was known than no answer
+	if state == stale && !c.staleness.mayQuery() { // the database is away: a stale answer is better than none
 		return key, true, nil
 	}
-	d.misses.Add(1)
-	loaded, err := d.read(ctx, shard, digest, state == stale)
+	c.misses.Add(1)
+	loaded, err := c.read(ctx, shard, digest, state == stale)
 	if err != nil && state == stale {
 		return key, true, nil
 	}
@@ -92,75 +99,80 @@ func (d *keyCache) get(ctx context.Context, digest models.Digest) (key knownKey,
 	return knownKey{GateKey: *loaded}, true, nil
 }
 
-// has tells whether memory knows a key of the digest, as it is or as it was.
-func (d *keyCache) has(digest models.Digest) bool {
-	shard := d.shardOf(digest)
+// has reports whether a key of the digest is in memory, stale ones included.
+func (c *keyCache) has(digest models.Digest) bool {
+	shard := c.shardOf(digest)
 	shard.mu.RLock()
 	defer shard.mu.RUnlock()
 	i, _ := shard.index.get(prefix(digest))
 	return i != 0 && shard.entries.at(i).rest == restOf(digest)
 }
 
-// shardOf is where a digest is. It is as good as random: its bytes spread over shards and within them.
-func (d *keyCache) shardOf(digest models.Digest) *keyCacheShard { return &d.shard[digest[8]%shards] }
+// shardOf returns the shard of a digest. Digests are as good as random, so one of their bytes spreads them.
+func (c *keyCache) shardOf(digest models.Digest) *keyCacheShard { return &c.shard[digest[8]%shards] }
 
 type lookState int
 
 const (
 	miss       lookState = iota
-	hit                  // known, and nothing says that it changed
-	stale                // known, and may have changed
-	hitUnknown           // known to be unknown
+	hit                  // in memory and fresh
+	stale                // in memory, but it may have changed
+	hitUnknown           // no key has the digest
 )
 
-func (d *keyCache) look(shard *keyCacheShard, digest models.Digest) (key knownKey, state lookState) {
+// lookup returns what memory has for a digest. key is set if state is hit or stale.
+func (c *keyCache) lookup(shard *keyCacheShard, digest models.Digest) (key knownKey, state lookState) {
 	shard.mu.RLock()
 	defer shard.mu.RUnlock()
 	if i, place := shard.index.get(prefix(digest)); i != 0 {
-		// The meter's key is looked at before it is needed, so that memory brings the two at the same time.
-		meter := d.meters.at(place)
+		// The meter's key is loaded before it is needed, so that the processor fetches meter and entry at the same
+		// time.
+		meter := c.meters.at(place)
 		meterOf := meter.keyID.Load()
 		e := shard.entries.at(i)
 		if e.rest == restOf(digest) {
-			if e.changes != d.changes.of(e.projectID, e.keyID) {
-				return key, miss // it did change: what was known is wrong
+			if e.changes != c.changes.of(e.projectID, e.keyID) {
+				return key, miss // it has changed
 			}
 			if key.GateKey = e.key(&shard.texts); meterOf == e.keyID {
 				key.meter = meter
 			}
-			if d.staleness.fresh(e.readAt) {
+			if c.staleness.fresh(e.readAt) {
 				return key, hit
 			}
 			return key, stale
 		}
 	}
 	absent, unknown := shard.unknown[digest]
-	if unknown && absent.changes == d.changes.all.Load() && d.staleness.fresh(absent.readAt) &&
-		d.staleness.moment()-absent.readAt < unknownFor.Milliseconds() {
+	if unknown && absent.changes == c.changes.all.Load() && c.staleness.fresh(absent.readAt) &&
+		c.staleness.moment()-absent.readAt < unknownFor.Milliseconds() {
 		return key, hitUnknown
 	}
 	return key, miss
 }
 
-// read asks the database, once however many ask at the same moment. A look-up that was under way while something changed may
-// have read what was before: its result is not kept, and nobody who asks after the change waits for it.
-func (d *keyCache) read(ctx context.Context, shard *keyCacheShard, digest models.Digest, known bool) (*models.GateKey, error) {
-	changes := d.changes.all.Load()
-	loaded, err, _ := d.flights.Do(string(digest[:])+strconv.FormatUint(changes, 36), func() (any, error) {
-		// Another look-up may have ended between the look of this caller and its turn.
-		if key, state := d.look(shard, digest); state == hit {
+// read looks a key up in the database; concurrent calls for one digest share one look-up. A look-up that was under way
+// during a change may have read the old state: its result is not kept, and calls after the change do not wait for it.
+// known says whether a stale entry is in memory.
+func (c *keyCache) read(
+	ctx context.Context, shard *keyCacheShard, digest models.Digest, known bool,
+) (*models.GateKey, error) {
+	changes := c.changes.all.Load()
+	loaded, err, _ := c.flights.Do(string(digest[:])+strconv.FormatUint(changes, 36), func() (any, error) {
+		// Another look-up may have ended since this caller looked into memory.
+		if key, state := c.lookup(shard, digest); state == hit {
 			return &key.GateKey, nil
 		} else if state == hitUnknown {
 			return (*models.GateKey)(nil), nil
 		}
-		// One caller loads for all: its own cancellation must not fail the others.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.staleness.timeout(known))
+		// One caller loads for all, so its cancellation must not fail the others.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.staleness.timeout(known))
 		defer cancel()
-		readAt := d.staleness.moment()
-		key, err := d.load(ctx, digest)
-		d.staleness.asked(err)
+		readAt := c.staleness.moment()
+		key, err := c.load(ctx, digest)
+		c.staleness.queryDone(err)
 		if err == nil {
-			d.keep(shard, digest, key, readAt, changes)
+			c.keep(shard, digest, key, readAt, changes)
 		}
 		return key, err
 	})
@@ -170,19 +182,22 @@ func (d *keyCache) read(ctx context.Context, shard *keyCacheShard, digest models
 	return loaded.(*models.GateKey), nil
 }
 
-func (d *keyCache) keep(shard *keyCacheShard, digest models.Digest, key *models.GateKey, readAt int64, changes uint64) {
+// keep puts the result of a look-up into memory, unless something has changed since it began: changes is
+// generations.all at that time.
+func (c *keyCache) keep(shard *keyCacheShard, digest models.Digest, key *models.GateKey, readAt int64, changes uint64) {
 	var meter uint32
 	if key != nil {
-		meter = d.meters.placeOf(key.KeyID)
+		meter = c.meters.placeOf(key.KeyID)
 	}
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
-	// The key's own count goes first: a change raises that of all first, so a count that knows of a change fails the comparison.
+	// The key's own count is read before that of all changes, which a change raises first. So if count includes a
+	// change that came after the look-up began, the comparison below fails.
 	var count uint32
 	if key != nil {
-		count = d.changes.of(key.ProjectID, key.KeyID)
+		count = c.changes.of(key.ProjectID, key.KeyID)
 	}
-	if d.changes.all.Load() != changes {
+	if c.changes.all.Load() != changes {
 		return
 	}
 	i, _ := shard.index.get(prefix(digest))
@@ -190,7 +205,7 @@ func (d *keyCache) keep(shard *keyCacheShard, digest models.Digest, key *models.
 		if i != 0 {
 			shard.drop(prefix(digest), i)
 		}
-		makeRoom(shard.unknown, d.limit, digest)
+		makeRoom(shard.unknown, c.limit, digest)
 		shard.unknown[digest] = absence{readAt, changes}
 		return
 	}
@@ -199,47 +214,51 @@ func (d *keyCache) keep(shard *keyCacheShard, digest models.Digest, key *models.
 		shard.clear()
 		i = 0
 	}
-	if i == 0 { // else the entry of the same digest, or of one with the same first bytes, which happens to nobody
-		i = shard.room(d.limit)
+	// An existing entry is that of the same digest. (Two digests with the same first 8 bytes would replace each other,
+	// which is correct, and too rare to matter.)
+	if i == 0 {
+		i = shard.room(c.limit)
 	}
 	shard.index.put(prefix(digest), i, meter)
 	*shard.entries.at(i) = newEntry(digest, key, readAt, count, &shard.texts)
 }
 
+// prefix returns the number of a digest in the index: its first 8 bytes.
 func prefix(digest models.Digest) uint64 { return binary.LittleEndian.Uint64(digest[:8]) }
 
-// room finds a place for an entry. Where the shard is full, an arbitrary one goes.
+// room returns a place for an entry. If the shard is full, another entry is evicted.
 func (s *keyCacheShard) room(limit int) uint32 {
 	if s.index.used >= limit {
-		s.drop(s.index.any())
+		s.drop(s.index.next())
 	}
-	return s.entries.take()
+	return s.entries.alloc()
 }
 
+// drop removes the entry with prefix p at place.
 func (s *keyCacheShard) drop(p uint64, place uint32) {
 	s.index.drop(p)
-	s.entries.give(place)
+	s.entries.release(place)
 }
 
-// size counts the known versions in memory.
-func (d *keyCache) size() (n int) {
-	for i := range d.shard {
-		d.shard[i].mu.RLock()
-		n += d.shard[i].index.used
-		d.shard[i].mu.RUnlock()
+// size returns the number of versions in memory.
+func (c *keyCache) size() (n int) {
+	for i := range c.shard {
+		c.shard[i].mu.RLock()
+		n += c.shard[i].index.used
+		c.shard[i].mu.RUnlock()
 	}
 	return n
 }
 
-// generations count the changes of keys and projects. What was read is right as long as the counts of its key and its project
-// stand where they stood. Several keys share a count: then one more is read again than needed.
+// generations counts the changes of keys and projects. An entry is valid while the counts of its key and its project
+// are as they were when it was read. Keys share counts, so a change may cause a few more reads than needed.
 type generations struct {
 	all     atomic.Uint64
 	key     [1 << 14]atomic.Uint32
 	project [1 << 8]atomic.Uint32
 }
 
-// of is a number that changes with each change of the key or the project: both only grow, so their sum tells.
+// of returns a number that each change of the key or the project increases. It is the sum of two counts that only grow.
 func (g *generations) of(projectID, keyID int64) uint32 {
 	return g.key[uint64(keyID)%uint64(len(g.key))].Load() + g.project[uint64(projectID)%uint64(len(g.project))].Load()
 }

@@ -51,25 +51,25 @@ func newKeyTable() *keyTable {
 func TestTheDirectoryKeepsNoMoreKeysThanItMay(t *testing.T) {
 	const limit = 256
 	table := newKeyTable()
-	d := newKeyCache(limit, alone(), metersOf(2*limit, nil), table.load)
+	c := newKeyCache(limit, alone(), metersOf(2*limit, nil), table.load)
 	for number := range uint64(4000) {
-		key, found, err := d.get(t.Context(), digestOf(number))
+		key, found, err := c.get(t.Context(), digestOf(number))
 		if err != nil || found != (number%2 == 0) || found && key.KeyID != int64(number) {
-			t.Fatalf("key %d: %v %v %v", number, key, found, err)
+			t.Fatalf("key %c: %v %v %v", number, key, found, err)
 		}
 	}
 	// Shards are filled unevenly: each has some room of its own.
-	if n := d.size(); n > limit+limit/20+2*shards {
-		t.Errorf("%d keys are in memory, may be %d", n, limit)
+	if n := c.size(); n > limit+limit/20+2*shards {
+		t.Errorf("%c keys are in memory, may be %c", n, limit)
 	}
 	unknown := 0
-	for i := range d.shard {
-		unknown += len(d.shard[i].unknown)
+	for i := range c.shard {
+		unknown += len(c.shard[i].unknown)
 	}
 	if unknown > limit+limit/20+2*shards {
-		t.Errorf("%d unknown digests are in memory", unknown)
+		t.Errorf("%c unknown digests are in memory", unknown)
 	}
-	if key, found, err := d.get(t.Context(), digestOf(0)); err != nil || !found || key.KeyID != 0 { // thrown out, and read again
+	if key, found, err := c.get(t.Context(), digestOf(0)); err != nil || !found || key.KeyID != 0 { // thrown out, and read again
 		t.Errorf("%v %v %v", key, found, err)
 	}
 }
@@ -77,17 +77,17 @@ func TestTheDirectoryKeepsNoMoreKeysThanItMay(t *testing.T) {
 func TestAnUnknownDigestIsRememberedForTwoSeconds(t *testing.T) {
 	clock := &moment{time.Unix(1_000_000, 0)}
 	table := newKeyTable()
-	d := newKeyCache(1000, newStalenessPolicy(false, clock.now), metersOf(1000, nil), table.load)
+	c := newKeyCache(1000, newStalenessPolicy(false, clock.now), metersOf(1000, nil), table.load)
 	for _, step := range []struct {
 		after time.Duration
 		loads int64
 	}{{0, 1}, {time.Second, 1}, {999 * time.Millisecond, 1}, {time.Millisecond, 2}} {
 		clock.at = clock.at.Add(step.after)
-		if _, found, err := d.get(t.Context(), digestOf(1)); found || err != nil {
+		if _, found, err := c.get(t.Context(), digestOf(1)); found || err != nil {
 			t.Fatal(found, err)
 		}
 		if n := table.loads.Load(); n != step.loads {
-			t.Errorf("%v later it was looked up %d times, want %d", step.after, n, step.loads)
+			t.Errorf("%v later it was looked up %c times, want %c", step.after, n, step.loads)
 		}
 	}
 }
@@ -96,22 +96,22 @@ func TestManyWhoAskForAKeyAtOnceLookItUpOnce(t *testing.T) {
 	hold := make(chan struct{})
 	table := newKeyTable()
 	table.before = func() { <-hold }
-	d := newKeyCache(1000, alone(), metersOf(1000, nil), table.load)
+	c := newKeyCache(1000, alone(), metersOf(1000, nil), table.load)
 	var group sync.WaitGroup
 	for range 64 {
 		group.Go(func() {
-			if key, found, err := d.get(t.Context(), digestOf(2)); !found || err != nil || key.KeyID != 2 {
+			if key, found, err := c.get(t.Context(), digestOf(2)); !found || err != nil || key.KeyID != 2 {
 				t.Errorf("%v %v %v", key, found, err)
 			}
 		})
 	}
-	for d.misses.Load() < 64 { // all have missed and are on their way to the look-up
+	for c.misses.Load() < 64 { // all have missed and are on their way to the look-up
 		runtime.Gosched()
 	}
 	close(hold)
 	group.Wait()
 	if n := table.loads.Load(); n != 1 {
-		t.Errorf("64 callers looked the key up %d times", n)
+		t.Errorf("64 callers looked the key up %c times", n)
 	}
 }
 
@@ -120,7 +120,7 @@ func TestAChangeWhileAKeyIsBeingKeptHoldsForTheNextRequest(t *testing.T) {
 	for round := range 500 {
 		var revoked atomic.Bool
 		read := make(chan struct{}, 1)
-		d := newKeyCache(1000, alone(), metersOf(1000, nil), func(context.Context, models.Digest) (*models.GateKey, error) {
+		c := newKeyCache(1000, alone(), metersOf(1000, nil), func(context.Context, models.Digest) (*models.GateKey, error) {
 			key := &models.GateKey{ProjectID: 1, KeyID: 7, State: models.StateActive}
 			if revoked.Load() {
 				key.State = models.StateRevoked
@@ -133,16 +133,16 @@ func TestAChangeWhileAKeyIsBeingKeptHoldsForTheNextRequest(t *testing.T) {
 		})
 		var group sync.WaitGroup
 		group.Go(func() {
-			if _, _, err := d.get(t.Context(), digestOf(7)); err != nil {
+			if _, _, err := c.get(t.Context(), digestOf(7)); err != nil {
 				t.Error(err)
 			}
 		})
 		<-read
 		revoked.Store(true)
-		d.changes.keyChanged(7)
+		c.changes.keyChanged(7)
 		group.Wait()
-		if key, _, err := d.get(t.Context(), digestOf(7)); err != nil || key.State != models.StateRevoked {
-			t.Fatalf("round %d: the key is %s (%v)", round, key.State, err)
+		if key, _, err := c.get(t.Context(), digestOf(7)); err != nil || key.State != models.StateRevoked {
+			t.Fatalf("round %c: the key is %s (%v)", round, key.State, err)
 		}
 	}
 }

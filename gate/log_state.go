@@ -8,13 +8,13 @@ import (
 	"github.com/claviger/claviger/models"
 )
 
-// RecorderState says whether the request log is being written.
+// RecorderState is the state of the request log: whether its rows are being written.
 type RecorderState struct {
 	recorder.State
-	Reason string // why not, in a few words that are safe to show, such as "the disk is full"
+	Reason string // why rows are not written, safe to show, such as "the disk is full"; empty if they are
 }
 
-// Recording returns the state of the request log at this moment.
+// Recording returns the present state of the request log.
 func (g *Gate) Recording() RecorderState {
 	s := RecorderState{State: g.recorder.State()}
 	if s.Behind {
@@ -23,10 +23,11 @@ func (g *Gate) Recording() RecorderState {
 	return s
 }
 
-// whyNotRecorded puts into words why the database, and the spool where spoolErr is not nil, do not take rows.
+// whyNotRecorded returns a short reason why rows cannot be written: err is the database's error, and spoolErr that of
+// the spool, nil if the spool takes rows.
 func whyNotRecorded(err, spoolErr error) string {
 	reason := models.WhyNotWritten(err)
-	if !errors.As(spoolErr, new(syscall.Errno)) { // there is no spool, or it has reached its largest size
+	if !errors.As(spoolErr, new(syscall.Errno)) { // nil, or there is no spool, or it has reached its largest size
 		return reason
 	}
 	if why := models.WhyNotWritten(spoolErr); why != reason {

@@ -32,14 +32,14 @@ func BenchmarkMemoryOfAMillionKeys(b *testing.B) {
 			}
 			return used, nil
 		})
-		d := newKeyCache(2*keys, newStalenessPolicy(false, func() time.Time { return now }), m, func(context.Context, models.Digest) (*models.GateKey, error) {
+		c := newKeyCache(2*keys, newStalenessPolicy(false, func() time.Time { return now }), m, func(context.Context, models.Digest) (*models.GateKey, error) {
 			return &models.GateKey{
 				ProjectID: 1, KeyID: int64(next + 1), Name: "server_prod_00000001", Type: models.TypeProduction, Category: "production",
 				State: models.StateActive, Version: 1, Caps: models.Caps{1000, 5000, 20000, 1000000},
 			}, nil
 		})
 		for ; next < keys; next++ {
-			if _, _, err := d.get(b.Context(), digestOf(next)); err != nil {
+			if _, _, err := c.get(b.Context(), digestOf(next)); err != nil {
 				b.Fatal(err)
 			}
 			meter, err := m.lockLoaded(b.Context(), int64(next+1), func() time.Time { return now })
@@ -54,7 +54,7 @@ func BenchmarkMemoryOfAMillionKeys(b *testing.B) {
 		start := time.Now()
 		runtime.GC()
 		b.ReportMetric(float64(time.Since(start).Milliseconds()), "gc-ms")
-		runtime.KeepAlive(d)
+		runtime.KeepAlive(c)
 		runtime.KeepAlive(m)
 	}
 }

@@ -9,31 +9,34 @@ import (
 	"github.com/claviger/claviger/models/requestlog"
 )
 
-// meter counts what one key was admitted, whichever of its versions was used. It has no pointer: there may be millions.
+// meter counts the admitted requests of one key, of all its versions. It has no pointers, because there may be
+// millions.
 type meter struct {
 	mu    sync.Mutex
-	keyID atomic.Int64 // 0 while the place is free; another one where it was thrown out of memory meanwhile
-	// ticket is the recorder's for the newest row of the key: until it is stored the meter must not be thrown out,
-	// because one that is read anew would not know of the row.
+	keyID atomic.Int64 // 0 while the place is free; another key's after the meter was evicted
+	// ticket is the recorder's ticket number of the key's newest row. Until that row is stored, the meter must not be
+	// evicted: loaded again, it would lack the row.
 	ticket uint64
 
-	// What was admitted before is known once loaded is set; only keys with quotas need it. The points of the series
-	// are in packed, or where that is too small in the shard's large; those of the present minute are in last.
+	// loaded is set once the key's usage has been read from the database. Only keys with quotas need that. The points
+	// of the series are in packed, or in the shard's large if large is set; the requests of the present minute are in
+	// last.
 	loaded, large bool
-	length        uint8 // of what is packed
+	length        uint8 // bytes used of packed
 	place         uint32
 	minute, last  uint32
-	total         int64 // ever
+	total         int64 // requests ever
 	sum           [windowCount]int64
 
-	recent window             // of the plan's limit per key and minute
-	packed [packedLength]byte // last: a request does not look at it but once a minute, and with many keys each line of memory counts
+	recent window // of the plan's limit per key and minute
+	// packed comes last because a request reads it only once a minute: with many keys, each cache line counts.
+	packed [packedLength]byte
 }
 
-// packedLength is room for about 25 points: a quiet key, or the only ones of a day.
+// packedLength is enough for about 25 points: those of a quiet key.
 const packedLength = 64
 
-// used is how much of the quota is used up.
+// used returns how many requests of the quota are used up.
 func (m *meter) used(q models.Quota) int64 {
 	if q == models.QuotaTotal {
 		return m.total
@@ -57,7 +60,7 @@ func (m *meter) add() {
 	}
 }
 
-// reset makes the locked meter one of another key.
+// reset makes the locked meter an empty one of keyID, 0 for none.
 func (m *meter) reset(keyID int64, place uint32) {
 	m.keyID.Store(keyID)
 	m.place = place
@@ -65,9 +68,9 @@ func (m *meter) reset(keyID int64, place uint32) {
 	m.minute, m.last, m.total, m.sum, m.recent = 0, 0, 0, [windowCount]int64{}, window{}
 }
 
-// advance brings the locked meter, which is loaded, to the minute now.
+// advance brings the locked and loaded meter to the minute now.
 func (m *meters) advance(locked *meter, now uint32) {
-	if now <= locked.minute { // also where the clock was set back: nothing is freed twice
+	if now <= locked.minute { // if the clock was set back, nothing is freed twice
 		return
 	}
 	s := unpacked.Get().(*series)
@@ -77,16 +80,16 @@ func (m *meters) advance(locked *meter, now uint32) {
 	m.put(locked, s, now)
 }
 
-// fill makes the locked meter loaded.
+// fill loads the locked meter with the key's usage.
 func (m *meters) fill(locked *meter, used requestlog.KeyUsage, now uint32) {
 	s := unpacked.Get().(*series)
 	defer unpacked.Put(s)
-	s.take(used)
+	s.load(used)
 	locked.total, locked.loaded = used.Total, true
 	m.put(locked, s, now)
 }
 
-// put folds the series, of all that counts, to the minute now and keeps it in the locked meter.
+// put folds the series of all counted requests to the minute now, and stores it in the locked meter.
 func (m *meters) put(locked *meter, s *series, now uint32) {
 	s.fold(now)
 	locked.minute, locked.sum, locked.last = now, s.sum, 0
@@ -97,7 +100,7 @@ func (m *meters) put(locked *meter, s *series, now uint32) {
 	m.pack(locked, s)
 }
 
-// pack keeps the points of the series in the locked meter.
+// pack stores the points of the series in the locked meter.
 func (m *meters) pack(locked *meter, s *series) {
 	shard := m.shardOf(locked.keyID.Load())
 	packed := s.pack(locked.packed[:0])
@@ -116,7 +119,7 @@ func (m *meters) pack(locked *meter, s *series) {
 	shard.mu.Unlock()
 }
 
-// unpack adds the points of the locked meter to the series, those of its present minute too.
+// unpack adds the points of the locked meter to the series, including its present minute.
 func (m *meters) unpack(locked *meter, s *series) {
 	packed := locked.packed[:locked.length]
 	if locked.large {
@@ -132,8 +135,8 @@ func (m *meters) unpack(locked *meter, s *series) {
 	s.minute, s.sum = locked.minute, locked.sum
 }
 
-// frees is the moment at which less than limit is used of the quota, provided that nothing is added; the zero time where
-// that is never. The locked meter is loaded, and the quota used up.
+// frees returns when less than limit will be used of the quota, provided that no request is added; the zero time if
+// that is never. The locked meter is loaded and the quota used up.
 func (m *meters) frees(locked *meter, q models.Quota, limit int64) time.Time {
 	if q == models.QuotaTotal {
 		return time.Time{}

@@ -9,24 +9,24 @@ import (
 	"github.com/claviger/claviger/models/requestlog"
 )
 
-// point counts the admitted requests of one slot.
+// point is the number of admitted requests in one slot.
 type point struct {
-	minute uint32 // since 1970, in which the slot begins
+	minute uint32 // minutes from 1970 to the slot's beginning
 	n      uint32
 }
 
-// series counts the admitted requests of a key in the windows of its quotas. Requests of the last day stand in slots of
-// a minute; as they leave a window they are folded into the larger slots of the next one, so that the busiest key has
-// about 4,000 points and a quiet one as many as it had requests.
+// series counts the admitted requests of a key in the windows of its quotas. Requests of the last day are in slots of a
+// minute. When they leave a window, they are folded into the larger slots of the next one. So the busiest key has about
+// 4,000 points, and a quiet one has at most as many as requests.
 type series struct {
 	sum    [windowCount]int64
-	minute uint32  // at which sum and points are right
+	minute uint32  // the minute for which sum and points are right
 	points []point // oldest first
 }
 
 const windowCount = len(models.QuotaWindows)
 
-// windowMinutes and slotMinutes are those of [models.QuotaWindows].
+// windowMinutes and slotMinutes are the lengths in [models.QuotaWindows], in minutes.
 var windowMinutes, slotMinutes = func() (length, slot [windowCount]uint32) {
 	for i, w := range models.QuotaWindows {
 		length[i], slot[i] = uint32(w.Length/time.Minute), uint32(w.Slot/time.Minute)
@@ -36,22 +36,24 @@ var windowMinutes, slotMinutes = func() (length, slot [windowCount]uint32) {
 
 func minuteOf(t time.Time) uint32 { return uint32(t.Unix() / 60) }
 
-// leaves is the minute at whose beginning the requests of the point's slot are out of the window w.
+// leaves returns the minute at whose beginning the requests of a slot have left the window w. The slot of w that
+// contains minute counts as a whole.
 func leaves(minute uint32, w int) uint32 {
 	slot := slotMinutes[w]
 	return minute - minute%slot + slot + windowMinutes[w]
 }
 
-// take makes the series the one of a key that has used so much.
-func (s *series) take(used requestlog.KeyUsage) {
+// load replaces the points with those of a key's usage.
+func (s *series) load(used requestlog.KeyUsage) {
 	s.points = s.points[:0]
 	for _, p := range used.Points {
 		s.points = append(s.points, point{uint32(p.Minute), uint32(p.Requests)})
 	}
 }
 
-// fold brings the series to the minute now: it drops what has left every window, and folds what has left one. What says that it
-// came later, because the clock was ahead then, counts as of now: so it makes nothing leave too early.
+// fold brings the series to the minute now: it drops the points that have left every window, and merges those that
+// have left one into larger slots. A point later than now, from a time when the clock was ahead, counts as of now, so
+// that it makes no other point leave too early.
 func (s *series) fold(now uint32) {
 	s.minute, s.sum = now, [windowCount]int64{}
 	kept := s.points[:0]
@@ -75,8 +77,8 @@ func (s *series) fold(now uint32) {
 	s.points = kept
 }
 
-// frees is the minute at whose beginning less than limit is used in the window w, provided that nothing is added. It is for
-// quotas that are used up.
+// frees returns the minute at whose beginning less than limit is used in the window w, provided that no request is
+// added. At least limit must be used.
 func (s *series) frees(w int, limit int64) uint32 {
 	left := s.sum[w]
 	for _, p := range s.points {
@@ -91,7 +93,7 @@ func (s *series) frees(w int, limit int64) uint32 {
 	return s.minute
 }
 
-// pack appends the points in as few bytes as they need: of each the distance to the one before it, and its count.
+// pack appends the points to to: of each the distance in minutes from the one before it, and its count, as varints.
 func (s *series) pack(to []byte) []byte {
 	previous := uint32(0)
 	for _, p := range s.points {
@@ -102,7 +104,7 @@ func (s *series) pack(to []byte) []byte {
 	return to
 }
 
-// unpack adds the points that pack wrote.
+// unpack appends the points that pack wrote.
 func (s *series) unpack(from []byte) {
 	previous := uint32(0)
 	for len(from) > 0 {
@@ -114,5 +116,5 @@ func (s *series) unpack(from []byte) {
 	}
 }
 
-// unpacked lends series to work with, so that going through a key's points allocates nothing.
+// unpacked is a pool of series, so that reading a meter's points allocates nothing.
 var unpacked = sync.Pool{New: func() any { return new(series) }}

@@ -2,31 +2,32 @@ package gate
 
 import "sync/atomic"
 
-// slab keeps many values of one small type in large pieces. Values never move, and where T has no pointer the garbage
-// collector has nothing to walk through, however many there are. It takes no lock: at may be called at any time, the others not
-// at the same.
+// slab allocates values of one small type in large chunks, at numbered places. Values never move. If T has no
+// pointers, the garbage collector does not scan them. It takes no lock: at may be called at any time, but alloc and
+// release only by one goroutine at a time.
 type slab[T any] struct {
-	pieces atomic.Pointer[[][]T]
-	free   []uint32 // places that hold nothing
+	chunks atomic.Pointer[[][]T]
+	free   []uint32 // unused places
 }
 
-// slabPiece makes pieces of entries and of meters that fill whole pages of 8 KiB: with 256 an eighth was lost.
-const slabPiece = 1024
+// slabChunk is the number of values in a chunk. With 1024, chunks of entries and of meters fill whole pages of 8 KiB;
+// with 256 an eighth of the memory was lost.
+const slabChunk = 1024
 
-// at is the value at a place that take gave.
-func (s *slab[T]) at(place uint32) *T { return &(*s.pieces.Load())[place/slabPiece][place%slabPiece] }
+// at returns the value at a place that alloc returned.
+func (s *slab[T]) at(place uint32) *T { return &(*s.chunks.Load())[place/slabChunk][place%slabChunk] }
 
-// take gives a place for a value; none is 0. What was there before is still there.
-func (s *slab[T]) take() uint32 {
+// alloc returns an unused place, which is never 0. The value is not zeroed: it is what was last stored there.
+func (s *slab[T]) alloc() uint32 {
 	if len(s.free) == 0 {
-		var pieces [][]T
-		if known := s.pieces.Load(); known != nil {
-			pieces = *known
+		var chunks [][]T
+		if known := s.chunks.Load(); known != nil {
+			chunks = *known
 		}
-		begin := uint32(len(pieces)) * slabPiece
-		pieces = append(pieces, make([]T, slabPiece))
-		s.pieces.Store(&pieces)
-		for place := begin + slabPiece - 1; place > begin; place-- {
+		begin := uint32(len(chunks)) * slabChunk
+		chunks = append(chunks, make([]T, slabChunk))
+		s.chunks.Store(&chunks)
+		for place := begin + slabChunk - 1; place > begin; place-- {
 			s.free = append(s.free, place)
 		}
 		if begin > 0 {
@@ -39,5 +40,5 @@ func (s *slab[T]) take() uint32 {
 	return place
 }
 
-// give takes a place back.
-func (s *slab[T]) give(place uint32) { s.free = append(s.free, place) }
+// release makes a place unused.
+func (s *slab[T]) release(place uint32) { s.free = append(s.free, place) }

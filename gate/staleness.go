@@ -6,21 +6,22 @@ import (
 )
 
 const (
-	// believedFor is how long after a change that no notice told of what was read before it may still be believed. With the
-	// time of one look-up it is less than the second in which a change holds everywhere: product.md, section 3.
+	// staleFor is how long a read from the database is used while changes of other processes may be missed. With the
+	// time of one look-up it is less than the second in which a change takes effect everywhere: product.md, section
+	// 3.
 	staleFor = 250 * time.Millisecond
-	// heardFor is how long an answer of the listening connection stands for: more than it takes from one question to the
-	// answer of the next, see models.Store.Listen, and less than that second.
+	// syncLifetime is how long an answer of the listening connection proves that no change was missed. It is longer
+	// than the time from one question to the answer of the next, see models.Store.Listen, and less than that second.
 	syncLifetime = 750 * time.Millisecond
-	// knownTimeout ends a look-up whose outcome is known from before, so that an answer does not wait for a database that is away.
+	// knownTimeout is the time limit of a look-up if a stale result is in memory, which is then used.
 	knownTimeout = 300 * time.Millisecond
-	// retryAfter is how long a database that failed is not asked again about what is known.
+	// retryAfter is how long a database that failed is not asked again about what is in memory.
 	retryAfter = 250 * time.Millisecond
 )
 
-// trust decides whether what was read from the database may be believed without asking again, and whether asking is worth
-// the wait. Where other processes change the same database, that hangs on whether their notices arrive. The caches of a gate
-// share one.
+// stalenessPolicy decides whether a read from the database may still be used without asking again, and whether to ask a
+// database that may be away. If other processes change the same database, the former depends on whether their changes
+// arrive. The caches of a gate share one policy.
 //
 // Moments are milliseconds since 1970 by a clock that is never set back: see moment.
 type stalenessPolicy struct {
@@ -28,70 +29,75 @@ type stalenessPolicy struct {
 	started time.Time
 	shared  bool // other processes change the same database
 
-	// What was read after since is right until something is told of it, as far as until.
+	// A read that began after since is valid until a change invalidates it. That is known to hold up to the moment
+	// until.
 	since, until atomic.Int64
 	// retryAt is when a database that failed may be asked again; 0 while it answers.
 	retryAt atomic.Int64
 }
 
-// newTrust begins deaf where shared is set. Else there is nobody to hear of, and everything is believed for good.
+// newStalenessPolicy returns a policy. If shared is set, it begins disconnected; otherwise every read is used until a
+// change invalidates it.
 func newStalenessPolicy(shared bool, now func() time.Time) *stalenessPolicy {
 	return &stalenessPolicy{now: now, started: now(), shared: shared}
 }
 
-// moment is the present: take it before a look-up, for fresh. It goes on from the time of the start by the monotonic clock,
-// so that setting the system's time makes nothing old look new.
-func (t *stalenessPolicy) moment() int64 { return t.at(t.now()) }
+// moment returns the present moment. Take it before a look-up, for fresh. It counts from the start by the monotonic
+// clock, so that setting the system's time does not make an old read look new.
+func (p *stalenessPolicy) moment() int64 { return p.at(p.now()) }
 
-func (t *stalenessPolicy) at(at time.Time) int64 {
-	return t.started.UnixMilli() + at.Sub(t.started).Milliseconds()
+func (p *stalenessPolicy) at(at time.Time) int64 {
+	return p.started.UnixMilli() + at.Sub(p.started).Milliseconds()
 }
 
-// fresh tells whether what a look-up begun at readAt gave may be believed, where nothing was told of it since.
-func (t *stalenessPolicy) fresh(readAt int64) bool {
-	if !t.shared {
+// fresh reports whether the result of a look-up that began at readAt may be used, provided that no change has
+// invalidated it.
+func (p *stalenessPolicy) fresh(readAt int64) bool {
+	if !p.shared {
 		return true
 	}
-	now := t.moment()
-	// until before since: both are from one call of heard, or since is from a later one and more is read again than needed.
-	return now < t.until.Load() && readAt > t.since.Load() || now-readAt < staleFor.Milliseconds()
+	now := p.moment()
+	// until is loaded before since. So both are from one call of syncedUntil, or since is from a later one, and more is
+	// read again than needed.
+	return now < p.until.Load() && readAt > p.since.Load() || now-readAt < staleFor.Milliseconds()
 }
 
-// heard says that all changes that were committed after since and before asked have been told.
-func (t *stalenessPolicy) syncedUntil(since, asked time.Time) {
-	t.since.Store(t.at(since))
-	t.until.Store(t.at(asked.Add(syncLifetime)))
+// syncedUntil says that all changes that were committed after since and before asked have arrived.
+func (p *stalenessPolicy) syncedUntil(since, asked time.Time) {
+	p.since.Store(p.at(since))
+	p.until.Store(p.at(asked.Add(syncLifetime)))
 }
 
-// deaf says that changes may be missed from now on, until heard says otherwise.
-func (t *stalenessPolicy) disconnected() { t.until.Store(0) }
+// disconnected says that changes may be missed from now on, until the next call of syncedUntil.
+func (p *stalenessPolicy) disconnected() { p.until.Store(0) }
 
-// hears tells whether changes of other processes arrive, or there are no other processes.
-func (t *stalenessPolicy) isSynced() bool { return !t.shared || t.moment() < t.until.Load() }
+// isSynced reports whether changes of other processes arrive, or there are no other processes.
+func (p *stalenessPolicy) isSynced() bool { return !p.shared || p.moment() < p.until.Load() }
 
-// mayAsk tells whether to ask the database about something that is known and not fresh. While it does not answer, one caller
-// at a time may, every now and then; the others do better with what they know. Who is told yes calls asked with the outcome.
-func (t *stalenessPolicy) mayAsk() bool {
-	retryAt := t.retryAt.Load()
+// mayQuery reports whether to ask the database about something of which a stale result is in memory. While the database
+// does not answer, it allows one caller at a time, now and then; the others use the stale result. A caller that is
+// allowed calls queryDone with the outcome.
+func (p *stalenessPolicy) mayQuery() bool {
+	retryAt := p.retryAt.Load()
 	if retryAt == 0 {
 		return true
 	}
-	now := t.moment()
-	return now >= retryAt && t.retryAt.CompareAndSwap(retryAt, now+(knownTimeout+retryAfter).Milliseconds())
+	now := p.moment()
+	return now >= retryAt && p.retryAt.CompareAndSwap(retryAt, now+(knownTimeout+retryAfter).Milliseconds())
 }
 
-// asked takes the outcome of a look-up, of any one.
-func (t *stalenessPolicy) asked(err error) {
+// queryDone takes the outcome of a look-up, whether or not mayQuery was called for it.
+func (p *stalenessPolicy) queryDone(err error) {
 	switch {
 	case err != nil:
-		t.retryAt.Store(t.moment() + retryAfter.Milliseconds())
-	case t.retryAt.Load() != 0:
-		t.retryAt.Store(0)
+		p.retryAt.Store(p.moment() + retryAfter.Milliseconds())
+	case p.retryAt.Load() != 0:
+		p.retryAt.Store(0)
 	}
 }
 
-// timeout is how long a look-up may take, of something that is known and not fresh or of something that is not known.
-func (t *stalenessPolicy) timeout(known bool) time.Duration {
+// timeout returns the time limit of a look-up. known says whether a stale result is in memory.
+func (p *stalenessPolicy) timeout(known bool) time.Duration {
 	if known {
 		return knownTimeout
 	}

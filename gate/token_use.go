@@ -11,19 +11,19 @@ import (
 )
 
 const (
-	// useEvery is how often a token's last use is written down at most.
-	useEvery = time.Minute
-	// maxUses bounds the memory of uses that wait to be written.
-	maxUses = 1024
+	// tokenUseInterval is the least time between two writes of a token's last use.
+	tokenUseInterval = time.Minute
+	// maxWaitingUses bounds the uses that wait to be written.
+	maxWaitingUses = 1024
 )
 
-// gateToken is a service token with the moment its last use was written down.
+// gateToken is a service token with the time of its last use that was written or queued.
 type gateToken struct {
 	models.ServiceToken
 	reported atomic.Int64 // milliseconds since 1970; 0 is never
 }
 
-// loadToken makes gateTokens of what find reads.
+// loadToken returns the load function of the cache of tokens. find reads a token from the database.
 func loadToken(
 	find func(context.Context, models.Digest) (*models.ServiceToken, error),
 ) func(context.Context, models.Digest) (*gateToken, error) {
@@ -40,7 +40,7 @@ func loadToken(
 	}
 }
 
-// tokenUses writes to the database, in the background, when service tokens were last used.
+// tokenUses writes the times at which service tokens were last used to the database, in the background.
 type tokenUses struct {
 	write func(ctx context.Context, tokenID int64, at time.Time) error
 	queue chan tokenUse
@@ -54,17 +54,18 @@ type tokenUse struct {
 
 func newTokenUses(write func(ctx context.Context, tokenID int64, at time.Time) error, log *slog.Logger) *tokenUses {
 	u := &tokenUses{
-		write: write, queue: make(chan tokenUse, maxUses),
+		write: write, queue: make(chan tokenUse, maxWaitingUses),
 		worker: newWorker("write the last uses of service tokens", 0, log),
 	}
 	u.start(func() error { return drainQueue(u.queue, u.store) })
 	return u
 }
 
-// note queues that the token was used. It never waits, and of many uses within a minute it queues one.
+// note queues a use of the token, at most one in tokenUseInterval. It never waits.
 func (u *tokenUses) note(token *gateToken, at time.Time) {
 	before := token.reported.Load()
-	if at.UnixMilli()-before < useEvery.Milliseconds() || !token.reported.CompareAndSwap(before, at.UnixMilli()) {
+	if at.UnixMilli()-before < tokenUseInterval.Milliseconds() ||
+		!token.reported.CompareAndSwap(before, at.UnixMilli()) {
 		return
 	}
 	select {
@@ -75,7 +76,7 @@ func (u *tokenUses) note(token *gateToken, at time.Time) {
 	}
 }
 
-// store tries once: a use that cannot be written is followed by another a minute later.
+// store writes a use. It tries once: if that fails, the next use is written a minute later.
 func (u *tokenUses) store(use tokenUse) error {
 	if err := withTimeout(func(ctx context.Context) error { return u.write(ctx, use.token.ID, use.at) }); err != nil {
 		return fmt.Errorf("write the last use of service token %d: %w", use.token.ID, err)

@@ -83,7 +83,7 @@ func TestNotingAUseWaitsForNobody(t *testing.T) {
 	u := newTokenUses(ledger.write, slog.New(slog.DiscardHandler))
 	now := time.Unix(1_000_000, 0)
 	last := &gateToken{}
-	for range 2 * maxUses {
+	for range 2 * maxWaitingUses {
 		u.note(&gateToken{}, now)
 	}
 	u.note(last, now)
@@ -96,7 +96,7 @@ func TestNotingAUseWaitsForNobody(t *testing.T) {
 	if err := u.close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if n := ledger.count(); n != before+1 || before > maxUses+1 {
+	if n := ledger.count(); n != before+1 || before > maxWaitingUses+1 {
 		t.Errorf("%d uses were written, then %d", before, n-before)
 	}
 }

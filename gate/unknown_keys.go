@@ -13,14 +13,14 @@ import (
 )
 
 const (
-	// gatherCounts is how long requests with unknown keys are counted in memory before the counts are written.
-	gatherCounts = time.Second
-	// maxUncounted bounds the addresses whose counts wait in memory; more are counted together.
-	maxUncounted = 32_768
+	// countInterval is how long requests with unknown keys are counted in memory before the counts are written.
+	countInterval = time.Second
+	// maxWaitingCounts bounds the addresses whose counts wait in memory; further ones are counted together.
+	maxWaitingCounts = 32_768
 )
 
-// unknownKeys counts the requests that have no row because they came with no known key, by project, address and day.
-// What it counts is in the database a second later.
+// unknownKeys counts the requests that have no row because their key is unknown, by project, address and day. The
+// counts are in the database a second later.
 type unknownKeys struct {
 	store func(ctx context.Context, batch int64, counts []models.UnknownKeyCount) error
 	seed  maphash.Seed
@@ -35,7 +35,7 @@ type unknownShard struct {
 
 // unknownKeySource is an address on one day.
 type unknownKeySource struct {
-	caller
+	projectAddress
 	other bool // all addresses that are counted together
 	day   int64
 }
@@ -45,7 +45,7 @@ type tally struct{ requests, last int64 } // last is in milliseconds since 1970
 func newUnknownKeys(store func(context.Context, int64, []models.UnknownKeyCount) error, log *slog.Logger) *unknownKeys {
 	u := &unknownKeys{
 		store: store, seed: maphash.MakeSeed(),
-		worker: newWorker("count requests with unknown keys", gatherCounts, log),
+		worker: newWorker("count requests with unknown keys", countInterval, log),
 	}
 	for i := range u.shard {
 		u.shard[i].counts = map[unknownKeySource]tally{}
@@ -54,28 +54,28 @@ func newUnknownKeys(store func(context.Context, int64, []models.UnknownKeyCount)
 	return u
 }
 
-// note counts a request. It waits for nothing but its shard.
+// note counts a request. It takes the lock of one shard.
 func (u *unknownKeys) note(projectID int64, ip string, at time.Time) {
 	network, ok := models.NetworkOf(ip)
-	who := unknownKeySource{caller{projectID, network}, !ok, models.UnknownKeyDay(at)}
-	shard := &u.shard[maphash.Comparable(u.seed, who.caller)%shards]
+	source := unknownKeySource{projectAddress{projectID, network}, !ok, models.UnknownKeyDay(at)}
+	shard := &u.shard[maphash.Comparable(u.seed, source.projectAddress)%shards]
 	shard.mu.Lock()
-	count, known := shard.counts[who]
-	if !known && len(shard.counts) >= maxUncounted/shards {
-		who.address, who.other = models.Network{}, true
-		count = shard.counts[who]
+	count, known := shard.counts[source]
+	if !known && len(shard.counts) >= maxWaitingCounts/shards {
+		source.address, source.other = models.Network{}, true
+		count = shard.counts[source]
 	}
 	first := len(shard.counts) == 0
-	shard.counts[who] = tally{count.requests + 1, max(count.last, at.UnixMilli())}
+	shard.counts[source] = tally{count.requests + 1, max(count.last, at.UnixMilli())}
 	shard.mu.Unlock()
 	if first {
 		u.wake()
 	}
 }
 
-// write stores what was counted so far. Where that fails, it is tried again until the gate is closed.
+// write stores the counts in memory. If that fails, it tries again until the gate is closed.
 func (u *unknownKeys) write() error {
-	counts, requests := u.take(), int64(0)
+	counts, requests := u.drain(), int64(0)
 	if len(counts) == 0 {
 		return nil
 	}
@@ -89,8 +89,8 @@ func (u *unknownKeys) write() error {
 	return nil
 }
 
-// take gives what was counted and begins anew.
-func (u *unknownKeys) take() (counts []models.UnknownKeyCount) {
+// drain returns the counts in memory and resets them.
+func (u *unknownKeys) drain() (counts []models.UnknownKeyCount) {
 	for i := range u.shard {
 		shard := &u.shard[i]
 		shard.mu.Lock()
@@ -99,12 +99,12 @@ func (u *unknownKeys) take() (counts []models.UnknownKeyCount) {
 			taken, shard.counts = shard.counts, map[unknownKeySource]tally{}
 		}
 		shard.mu.Unlock()
-		for who, count := range taken {
+		for source, count := range taken {
 			row := models.UnknownKeyCount{
-				ProjectID: who.project, Day: who.day, Requests: count.requests, LastAt: count.last,
+				ProjectID: source.project, Day: source.day, Requests: count.requests, LastAt: count.last,
 			}
-			if !who.other {
-				row.Address = who.address.String()
+			if !source.other {
+				row.Address = source.address.String()
 			}
 			counts = append(counts, row)
 		}

@@ -119,7 +119,7 @@ func TestAddressesWithoutEndAreCountedTogetherInBoundedMemory(t *testing.T) {
 	table.setAway(true)
 	u.note(1, "203.0.113.7", time.Unix(1_000_000, 0))
 	<-table.tried // from here on the loop is busy: what is noted stays in memory
-	const requests = 3 * maxUncounted
+	const requests = 3 * maxWaitingCounts
 	for i := range requests {
 		u.note(1, fmt.Sprintf("2001:db8:%x:%x::1", i>>16, i&0xffff), time.Unix(1_000_000, 0))
 	}
@@ -128,7 +128,7 @@ func TestAddressesWithoutEndAreCountedTogetherInBoundedMemory(t *testing.T) {
 	for i := range u.shard {
 		waiting += len(u.shard[i].counts)
 	}
-	if waiting > maxUncounted+shards {
+	if waiting > maxWaitingCounts+shards {
 		t.Errorf("%d addresses wait", waiting)
 	}
 	table.setAway(false)

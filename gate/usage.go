@@ -7,15 +7,16 @@ import (
 	"github.com/claviger/claviger/models/requestlog"
 )
 
-// Usage is what a key may know of itself.
+// Usage is the state of a key's quotas.
 type Usage struct {
 	Key    models.GateKey
-	Used   [models.QuotaCount]int64 // admitted requests in each window, of the total ever
+	Used   [models.QuotaCount]int64 // admitted requests in each quota's window; for the total, ever
 	Quotas [models.QuotaCount]QuotaState
 }
 
-// Usage reads how much a key has used of its quotas. It counts nothing, but a key that is none is a bad key of ip, which is
-// empty where nobody knows who asks. Errors: those of [Gate.Key], and why a key may not be used.
+// Usage returns how much a key has used of its quotas. The call does not count against them. A bad key counts against
+// the caller's address ip, which is empty if it is not known. Errors: those of [Gate.Key], [models.Denied] if the key
+// is revoked, inactive or expired, and those of the database.
 func (g *Gate) Usage(ctx context.Context, plain, ip string) (Usage, error) {
 	key, err := g.Key(ctx, nil, plain, ip)
 	if err != nil {
@@ -41,7 +42,8 @@ func (g *Gate) Usage(ctx context.Context, plain, ip string) (Usage, error) {
 	return u, nil
 }
 
-// Used is how many requests the key was admitted in each window, and ever. It counts nothing.
+// Used returns the admitted requests of the key in each quota's window, and ever for the total. Errors: those of the
+// database.
 func (g *Gate) Used(ctx context.Context, keyID int64) (used [models.QuotaCount]int64, err error) {
 	now := minuteOf(g.now())
 	m := g.meters.lock(keyID)
@@ -50,7 +52,7 @@ func (g *Gate) Used(ctx context.Context, keyID int64) (used [models.QuotaCount]i
 		g.meters.advance(m, now)
 		return m.allUsed(), nil
 	}
-	// Requests of a key without quotas are counted in the database alone, and keep coming while that is asked.
+	// The requests of a key without quotas are counted only in the database. The lock is not held while that is read.
 	ticket := m.ticket
 	m.mu.Unlock()
 	read, err := g.meters.read(ctx, keyID, ticket)
@@ -58,7 +60,7 @@ func (g *Gate) Used(ctx context.Context, keyID int64) (used [models.QuotaCount]i
 		return used, err
 	}
 	var s series
-	s.take(read)
+	s.load(read)
 	s.fold(now)
 	return (&meter{total: read.Total, sum: s.sum}).allUsed(), nil
 }

@@ -8,20 +8,20 @@ import (
 	"github.com/claviger/claviger/models"
 )
 
-// windowSlots is how finely the window of a limit is divided: a request leaves it at most 1/12 of its length late (5
-// seconds of a minute), and never early.
+// windowSlots is the number of slots in the window of a limit. A request leaves the window at most one slot late
+// (1/12 of its length, 5 seconds of a minute), and never early.
 const windowSlots = 12
 
 // window counts the admitted requests of a rolling second or minute.
 type window struct {
-	slot   uint32 // the newest one that it reaches to
+	slot   uint32 // the newest slot
 	sum    uint32
-	counts [windowSlots + 1]uint32 // by slot: the window overlaps one more than it is long
+	counts [windowSlots + 1]uint32 // by slot; one more than windowSlots, as both ends are within a slot
 }
 
 func (w *window) count(slot uint32) *uint32 { return &w.counts[slot%(windowSlots+1)] }
 
-// advance brings the window to slot. Where the clock was set back it stays: nothing is freed twice.
+// advance brings the window to slot. If the clock was set back, the window stays, so that nothing is freed twice.
 func (w *window) advance(slot uint32) {
 	if slot > w.slot+windowSlots {
 		*w = window{slot: slot}
@@ -39,7 +39,7 @@ func (w *window) add() {
 	*w.count(w.slot)++
 }
 
-// frees is the first slot in which less than limit is used, provided that nothing is added.
+// frees returns the first slot in which less than limit is used, provided that no request is added.
 func (w *window) frees(limit uint32) uint32 {
 	left := w.sum
 	for slot := w.slot - windowSlots; slot != w.slot; slot++ {
@@ -50,7 +50,7 @@ func (w *window) frees(limit uint32) uint32 {
 	return w.slot + windowSlots + 1
 }
 
-// axis is what a limit counts together.
+// axis is the kind of a limit: which requests it counts together, and in which window.
 type axis uint8
 
 const (
@@ -63,9 +63,9 @@ const (
 )
 
 var axes = [axisCount]struct {
-	policy string // its name in the RateLimit headers
-	figure models.PlanLimit
-	length time.Duration
+	policy    string // its name in the RateLimit headers
+	planLimit models.PlanLimit
+	length    time.Duration
 }{
 	projectSecond: {"project-second", models.LimitProjectPerSecond, time.Second},
 	projectMinute: {"project-minute", models.LimitProjectPerMinute, time.Minute},
@@ -77,7 +77,7 @@ var axes = [axisCount]struct {
 // slotLength is rounded up, so that the slots together are no shorter than the window.
 func (a axis) slotLength() time.Duration { return (axes[a].length + windowSlots - 1) / windowSlots }
 
-// windowKey names a window. Production and test keys never share one.
+// windowKey identifies a window. Production and test keys never share one.
 type windowKey struct {
 	axis    axis
 	test    bool
@@ -88,27 +88,28 @@ type windowKey struct {
 // sharedWindow is a window that requests with different keys share.
 type sharedWindow struct {
 	mu   sync.Mutex
-	gone bool // thrown out of memory: whoever still holds it asks for the window again
+	gone bool // evicted: a caller that still has a pointer to it gets the window again
 	window
 }
 
-// windows keeps the windows in use of projects, addresses and sessions. Those of keys are in their meters.
+// windows holds the windows of projects, addresses and sessions that are in use. Those of keys are in their meters.
 type windows struct {
-	begin time.Time // slots are counted from here
+	begin time.Time // of slot 0
 	seed  maphash.Seed
-	limit int // for each shard
+	limit int // windows in each shard
 	shard [shards]struct {
 		mu sync.RWMutex
 		m  map[windowKey]*sharedWindow
 	}
 }
 
-// maxWindows bounds the memory of windows to about 30 MB, those of projects apart. With more addresses and sessions than that
-// within a minute, the counts of some begin anew.
+// maxWindows bounds the windows of addresses and sessions, to about 30 MB. With more of them within a minute, the
+// counts of some are reset.
 const maxWindows = 200_000
 
+// newWindows returns an empty set of at most about limit windows.
 func newWindows(limit int, now time.Time) *windows {
-	// An hour of slots before the start, for a clock that is set back a little.
+	// Slots begin an hour before the start, in case the clock is set back a little.
 	w := &windows{begin: now.Add(-time.Hour), seed: maphash.MakeSeed(), limit: max(1, limit/shards)}
 	for i := range w.shard {
 		w.shard[i].m = map[windowKey]*sharedWindow{}
@@ -116,17 +117,17 @@ func newWindows(limit int, now time.Time) *windows {
 	return w
 }
 
-// slot is the number of the slot that now is in.
+// slot returns the number of the slot that contains now.
 func (w *windows) slot(a axis, now time.Time) uint32 {
 	return uint32(max(0, now.Sub(w.begin)) / a.slotLength())
 }
 
-// moment is when a slot begins.
+// moment returns the beginning of a slot.
 func (w *windows) moment(a axis, slot uint32) time.Time {
 	return w.begin.Add(time.Duration(slot) * a.slotLength())
 }
 
-// lock gives a window, locked and brought to now.
+// lock returns the window of k, locked and advanced to now. It makes one if there is none.
 func (w *windows) lock(k windowKey, now time.Time) *sharedWindow {
 	shard := &w.shard[(k.id^uint64(k.project)^uint64(k.axis))%shards]
 	slot := w.slot(k.axis, now)
@@ -152,14 +153,14 @@ func (w *windows) lock(k windowKey, now time.Time) *sharedWindow {
 	}
 }
 
-// makeRoom throws a window out where the shard is full: one that holds nothing any more where a few looks find one.
+// makeRoom evicts a window if the shard is full: an empty one if one is found within roomTries, otherwise any.
 func (w *windows) makeRoom(shard map[windowKey]*sharedWindow, now time.Time) {
 	if len(shard) < w.limit {
 		return
 	}
 	tries := roomTries
 	for k, candidate := range shard {
-		// Projects stay, so that a flood of addresses cannot make a project's count begin anew.
+		// Windows of projects are not evicted, so that a flood of addresses cannot reset a project's counts.
 		if k.axis == projectSecond || k.axis == projectMinute || !candidate.mu.TryLock() {
 			continue
 		}
@@ -176,5 +177,5 @@ func (w *windows) makeRoom(shard map[windowKey]*sharedWindow, now time.Time) {
 	}
 }
 
-// hash names an address or a session in a [windowKey].
+// hash returns the id of a session in a [windowKey].
 func (w *windows) hash(text string) uint64 { return maphash.String(w.seed, text) }

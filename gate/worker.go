@@ -15,17 +15,17 @@ const (
 	firstRetry, lastRetry = 20 * time.Millisecond, time.Second
 )
 
-// worker calls a function in the background for what gathers: some time after wake, at once on flush, and a last time
-// at close. One call at a time runs.
+// worker calls a function in the background to handle work that others have queued: an interval after wake, at once on
+// flush, and a last time on close. One call runs at a time.
 type worker struct {
-	what     string        // it does, for the log
+	what     string        // what work does, for the log
 	interval time.Duration // from wake to the call
-	work     func() error  // handles all that has gathered before the call
+	work     func() error  // handles all that was queued before the call
 	log      *slog.Logger
 	err      error // of the last call; only run uses it
 
 	woken   chan struct{}
-	flushes chan chan<- struct{} // run closes what is sent after the next call
+	flushes chan chan<- struct{} // run closes a sent channel after the next call of work
 	closing chan struct{}        // closed by close
 	done    chan struct{}        // closed when run has returned
 }
@@ -38,13 +38,13 @@ func newWorker(what string, interval time.Duration, log *slog.Logger) *worker {
 	}
 }
 
-// start begins to call work. Call it once.
+// start sets work and starts the goroutine. Call it once.
 func (w *worker) start(work func() error) {
 	w.work = work
 	go w.run()
 }
 
-// wake says that something has gathered. It never waits.
+// wake says that something was queued. It never waits.
 func (w *worker) wake() {
 	select {
 	case w.woken <- struct{}{}:
@@ -52,7 +52,7 @@ func (w *worker) wake() {
 	}
 }
 
-// flush returns when all that gathered before the call is handled, or with ctx's error.
+// flush returns when all that was queued before the call has been handled, or with ctx's error.
 func (w *worker) flush(ctx context.Context) error {
 	handled := make(chan struct{})
 	select {
@@ -63,7 +63,7 @@ func (w *worker) flush(ctx context.Context) error {
 	}
 }
 
-// close handles what has gathered and ends the worker. It returns ctx's error where that takes longer. Call it once.
+// close handles what is queued and ends the worker. It returns ctx's error if that takes longer. Call it once.
 func (w *worker) close(ctx context.Context) error {
 	close(w.closing)
 	return waitDone(ctx, w.done)
@@ -87,7 +87,7 @@ func (w *worker) run() {
 	}
 }
 
-// gather waits for the interval to pass, or for flush or close.
+// gather waits until the interval has passed, or for a flush or close.
 func (w *worker) gather() (flushed chan<- struct{}, closing bool) {
 	if w.interval == 0 {
 		return nil, false
@@ -112,8 +112,9 @@ func (w *worker) report(err error) {
 	w.err = err
 }
 
-// retry tries until it succeeds, or fails for good, or the worker closes: then the last error is returned. expired says
-// that trying has become pointless; it may be nil. An outage of more than a moment is logged once.
+// retry calls try until it succeeds, returns a [models.Error] (which another attempt would not change), expired reports
+// true, or the worker closes. It returns the last error. expired may be nil. An outage of more than about a second is
+// logged once.
 func (w *worker) retry(try func(context.Context) error, expired func() bool) error {
 	logged := false
 	for pause := firstRetry; ; pause = min(2*pause, lastRetry) {
@@ -124,7 +125,7 @@ func (w *worker) retry(try func(context.Context) error, expired func() bool) err
 		}
 		if pause == lastRetry && !logged {
 			logged = true
-			w.log.Warn("background work fails, trying again", "work", w.what, "error", err)
+			w.log.Warn("background work failed, trying again", "work", w.what, "error", err)
 		}
 		select {
 		case <-time.After(pause):
@@ -141,8 +142,8 @@ func withTimeout(fn func(context.Context) error) error {
 	return fn(ctx)
 }
 
-// drainQueue handles what is in the queue at the call, and returns the errors. Only one goroutine may receive from the
-// queue.
+// drainQueue handles the jobs that are in the queue when it is called, and returns their errors. Only one goroutine may
+// receive from the queue.
 func drainQueue[J any](queue <-chan J, handle func(J) error) error {
 	var errs []error
 	for range len(queue) {
