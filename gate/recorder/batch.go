@@ -10,25 +10,25 @@ import (
 	"github.com/claviger/claviger/models/requestlog"
 )
 
-// ErrNotRecorded says that neither the database nor the spool took a row.
+// ErrNotRecorded is the error for a row that could be written neither to the database nor to the spool.
 var ErrNotRecorded = errors.New("write request log: neither the database nor the spool takes the row")
 
-// batch is rows that are written together.
+// batch is a group of rows that are written together.
 type batch struct {
 	rows    []requestlog.Row
-	opened  time.Time
+	opened  time.Time // when the first row came
 	outcome *outcome
 }
 
-// outcome tells those who wait for a batch whether it is kept. Only run settles it.
+// outcome says whether a batch is in the database or in the spool. Only run settles it.
 type outcome struct {
 	done chan struct{}
-	err  error // may be read once done is closed
+	err  error // to be read after done is closed
 }
 
 func newOutcome() *outcome { return &outcome{done: make(chan struct{})} }
 
-// settle sets the outcome. Only the first call counts.
+// settle sets the outcome. Further calls have no effect.
 func (o *outcome) settle(err error) {
 	select {
 	case <-o.done:
@@ -38,14 +38,15 @@ func (o *outcome) settle(err error) {
 	}
 }
 
-// Ticket stands for a row that was added. The zero Ticket is that of a row that was dropped.
+// Ticket identifies a row that was added. The zero Ticket is that of a row that was dropped.
 type Ticket struct {
-	Number  uint64 // grows by one with each row
+	Number  uint64 // 1 for the first row of this process, and one more for each further row
 	outcome *outcome
 }
 
-// Wait returns nil when the ticket's row is in the database or in the spool, [ErrNotRecorded] where neither takes it,
-// or ctx's error. After an error the row may still be written: it stays in memory and is tried again.
+// Wait returns nil when the ticket's row is in the database or in the spool, [ErrNotRecorded] if both have failed, or
+// ctx's error. After an error the row may still be written: unless it was dropped, it stays in memory and is tried
+// again.
 func (r *Recorder) Wait(ctx context.Context, t Ticket) error {
 	if t.outcome == nil {
 		return ErrNotRecorded
@@ -58,7 +59,7 @@ func (r *Recorder) Wait(ctx context.Context, t Ticket) error {
 	}
 }
 
-// Stored returns the newest ticket number whose row is in the database, with the rows of all numbers before it.
+// Stored returns the highest ticket number for which the rows up to it are in the database, or lost from the spool.
 func (r *Recorder) Stored() uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -66,7 +67,7 @@ func (r *Recorder) Stored() uint64 {
 }
 
 // Flush returns when every row that was added before the call is in the database, including those that an earlier
-// process left in the spool, or with ctx's error.
+// process left in the spool, or with ctx's error. It does not wait for rows that are lost because the spool is corrupt.
 func (r *Recorder) Flush(ctx context.Context) error {
 	r.mu.Lock()
 	newest := r.counts.added - r.counts.left
@@ -74,8 +75,8 @@ func (r *Recorder) Flush(ctx context.Context) error {
 	return r.WaitStored(ctx, newest)
 }
 
-// WaitStored returns when the row with that ticket number is in the database, with all before it, or with ctx's error.
-// Number 0 stands before the first row of this process and after those that an earlier process left in the spool.
+// WaitStored returns when the rows up to that ticket number are in the database, as with [Recorder.Flush], or with
+// ctx's error. With number 0 it waits for the rows that an earlier process left in the spool.
 func (r *Recorder) WaitStored(ctx context.Context, number uint64) error {
 	for {
 		r.mu.Lock()
@@ -99,8 +100,8 @@ func (r *Recorder) markSettled(n int) {
 	r.progress = make(chan struct{})
 }
 
-// begin opens a batch at the end of the queue. The caller holds mu.
-func (r *Recorder) begin() *batch {
+// openBatch puts a new batch at the end of the queue. The caller holds mu.
+func (r *Recorder) openBatch() *batch {
 	b := &batch{opened: time.Now(), outcome: newOutcome()}
 	if n := len(r.free); n > 0 {
 		b.rows, r.free = r.free[n-1], r.free[:n-1]
@@ -110,15 +111,15 @@ func (r *Recorder) begin() *batch {
 	return b
 }
 
-// unqueue removes the n oldest batches from memory. The caller holds mu.
-func (r *Recorder) unqueue(n int) {
+// dequeue removes the n oldest batches from the queue. The caller holds mu.
+func (r *Recorder) dequeue(n int) {
 	for _, b := range r.queue[:n] {
 		r.queued -= len(b.rows)
 	}
 	r.queue = slices.Delete(r.queue, 0, n)
 }
 
-// recycle keeps the slice of a batch that is done for a later one.
+// recycle keeps the slice of a finished batch for a later one.
 func (r *Recorder) recycle(rows []requestlog.Row) {
 	clear(rows)
 	r.mu.Lock()

@@ -18,9 +18,9 @@ import (
 //	4 bytes  checksum of the rows
 //	4 bytes  checksum of the above
 //
-// Numbers are little-endian; checksums are CRC-32C. The header has a checksum of its own: where only the rows are
-// corrupt, the next batch is found by their length, the lost rows are counted exactly, and rows are counted without
-// reading them.
+// Numbers are little-endian; checksums are CRC-32C. The header has a checksum of its own, so that rows can be counted
+// without reading them. If only the rows are corrupt, their length leads to the next batch, and the lost rows are
+// counted exactly.
 type frame struct {
 	length, rows int
 	sum          uint32
@@ -28,8 +28,8 @@ type frame struct {
 
 const (
 	frameHeader = 20
-	// frameMark begins each frame, so that the next one is found behind a corrupt header. No text has it: it is not
-	// UTF-8.
+	// frameMark is at the beginning of each frame, so that the next frame is found after a corrupt header. It is not
+	// valid UTF-8, so it does not occur in texts.
 	frameMark = "\x9b\xc1vr"
 	// searchSize is how many bytes are searched at once.
 	searchSize = 256 << 10
@@ -42,7 +42,7 @@ var (
 
 func (f frame) size() int64 { return int64(frameHeader + f.length) }
 
-// putFrame writes the header of the rows that follow it into b, which begins with room for it.
+// putFrame writes the header into the first frameHeader bytes of b. The rest of b is the encoded rows.
 func putFrame(b []byte, rows int) {
 	encoded := b[frameHeader:]
 	header := append(b[:0], frameMark...)
@@ -52,7 +52,8 @@ func putFrame(b []byte, rows int) {
 	binary.LittleEndian.AppendUint32(header, crc32.Checksum(header, castagnoli))
 }
 
-// readFrame reads the header at a place of a file whose frames end at end; errCorrupt where none is there.
+// readFrame reads the header at the position at of a file whose frames end at end. It returns errCorrupt if there is no
+// valid one.
 func readFrame(file io.ReaderAt, at, end int64) (f frame, err error) {
 	var header [frameHeader]byte
 	if at+frameHeader > end {
@@ -72,8 +73,8 @@ func readFrame(file io.ReaderAt, at, end int64) (f frame, err error) {
 	return f, nil
 }
 
-// nextFrame is readFrame, and finds where the next frame begins; end where none does. With errCorrupt, f is zero: how
-// many rows the corrupt bytes were is not known.
+// nextFrame reads the header at a position like readFrame, and also returns the position of the next frame, end if
+// there is none. With errCorrupt, f is zero, and the corrupt bytes up to next were an unknown number of rows.
 func nextFrame(file io.ReaderAt, at, end int64) (f frame, next int64, err error) {
 	f, err = readFrame(file, at, end)
 	if !errors.Is(err, errCorrupt) {
@@ -83,7 +84,7 @@ func nextFrame(file io.ReaderAt, at, end int64) (f frame, next int64, err error)
 	return f, next, cmp.Or(failed, err)
 }
 
-// searchFrame returns the first place of a frame from at on; end where there is none.
+// searchFrame returns the position of the first frame from at on, end if there is none.
 func searchFrame(file io.ReaderAt, at, end int64) (int64, error) {
 	part := make([]byte, searchSize)
 	for at < end {
@@ -104,13 +105,13 @@ func searchFrame(file io.ReaderAt, at, end int64) (int64, error) {
 				return at + int64(i), err
 			}
 		}
-		at += int64(n - len(frameMark) + 1) // a mark may stand across the border
+		at += int64(n - len(frameMark) + 1) // a mark may begin in this part and end in the next
 	}
 	return end, nil
 }
 
-// readRows reads the encoded rows of the frame at a place, into buffer where that is large enough; errCorrupt where
-// they are not what was written.
+// readRows reads the encoded rows of the frame at a position. It uses buffer if that is large enough. It returns
+// errCorrupt if the rows are not what was written.
 func readRows(file io.ReaderAt, at int64, f frame, buffer []byte) ([]byte, error) {
 	buffer = slices.Grow(buffer[:0], f.length)[:f.length]
 	if _, err := file.ReadAt(buffer, at+frameHeader); errors.Is(err, io.EOF) {
@@ -124,9 +125,9 @@ func readRows(file io.ReaderAt, at int64, f frame, buffer []byte) ([]byte, error
 	return buffer, nil
 }
 
-// scan counts the rows of the frames from at to end by their headers. Corrupt bytes between two frames count as one
-// row.
-func scan(file io.ReaderAt, at, end int64) (rows int, err error) {
+// countRows counts the rows of the frames from at to end by their headers. Corrupt bytes between two frames count as
+// one row.
+func countRows(file io.ReaderAt, at, end int64) (rows int, err error) {
 	for at < end {
 		f, next, err := nextFrame(file, at, end)
 		if err != nil && !errors.Is(err, errCorrupt) {
@@ -138,8 +139,8 @@ func scan(file io.ReaderAt, at, end int64) (rows int, err error) {
 	return rows, nil
 }
 
-// intactEnd returns the end of the last frame between at and end that is not torn: the frames before it may be corrupt,
-// but were once written to their end.
+// intactEnd returns the end of the last frame between at and end that was written completely. Frames before it may be
+// corrupt, but were written completely once.
 func intactEnd(file io.ReaderAt, at, end int64) (int64, error) {
 	for at < end {
 		f, next, err := nextFrame(file, at, end)

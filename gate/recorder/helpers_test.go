@@ -15,55 +15,55 @@ import (
 	"github.com/claviger/claviger/models/requestlog"
 )
 
-// sink takes rows as the database would, once each, and can refuse.
-type sink struct {
-	mu      sync.Mutex
-	rows    []requestlog.ID
-	batches []int // how many rows each had
-	refuse  int   // so many attempts fail
-	away    bool  // all do
-	again   bool  // a batch that is there already is not stored again
-	entered chan struct{}
-	hold    chan struct{}
+// fakeDatabase stores the rows that are written. Tests can delay writes and make them fail.
+type fakeDatabase struct {
+	mu       sync.Mutex
+	rows     []requestlog.ID
+	batches  []int         // how many rows each had
+	failures int           // number of attempts that fail
+	away     bool          // all attempts fail
+	again    bool          // a batch that is already stored is not stored again
+	entered  chan struct{} // if hold is set, receives a value for each attempt
+	hold     chan struct{} // nil, or each attempt waits for a value
 }
 
-func (s *sink) write(_ context.Context, rows []requestlog.Row) error {
-	if s.hold != nil {
-		s.entered <- struct{}{}
-		<-s.hold
+func (d *fakeDatabase) write(_ context.Context, rows []requestlog.Row) error {
+	if d.hold != nil {
+		d.entered <- struct{}{}
+		<-d.hold
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.refuse > 0 || s.away {
-		s.refuse--
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.failures > 0 || d.away {
+		d.failures--
 		return errors.New("the database is away")
 	}
-	s.batches = append(s.batches, len(rows))
-	if i := slices.Index(s.rows, rows[0].ID); s.again && i >= 0 { // the batch is there already
+	d.batches = append(d.batches, len(rows))
+	if i := slices.Index(d.rows, rows[0].ID); d.again && i >= 0 { // already stored
 		return nil
 	}
 	for _, r := range rows {
-		s.rows = append(s.rows, r.ID)
+		d.rows = append(d.rows, r.ID)
 	}
 	return nil
 }
 
-func (s *sink) setAway(away bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.away = away
+func (d *fakeDatabase) setAway(away bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.away = away
 }
 
-func (s *sink) ids() []requestlog.ID {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(s.rows)
+func (d *fakeDatabase) ids() []requestlog.ID {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.rows)
 }
 
-// newRecorder makes one over the sink. Each change may set its options and limits before it starts.
-func newRecorder(t *testing.T, s *sink, change ...func(*Recorder)) *Recorder {
+// newRecorder starts a recorder that writes to the database. Each change may set its options and limits.
+func newRecorder(t *testing.T, d *fakeDatabase, change ...func(*Recorder)) *Recorder {
 	t.Helper()
-	r := Recorder{options: Options{Write: s.write, Log: slog.New(slog.DiscardHandler)}, limits: defaultLimits}
+	r := Recorder{options: Options{Write: d.write, Log: slog.New(slog.DiscardHandler)}, limits: defaultLimits}
 	for _, c := range change {
 		c(&r)
 	}
@@ -74,9 +74,9 @@ func newRecorder(t *testing.T, s *sink, change ...func(*Recorder)) *Recorder {
 	return started
 }
 
-func inSync(r *Recorder) { r.options.Durability = DurabilitySync }
+func syncMode(r *Recorder) { r.options.Durability = DurabilitySync }
 
-func spoolIn(folder string) func(*Recorder) {
+func withFolder(folder string) func(*Recorder) {
 	return func(r *Recorder) { r.options.Folder = folder }
 }
 
@@ -89,7 +89,7 @@ func closeRecorder(t *testing.T, r *Recorder) {
 	}
 }
 
-// flushAndClose waits for the database to take all rows first: Close does not wait long for one that fails.
+// flushAndClose waits until all rows are in the database first, because Close does not wait long if it fails.
 func flushAndClose(t *testing.T, r *Recorder) {
 	t.Helper()
 	if err := r.Flush(t.Context()); err != nil {
@@ -98,7 +98,7 @@ func flushAndClose(t *testing.T, r *Recorder) {
 	closeRecorder(t, r)
 }
 
-// eventually asks again and again until holds.
+// eventually calls holds until it returns true.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); !holds(); time.Sleep(time.Millisecond) {
@@ -108,6 +108,7 @@ func eventually(t *testing.T, what string, holds func() bool) {
 	}
 }
 
+// numbered returns the IDs 1 to n.
 func numbered(n int) []requestlog.ID {
 	ids := make([]requestlog.ID, n)
 	for i := range ids {
@@ -116,8 +117,8 @@ func numbered(n int) []requestlog.ID {
 	return ids
 }
 
-// openIn opens the spool of the folder with the limits, and closes it with the test.
-func openIn(t *testing.T, folder string, l limits) *spool {
+// openTestSpool opens the spool in the folder. It is closed at the end of the test.
+func openTestSpool(t *testing.T, folder string, l limits) *spool {
 	t.Helper()
 	s, err := openSpool(folder, l, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -127,7 +128,7 @@ func openIn(t *testing.T, folder string, l limits) *spool {
 	return s
 }
 
-// smallSegments lets each segment have two of the batches of killed.
+// smallSegments makes each segment hold two of the batches of killedFolder.
 var smallSegments = func() limits {
 	l := defaultLimits
 	l.segment = segmentHeader + 2*frameHeader + int64(2*len(requestlog.AppendRows(nil, tenRows(0)))) + 20
@@ -136,7 +137,7 @@ var smallSegments = func() limits {
 
 func withLimits(l limits) func(*Recorder) { return func(r *Recorder) { r.limits = l } }
 
-// tenRows are the rows of the n-th batch of killed.
+// tenRows returns the rows of the n-th batch of killedFolder.
 func tenRows(n int) (rows []requestlog.Row) {
 	for i := range 10 {
 		rows = append(rows, requestlog.Row{ID: requestlog.ID(10*n + i + 1), Code: requestlog.CodeValid, Path: "/v1"})
@@ -144,9 +145,9 @@ func tenRows(n int) (rows []requestlog.Row) {
 	return rows
 }
 
-// killed is a folder as a process leaves it that is killed while the database takes nothing: so many batches of 10
-// rows.
-func killed(t *testing.T, batches int, l limits) (folder string) {
+// killedFolder returns a folder as a process leaves it that is killed while the database is away. Its spool has
+// batches of 10 rows.
+func killedFolder(t *testing.T, batches int, l limits) (folder string) {
 	t.Helper()
 	folder = t.TempDir()
 	s, err := openSpool(folder, l, slog.New(slog.DiscardHandler))
@@ -164,7 +165,7 @@ func killed(t *testing.T, batches int, l limits) (folder string) {
 	return folder
 }
 
-// segmentsIn are the paths of the segments of the folder's first spool, oldest first.
+// segmentsIn returns the paths of the segments of the folder's first spool, oldest first.
 func segmentsIn(t *testing.T, folder string) []string {
 	t.Helper()
 	paths, err := filepath.Glob(filepath.Join(folder, "spool", "*.seg"))
@@ -177,11 +178,11 @@ func segmentsIn(t *testing.T, folder string) []string {
 func wantSegments(t *testing.T, folder string, want int) {
 	t.Helper()
 	if paths := segmentsIn(t, folder); len(paths) != want {
-		t.Errorf("the spool has %d segments, not %d: %v", len(paths), want, paths)
+		t.Errorf("the spool has %d segments, want %d: %v", len(paths), want, paths)
 	}
 }
 
-// contentOf is what the only segment of the folder has.
+// contentOf returns the content of the folder's only segment.
 func contentOf(t *testing.T, folder string) []byte {
 	t.Helper()
 	wantSegments(t, folder, 1)
@@ -192,7 +193,7 @@ func contentOf(t *testing.T, folder string) []byte {
 	return content
 }
 
-// withSegment is a folder whose spool has one segment of that content.
+// withSegment returns a folder whose spool has one segment with that content.
 func withSegment(t *testing.T, content []byte) (folder string) {
 	t.Helper()
 	folder = t.TempDir()
@@ -205,7 +206,7 @@ func withSegment(t *testing.T, content []byte) (folder string) {
 	return folder
 }
 
-// frames are the places where the frames of a segment begin.
+// frames returns the positions of the frames of a segment.
 func frames(content []byte) (begins []int64) {
 	for at := segmentHeader; at < int64(len(content)); {
 		begins = append(begins, at)
@@ -214,8 +215,8 @@ func frames(content []byte) (begins []int64) {
 	return begins
 }
 
-// damage changes two bytes of a file.
-func damage(t *testing.T, path string, at int64) {
+// corruptFile changes two bytes of a file.
+func corruptFile(t *testing.T, path string, at int64) {
 	t.Helper()
 	content, err := os.ReadFile(path)
 	if err != nil {

@@ -2,40 +2,44 @@ package recorder
 
 import "time"
 
-// How long rows wait. In batch mode a batch is written gatherFor after its first row; where that is not done slowBatch
-// after it, the batch goes to the spool, so that it outlives the process within 100 ms. In sync mode a caller waits for
-// each row: a batch is written as soon as no other one is, after at most gatherSync, in which callers that have just
-// got their answers may come again. One batch of all callers costs less than two halves. There a database that is
-// merely slow does not make rows go to the spool before slowSync, because that would only cost more.
+// How long rows wait.
+//
+// In batch mode a batch is written gatherFor after its first row. If it is not written slowBatch after its first row,
+// it goes to the spool, so that it survives the end of the process within 100 ms.
+//
+// In sync mode a caller waits for each row. A batch is written when no other is being written and it has a row of
+// every caller seen at the last write, or gatherSync after its first row: one batch of all callers costs less than
+// two. If the database is only slow, rows do not go to the spool before slowSync, because that would cost more than
+// waiting.
 const (
 	gatherFor  = 25 * time.Millisecond
 	slowBatch  = 50 * time.Millisecond
 	gatherSync = 2 * time.Millisecond
 	slowSync   = 500 * time.Millisecond
-	// gatherSpool is how long rows gather in sync mode while the spool is being emptied: the database takes one batch
-	// after the other, and larger ones let it catch up.
+	// gatherSpool is how long rows gather in sync mode while older rows are in the spool. The database then writes one
+	// batch of the spool after the other, and catches up sooner if they are larger.
 	gatherSpool = 10 * time.Millisecond
-	// writeTimeout ends an attempt to write a batch; it is then tried again.
+	// writeTimeout is the time limit of an attempt to write a batch.
 	writeTimeout          = 10 * time.Second
 	firstRetry, lastRetry = 20 * time.Millisecond, time.Second
-	// closeRetries is after how many failed attempts Close leaves the spool to the next start.
+	// closeRetries is the number of failed attempts after which Close leaves the rows in the spool to the next start.
 	closeRetries = 3
-	// spoolRetry is how soon a spool that failed is tried again.
+	// spoolRetry is the pause after a failed attempt to write to the spool.
 	spoolRetry = 100 * time.Millisecond
 )
 
-// loop is what only run uses.
+// loop is the state that only run uses, once it has started.
 type loop struct {
-	inFlight    *batch // being written
-	loaded      *batch // the oldest batch of the spool, where it is in memory
-	spool       *spool // nil where it is not open
-	retryAt     time.Time
-	pause       time.Duration // before the next attempt
-	spillAt     time.Time     // no sooner
-	spoolLogged time.Time     // when a failure of the spool was logged last
+	inFlight    *batch        // being written
+	loaded      *batch        // the oldest batch of the spool, if it is in memory
+	spool       *spool        // nil if it is not open
+	retryAt     time.Time     // no attempt to write before it
+	pause       time.Duration // from the last failed attempt to the next one
+	spillAt     time.Time     // no attempt to write to the spool before it
+	spoolLogged time.Time     // when a failure of the spool was last logged
 }
 
-// run decides what is written when, until Close has been called and the rows are kept.
+// run decides which batch is written when. It returns after Close was called and finished reports true.
 func (r *Recorder) run() {
 	defer close(r.done)
 	defer close(r.writes)
@@ -45,10 +49,10 @@ func (r *Recorder) run() {
 	over := func() bool { return !closed.IsZero() && r.finished(closed) }
 	for !over() {
 		due := r.step(time.Now(), !closed.IsZero())
-		if over() { // the rest of the spool was corrupt
+		if over() { // step dropped the rest of the spool, which was corrupt
 			return
 		}
-		if end := closed.Add(r.limits.closeTime); time.Now().Before(end) { // false before Close
+		if end := closed.Add(r.limits.closeTime); time.Now().Before(end) { // false while closed is zero
 			due = earlier(due, end)
 		}
 		var alarm <-chan time.Time
@@ -67,7 +71,8 @@ func (r *Recorder) run() {
 	}
 }
 
-// finished reports whether all rows are where they outlive the process.
+// finished reports whether all rows are in the database, or are in the spool and Close does not wait for the database
+// any longer.
 func (r *Recorder) finished(closed time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -75,12 +80,12 @@ func (r *Recorder) finished(closed time.Time) bool {
 	case len(r.queue) > 0:
 		return false
 	case time.Since(closed) >= r.limits.closeTime:
-		return true // the batch in flight is in the spool as well
+		return true // the queue is empty, so a batch in flight is in the spool as well
 	}
 	return r.loop.inFlight == nil && (r.counts.spooledRows == 0 || r.counts.failures > closeRetries)
 }
 
-// step starts what is due at now, and returns when something will be due next; zero where nothing waits for a time.
+// step starts what is due at now, and returns when something will be due next, zero if nothing will be by time alone.
 func (r *Recorder) step(now time.Time, closing bool) (due time.Time) {
 	l := &r.loop
 	if l.inFlight == nil && !now.Before(l.retryAt) {
@@ -118,7 +123,7 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// gatherTime is how long a batch takes rows before it is written, where no other one is being written.
+// gatherTime returns how long a batch takes rows before it is written, if no other batch is being written.
 func (r *Recorder) gatherTime() time.Duration {
 	if r.options.Durability == DurabilitySync {
 		return gatherSync
@@ -126,7 +131,7 @@ func (r *Recorder) gatherTime() time.Duration {
 	return gatherFor
 }
 
-// next returns the oldest batch, where it may be written now, and nil otherwise.
+// next returns the oldest batch if it may be written now, and nil otherwise.
 func (r *Recorder) next(now time.Time, closing bool) *batch {
 	if b := r.firstSpooled(); b != nil || r.spooling() {
 		return b
@@ -138,7 +143,7 @@ func (r *Recorder) next(now time.Time, closing bool) *batch {
 	}
 	b := r.queue[0]
 	if b == r.open {
-		if len(b.rows) < r.enough && !closing && now.Before(b.opened.Add(r.gatherTime())) {
+		if len(b.rows) < r.target && !closing && now.Before(b.opened.Add(r.gatherTime())) {
 			return nil
 		}
 		r.open = nil
@@ -146,8 +151,8 @@ func (r *Recorder) next(now time.Time, closing bool) *batch {
 	return b
 }
 
-// spillTime returns when the rows in memory go to the spool, the oldest of which came at opened: soon where the
-// database fails, or where older rows are in the spool.
+// spillTime returns when the rows in memory go to the spool; the oldest of them came at opened. That is sooner if the
+// database fails, or if older rows are in the spool.
 func (r *Recorder) spillTime(opened time.Time, failing, spooling, closing bool) time.Time {
 	limit := slowBatch
 	switch sync := r.options.Durability == DurabilitySync; {

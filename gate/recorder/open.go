@@ -11,7 +11,7 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// maxSpools is how many processes may have their spools in one folder.
+// maxSpools is the most processes that can have spools in one folder.
 const maxSpools = 256
 
 // ErrForeignSpool is the error for a spool that this program did not write, such as that of an earlier version.
@@ -26,9 +26,9 @@ func spoolPath(folder string, n int) string {
 	return filepath.Join(folder, fmt.Sprintf("spool-%d", n))
 }
 
-// openSpool opens the first spool of the folder that no other process has, and makes one where there is none. It takes
-// over the segments of further ones, which processes left that are gone. ErrForeignSpool where any of them is not a
-// spool of this program.
+// openSpool opens the first spool in the folder that no other process has locked; it makes one if there is none. It
+// also takes over the segments of further spools that are not locked, because their processes have ended. It returns
+// ErrForeignSpool if any of these is not a spool of this program.
 func openSpool(folder string, l limits, log *slog.Logger) (own *spool, err error) {
 	for n := 1; n <= maxSpools; n++ {
 		path := spoolPath(folder, n)
@@ -40,7 +40,7 @@ func openSpool(folder string, l limits, log *slog.Logger) (own *spool, err error
 		path := spoolPath(folder, n)
 		if own != nil {
 			if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-				break // they are made in order and never removed
+				break // spools are made in order and never removed
 			}
 		}
 		s, err := lockSpool(path, l, log)
@@ -51,7 +51,7 @@ func openSpool(folder string, l limits, log *slog.Logger) (own *spool, err error
 			return nil, errors.Join(err, own.close())
 		case err != nil:
 			log.Error("rows that another process left cannot be read", "folder", path, "error", err)
-		case s == nil: // in use
+		case s == nil: // another process has it
 		case own == nil:
 			own = s
 		default:
@@ -66,7 +66,7 @@ func openSpool(folder string, l limits, log *slog.Logger) (own *spool, err error
 	return own, nil
 }
 
-// lockSpool opens one spool; nil where another process has it.
+// lockSpool locks and opens one spool, and makes its folder if needed. It returns nil if another process has the lock.
 func lockSpool(path string, l limits, log *slog.Logger) (*spool, error) {
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, err
@@ -86,7 +86,7 @@ func lockSpool(path string, l limits, log *slog.Logger) (*spool, error) {
 	return s, nil
 }
 
-// load finds the segments that an earlier process left, and deletes those without batches.
+// load finds the segments that an earlier process left, and deletes those without rows.
 func (s *spool) load(log *slog.Logger) error {
 	numbers, err := listSegments(s.folder)
 	if err != nil {
@@ -110,14 +110,15 @@ func (s *spool) load(log *slog.Logger) error {
 	return s.deleteWritten()
 }
 
-// add appends a segment that an earlier process left.
+// add appends a segment that another process left.
 func (s *spool) add(seg segment) {
 	s.segments = append(s.segments, seg)
 	s.rows += seg.rows
 	s.size += seg.size
 }
 
-// takeOver moves the segments of another spool behind its own. After a crash each is in one folder or in the other.
+// takeOver moves the segments of another spool to the end of s. If the process is killed meanwhile, each segment is
+// in one of the two folders.
 func (s *spool) takeOver(other *spool) error {
 	for _, seg := range other.segments {
 		from := segmentPath(other.folder, seg.number)

@@ -1,6 +1,6 @@
-// Package recorder keeps the rows of the request log until the database has them. Callers hand rows over without
-// waiting; one goroutine writes them in batches and in order, and moves them to a spool on disk while the database does
-// not take them. docs/design.md, "The row of a request", says what that promises.
+// Package recorder keeps the rows of the request log until they are in the database. Callers add rows without waiting.
+// The rows are written in batches and in order; while the database does not take them, they go to a spool on disk.
+// docs/durability.md says what that guarantees.
 package recorder
 
 import (
@@ -26,37 +26,38 @@ const (
 )
 
 const (
-	// maxBatch is how many rows a batch has at most, so that other writers of the database get their turn.
+	// maxBatch is the most rows of a batch. It is bounded so that other writers of the database get their turn.
 	maxBatch = 5_000
-	// maxFree is how many empty slices are kept for the next batches.
+	// maxFree is the most empty slices that are kept for later batches.
 	maxFree = 4
 )
 
-// limits are the bounds that tests make smaller.
+// limits are the bounds of a recorder. They are variable for tests.
 type limits struct {
 	pending   int           // rows in memory; further ones are dropped and counted
 	segment   int64         // bytes of one file of the spool; a larger batch has a file of its own
-	spool     int64         // bytes of all files of the spool; what comes on top waits in memory
-	closeTime time.Duration // after that long, Close leaves the spool to the next start
+	spool     int64         // bytes of all files of the spool; further rows wait in memory
+	closeTime time.Duration // after which Close leaves the rows in the spool to the next start
 }
 
-// defaultLimits: so many pending rows occupy about 100 MB, and so large a spool leaves the disk room for others.
+// defaultLimits: 250,000 rows in memory take about 100 MB. The spool is bounded so that it does not fill the disk.
 var defaultLimits = limits{pending: 250_000, segment: 4 << 20, spool: 8 << 30, closeTime: 3 * time.Second}
 
-// Options of a [Recorder]. Zero values are the defaults given.
+// Options of a [Recorder]. A zero value means the default, which the comment names.
 type Options struct {
 	// Write stores a batch. Writing the same batch again must change nothing: see [requestlog.Log].
 	Write      func(context.Context, []requestlog.Row) error
-	Durability Durability // DurabilityBatch
-	// Folder has the spool, in which rows wait while the database does not take them. Empty: they wait in memory alone.
+	Durability Durability // default: DurabilityBatch
+	// Folder is where the spool is made, as a folder in it. If empty, rows wait only in memory while the database does
+	// not take them.
 	Folder string
-	Now    func() time.Time // time.Now
-	Log    *slog.Logger     // slog.Default
+	Now    func() time.Time // default: time.Now
+	Log    *slog.Logger     // default: slog.Default()
 }
 
-// Recorder writes rows in batches, in the background and in order. A batch that has been closed keeps its rows and
-// their order until it is written, so that the database recognises one that is written again. It is safe for use by
-// many goroutines.
+// Recorder writes rows in batches, in the background and in order. A batch that takes no more rows keeps them and their
+// order until it is written, so that the database recognises a batch that is written again. Its methods are safe for
+// concurrent use.
 type Recorder struct {
 	options Options
 	limits  limits
@@ -65,24 +66,25 @@ type Recorder struct {
 	queue    []*batch           // in memory, oldest first
 	open     *batch             // the last of queue while it takes rows; nil: the next row begins a batch
 	queued   int                // rows in queue
-	enough   int                // a batch of so many rows is written without gathering more
+	target   int                // a batch with this many rows is written without gathering more
 	free     [][]requestlog.Row // empty slices for the next batches
 	progress chan struct{}      // closed and replaced when counts.settled grows
 	counts   counts
-	refusing atomic.Bool // neither the database nor the spool takes rows
+	refusing atomic.Bool // see Refusing
 
-	wake    chan struct{}         // a batch was begun or is full
-	writes  chan []requestlog.Row // the batch for writeLoop to write
-	written chan error            // how that went
+	wake    chan struct{}         // receives a value when a batch was opened or is full
+	writes  chan []requestlog.Row // to writeLoop: the batch in flight
+	written chan error            // from writeLoop: the result
 	closing chan struct{}         // closed by Close
 	done    chan struct{}         // closed when run has returned
 
 	loop loop
 }
 
-// New starts a recorder. Rows that an earlier process left in the spool are written first. A spool in a format that
-// this program does not know is an error, [ErrForeignSpool], and is left as it is. Where the spool cannot be opened for
-// another reason, that is logged, the first row that needs the spool tries again, and rows wait in memory.
+// New starts a recorder. Rows that an earlier process left in the spool are written first. If the spool has a format
+// that this program does not know, New returns [ErrForeignSpool] and leaves the spool as it is. If the spool cannot
+// be opened for another reason, that is logged; opening it is tried again when rows need it, and until then they wait
+// in memory.
 func New(o Options) (*Recorder, error) { return start(o, defaultLimits) }
 
 func start(o Options, l limits) (*Recorder, error) {
@@ -93,12 +95,12 @@ func start(o Options, l limits) (*Recorder, error) {
 		o.Log = slog.Default()
 	}
 	r := &Recorder{
-		options: o, limits: l, enough: maxBatch, progress: make(chan struct{}), wake: make(chan struct{}, 1),
+		options: o, limits: l, target: maxBatch, progress: make(chan struct{}), wake: make(chan struct{}, 1),
 		writes: make(chan []requestlog.Row), written: make(chan error, 1),
 		closing: make(chan struct{}), done: make(chan struct{}),
 	}
 	if o.Durability == DurabilitySync {
-		r.enough = 1
+		r.target = 1
 	}
 	if o.Folder != "" {
 		if err := r.openSpool(); errors.Is(err, ErrForeignSpool) {
@@ -112,7 +114,7 @@ func start(o Options, l limits) (*Recorder, error) {
 	return r, nil
 }
 
-// Add takes a row. It never waits: where too many rows are in memory already, the row is dropped and counted.
+// Add takes a row. It never waits: if too many rows are in memory, the row is dropped and counted.
 func (r *Recorder) Add(row requestlog.Row) Ticket {
 	r.mu.Lock()
 	if r.queued >= r.limits.pending {
@@ -120,20 +122,20 @@ func (r *Recorder) Add(row requestlog.Row) Ticket {
 		r.mu.Unlock()
 		return Ticket{}
 	}
-	b, tell := r.open, false
+	b, wake := r.open, false
 	if b == nil {
-		b, tell = r.begin(), true
+		b, wake = r.openBatch(), true
 	}
 	b.rows = append(b.rows, row)
 	if len(b.rows) == maxBatch {
 		r.open = nil
 	}
-	tell = tell || len(b.rows) == r.enough || len(b.rows) == maxBatch
+	wake = wake || len(b.rows) == r.target || len(b.rows) == maxBatch
 	r.queued++
 	r.counts.added++
 	number := r.counts.added - r.counts.left
 	r.mu.Unlock()
-	if tell {
+	if wake {
 		select {
 		case r.wake <- struct{}{}:
 		default:
@@ -142,9 +144,9 @@ func (r *Recorder) Add(row requestlog.Row) Ticket {
 	return Ticket{number, b.outcome}
 }
 
-// Close stores the rows that wait, in the spool where the database does not take them, and ends the recorder. Call it
-// once, when nobody adds rows any more. Where ctx ends first, the rows still in memory are lost, their number is
-// logged, and ctx's error is returned.
+// Close writes the rows that wait, to the spool if the database does not take them, and ends the recorder. Call it
+// once, after the last Add. If ctx ends while rows are still in memory, they are lost; Close logs their number and
+// returns an error that wraps ctx's.
 func (r *Recorder) Close(ctx context.Context) error {
 	close(r.closing)
 	select {
@@ -159,7 +161,7 @@ func (r *Recorder) Close(ctx context.Context) error {
 		}
 	}
 	if s := r.Stats(); s.SpooledRows > 0 {
-		r.options.Log.Warn("rows are left in the spool; the next start writes them", "rows", s.SpooledRows)
+		r.options.Log.Warn("rows are left in the spool; the next start will write them", "rows", s.SpooledRows)
 	}
 	return nil
 }

@@ -21,21 +21,21 @@ const (
 	segmentSuffix = ".seg"
 )
 
-// segment is what is known of a file of the spool. Segments are numbered in the order in which they were begun.
+// segment describes a file of the spool. Segments are numbered in the order in which they were made.
 type segment struct {
 	number uint64
-	size   int64 // where the last batch ends
-	rows   int   // that wait in it
+	size   int64 // end of the last batch
+	rows   int   // rows that are not in the database yet
 }
 
-// segmentPath returns the path of the segment with a number, which has as many digits as the largest, as in
+// segmentPath returns the path of the segment with a number. The number is padded to the digits of the largest, as in
 // tidwall/wal.
 func segmentPath(folder string, number uint64) string {
 	return filepath.Join(folder, fmt.Sprintf("%020d"+segmentSuffix, number))
 }
 
-// listSegments returns the numbers of the segments in the folder, in order. A number may be missing. Other files are
-// ignored.
+// listSegments returns the numbers of the segments in the folder, in ascending order, possibly with gaps. It ignores
+// other files.
 func listSegments(folder string) (numbers []uint64, err error) {
 	entries, err := os.ReadDir(folder)
 	if err != nil {
@@ -52,8 +52,8 @@ func listSegments(folder string) (numbers []uint64, err error) {
 	return numbers, nil
 }
 
-// loadSegment counts the rows of a segment that an earlier process left. Of the last one it cuts off a torn end: nobody
-// was told that those rows were kept. cut is how many bytes that were.
+// loadSegment counts the rows of a segment that an earlier process left. From the last segment it cuts off a torn
+// end: no caller got the answer that those rows were stored. cut is the number of bytes cut off.
 func loadSegment(folder string, number uint64, last bool) (seg segment, cut int64, err error) {
 	path := segmentPath(folder, number)
 	file, err := os.OpenFile(path, os.O_RDWR, 0)
@@ -75,15 +75,15 @@ func loadSegment(folder string, number uint64, last bool) (seg segment, cut int6
 			return seg, 0, err
 		}
 	}
-	if seg.rows, err = scan(file, segmentHeader, seg.size); err != nil || seg.size >= size {
+	if seg.rows, err = countRows(file, segmentHeader, seg.size); err != nil || seg.size >= size {
 		return seg, 0, err
 	}
 	return seg, size - seg.size, file.Truncate(seg.size)
 }
 
-// checkFormat returns ErrForeignSpool for a file that this program did not write. A corrupt mark does not make a
-// segment foreign where it has a frame; nor does one that was not written to its end, or that a failing machine left as
-// zeros.
+// checkFormat returns ErrForeignSpool for a file that this program did not write. A file is not foreign if its mark was
+// not written completely, or is zeros, as after a failure of the machine; nor if the mark is corrupt but there is a
+// frame.
 func checkFormat(file io.ReaderAt, size int64) error {
 	mark := make([]byte, min(size, segmentHeader))
 	if _, err := file.ReadAt(mark, 0); err != nil && err != io.EOF {
@@ -99,7 +99,8 @@ func checkFormat(file io.ReaderAt, size int64) error {
 	return err
 }
 
-// syncFolder asks the disk to keep which files are in the folder. Some file systems cannot be asked.
+// syncFolder forces the list of files in the folder to the disk. Some file systems do not support that, which is not an
+// error.
 func syncFolder(folder string) error {
 	f, err := os.Open(folder)
 	if err != nil {

@@ -3,18 +3,19 @@ package recorder
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
-// spoolLogEvery is how often a failure of the spool is logged at most.
+// spoolLogEvery is the least time between two log lines about failures of the spool.
 const spoolLogEvery = 10 * time.Second
 
-// unopened is logged where the spool cannot be opened.
+// unopened is logged if the spool cannot be opened.
 const unopened = "the spool cannot be opened; rows that the database does not take wait in memory"
 
 var errNoSpool = errors.New("there is no spool")
 
-// openSpool opens the recorder's spool and counts the rows in it. It is called by New, or else by run.
+// openSpool opens the recorder's spool and counts the rows in it. New calls it; if that fails, run calls it again.
 func (r *Recorder) openSpool() error {
 	s, err := openSpool(r.options.Folder, r.limits, r.options.Log)
 	if err != nil {
@@ -33,7 +34,7 @@ func (r *Recorder) openSpool() error {
 	return nil
 }
 
-// logSpool logs a failure of the spool, unless one was logged a moment ago.
+// logSpool logs a failure of the spool, at most once in spoolLogEvery.
 func (r *Recorder) logSpool(message string, err error) {
 	if now := time.Now(); now.Sub(r.loop.spoolLogged) >= spoolLogEvery {
 		r.loop.spoolLogged = now
@@ -41,19 +42,18 @@ func (r *Recorder) logSpool(message string, err error) {
 	}
 }
 
-// spill moves all rows from memory to the spool, including the batch in flight, whose outcome is open. Where the spool
-// does not take them they stay in memory, and if the database has failed as well, those who wait for them get
-// ErrNotRecorded.
+// spill moves all rows from memory to the spool, including the batch in flight, which may still fail. If that fails,
+// the rows stay in memory; if the database has failed as well, callers that wait for them get ErrNotRecorded.
 func (r *Recorder) spill(now time.Time) {
 	l := &r.loop
 	r.mu.Lock()
 	r.open = nil
-	batches := append([]*batch(nil), r.queue...)
+	batches := slices.Clone(r.queue)
 	failing := r.counts.failures > 0
 	r.mu.Unlock()
 	if err := r.appendSpool(batches); err != nil {
 		l.spillAt = now.Add(spoolRetry)
-		r.refusing.Store(failing) // before anybody is told
+		r.refusing.Store(failing) // before callers get the outcome
 		if failing {
 			for _, b := range batches {
 				b.outcome.settle(ErrNotRecorded)
@@ -75,7 +75,8 @@ func (r *Recorder) spill(now time.Time) {
 	}
 }
 
-// appendSpool moves batches, the oldest of the queue, to the spool: all or none.
+// appendSpool moves the batches, which are the oldest of the queue, to the spool: all or none. It opens the spool if
+// needed.
 func (r *Recorder) appendSpool(batches []*batch) error {
 	if r.options.Folder == "" {
 		return errNoSpool
@@ -99,14 +100,15 @@ func (r *Recorder) appendSpool(batches []*batch) error {
 	}
 	c.spooledRows, c.spoolBytes, c.spoolErr = s.rows, s.waiting(), nil
 	r.refusing.Store(false)
-	r.unqueue(len(batches))
+	r.dequeue(len(batches))
 	return nil
 }
 
-// spooling reports whether batches are in the spool.
+// spooling reports whether the spool has batches.
 func (r *Recorder) spooling() bool { return r.loop.spool != nil && !r.loop.spool.empty() }
 
-// firstSpooled returns the oldest batch of the spool; nil where there is none or it cannot be read at the moment.
+// firstSpooled returns the oldest batch of the spool. It returns nil if there is none, or if it cannot be read now;
+// then it sets the time of the next attempt.
 func (r *Recorder) firstSpooled() *batch {
 	l := &r.loop
 	for l.loaded == nil && r.spooling() {
@@ -129,8 +131,8 @@ func (r *Recorder) firstSpooled() *batch {
 	return l.loaded
 }
 
-// dropCorrupt gives up the oldest batch of the spool, which is corrupt, and counts its rows as dropped. An error means
-// that the rest of the spool cannot be read at the moment.
+// dropCorrupt removes the oldest batch of the spool, which is corrupt, and counts its rows as dropped. It returns an
+// error if it cannot tell how many rows that are, because the segment cannot be read now.
 func (r *Recorder) dropCorrupt(corrupt error) error {
 	rows, bytes, err := r.loop.spool.frontExtent()
 	if err != nil {
@@ -145,17 +147,18 @@ func (r *Recorder) dropCorrupt(corrupt error) error {
 	return nil
 }
 
-// popSpool removes the oldest batch, of so many rows, from the spool.
+// popSpool removes the oldest batch from the spool. rows is its number of rows.
 func (r *Recorder) popSpool(rows int) {
 	s := r.loop.spool
 	if err := s.popFront(rows); err != nil {
-		r.logSpool("a written file of the spool cannot be deleted; the next start would write it again", err)
+		r.logSpool("a file of the spool cannot be deleted; until it is, a restart writes its rows again", err)
 	}
 	r.mu.Lock()
 	r.counts.spooledRows, r.counts.spoolBytes = s.rows, s.waiting()
 	r.mu.Unlock()
 }
 
+// closeSpool closes the spool, if it is open.
 func (r *Recorder) closeSpool() {
 	if s := r.loop.spool; s != nil {
 		if err := s.close(); err != nil {

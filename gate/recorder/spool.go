@@ -8,13 +8,15 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/claviger/claviger/models/requestlog"
 	"github.com/gofrs/flock"
+
+	"github.com/claviger/claviger/models/requestlog"
 )
 
 // spool is a queue of batches on disk: a folder of numbered segments. Batches are appended to the last segment and read
-// from the first, which is deleted once all of its batches are written. After a crash a segment's batches are written
-// again from its start, which changes nothing. One goroutine uses a spool at a time.
+// from the first, which is deleted once all of its batches are in the database. After a crash the batches of the first
+// segment are written again from its start; writing a batch again changes nothing. A spool is not safe for concurrent
+// use.
 type spool struct {
 	folder string
 	lock   *flock.Flock // on a file in the folder
@@ -22,26 +24,26 @@ type spool struct {
 
 	segments []segment // oldest first
 	newest   uint64    // the largest number in use so far
-	rows     int       // that wait in all segments
+	rows     int       // rows in all segments that are not in the database yet
 	size     int64     // of all segments
 
-	reader    *os.File // of the first segment; nil where it is not open
-	position  int64    // where the oldest batch begins in the first segment
-	front     frame    // of the oldest batch; zero where it is not known
+	reader    *os.File // of the first segment; nil if it is not open
+	position  int64    // beginning of the oldest batch in the first segment
+	front     frame    // of the oldest batch; zero if it is not known
 	frontSize int64    // from position to the next batch
 
 	writer  *os.File // of the last segment; nil: the next batch begins a segment
-	written []uint64 // segments that are to be deleted
+	written []uint64 // numbers of segments that are to be deleted
 	buffer  []byte
 
-	syncs   sync.WaitGroup // of files that the disk is asked to keep in the background
-	syncing atomic.Bool
+	syncs   sync.WaitGroup // syncs in the background
+	syncing atomic.Bool    // whether one of the last segment runs
 }
 
-// empty reports whether no batch waits.
+// empty reports whether the spool has no batch.
 func (s *spool) empty() bool { return len(s.segments) == 0 }
 
-// waiting returns the bytes of the batches that wait.
+// waiting returns the bytes of the batches that are not in the database yet.
 func (s *spool) waiting() int64 {
 	if s.empty() {
 		return 0
@@ -49,8 +51,8 @@ func (s *spool) waiting() int64 {
 	return s.size - int64(len(s.segments)-1)*segmentHeader - s.position
 }
 
-// append puts batches at the end, all or none. They outlive the process from then on, and with sync a failure of the
-// machine too; without, the disk is asked to keep them, and append does not wait for it.
+// append puts batches at the end of the spool, all or none. After it returns they survive the end of the process, and
+// with sync also a failure of the machine. Without sync they are forced to the disk in the background.
 func (s *spool) append(batches []*batch, sync bool) (err error) {
 	undo := s.savepoint()
 	defer func() {
@@ -85,16 +87,16 @@ func (s *spool) savepoint() (undo func()) {
 		for _, added := range s.segments[segments:] {
 			s.written = append(s.written, added.number)
 		}
-		s.deleteWritten() // tried again later where it fails
+		s.deleteWritten() // if that fails, it is tried again later
 		s.segments, s.rows, s.size = s.segments[:segments], rows, size
 		if segments > 0 {
 			s.segments[segments-1] = last
-			os.Truncate(segmentPath(s.folder, last.number), last.size) // bytes that stay are overwritten
+			os.Truncate(segmentPath(s.folder, last.number), last.size) // if that fails, the bytes are overwritten later
 		}
 	}
 }
 
-// write puts a batch at the end of the last segment, or into a new one where it has no room.
+// write puts a batch at the end of the last segment, or into a new one if it has no room.
 func (s *spool) write(rows []requestlog.Row, sync bool) error {
 	s.buffer = requestlog.AppendRows(append(s.buffer[:0], make([]byte, frameHeader)...), rows)
 	putFrame(s.buffer, len(rows))
@@ -121,7 +123,7 @@ func (s *spool) write(rows []requestlog.Row, sync bool) error {
 	return nil
 }
 
-// newSegment ends the last segment and begins the next one.
+// newSegment closes the last segment and makes a new one.
 func (s *spool) newSegment(sync bool) error {
 	if ended := s.writer; ended != nil {
 		s.writer = nil
@@ -130,7 +132,7 @@ func (s *spool) newSegment(sync bool) error {
 				return err
 			}
 		} else {
-			s.syncs.Go(func() { errors.Join(ended.Sync(), ended.Close()) })
+			s.syncs.Go(func() { ended.Sync(); ended.Close() }) // see syncSoon about errors
 		}
 	}
 	s.newest++
@@ -150,18 +152,19 @@ func (s *spool) newSegment(sync bool) error {
 	return nil
 }
 
-// syncSoon asks the disk to keep the last segment, in the background. Where it is being asked already, it is asked
-// again with the next batch.
+// syncSoon forces the last segment to the disk in the background. If that is already going on, it does nothing; the
+// next batch does it again. Errors are ignored: without sync the rows need not survive a failure of the machine.
 func (s *spool) syncSoon() {
 	if file := s.writer; s.syncing.CompareAndSwap(false, true) {
 		s.syncs.Go(func() {
 			defer s.syncing.Store(false)
-			errors.Join(file.Sync(), syncFolder(s.folder)) // where the disk fails, the next write says so
+			file.Sync()
+			syncFolder(s.folder)
 		})
 	}
 }
 
-// first reads the oldest batch; errCorrupt where it is not what was written, or was deleted by somebody.
+// first reads the oldest batch. It returns errCorrupt if the batch is not what was written, or its file was deleted.
 func (s *spool) first() (rows []requestlog.Row, err error) {
 	seg := s.segments[0]
 	if s.reader == nil {
@@ -186,18 +189,19 @@ func (s *spool) first() (rows []requestlog.Row, err error) {
 	return rows, nil
 }
 
-// frontExtent returns how many rows and bytes are lost with the oldest batch, after first returned errCorrupt.
+// frontExtent returns the number of rows and bytes that are lost with the oldest batch, after first returned
+// errCorrupt.
 func (s *spool) frontExtent() (rows int, bytes int64, err error) {
 	if s.front.rows > 0 {
 		return s.front.rows, s.frontSize, nil
 	}
-	behind, err := scan(s.reader, s.position+s.frontSize, s.segments[0].size)
+	behind, err := countRows(s.reader, s.position+s.frontSize, s.segments[0].size)
 	return max(0, s.segments[0].rows-behind), s.frontSize, err
 }
 
-// popFront removes the oldest batch, of so many rows: the one that first returned, or that was put into an empty spool.
-// With the last batch of a segment it deletes the file. An error says that this failed; it is tried again with the next
-// segment.
+// popFront removes the oldest batch, which first returned, or which was put into an empty spool. rows is its number
+// of rows. With the last batch of a segment it deletes the file. It returns an error if that fails; deleting is tried
+// again with the next segment.
 func (s *spool) popFront(rows int) error {
 	seg := &s.segments[0]
 	seg.rows -= rows
@@ -223,7 +227,7 @@ func (s *spool) popFront(rows int) error {
 	return s.deleteWritten()
 }
 
-// deleteWritten deletes the segments whose batches are written.
+// deleteWritten deletes the segments that are listed in written. Those that cannot be deleted stay in the list.
 func (s *spool) deleteWritten() (err error) {
 	kept := s.written[:0]
 	for _, number := range s.written {
@@ -235,7 +239,7 @@ func (s *spool) deleteWritten() (err error) {
 	return err
 }
 
-// close lets other processes have the folder.
+// close closes the files and releases the lock, so that another process can take the spool over.
 func (s *spool) close() error {
 	err := s.deleteWritten()
 	s.syncs.Wait()

@@ -17,26 +17,26 @@ import (
 
 func TestInSyncModeAnAnswerWaitsUntilItsRowIsWritten(t *testing.T) {
 	t.Parallel()
-	sink := &sink{entered: make(chan struct{}, 10), hold: make(chan struct{})}
-	r := newRecorder(t, sink, inSync)
+	database := &fakeDatabase{entered: make(chan struct{}, 10), hold: make(chan struct{})}
+	r := newRecorder(t, database, syncMode)
 	ticket := r.Add(requestlog.Row{ID: 1})
-	<-sink.entered
+	<-database.entered
 	short, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	if err := r.Wait(short, ticket); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("waiting gave %v before the row was written", err)
+		t.Errorf("before the row was written Wait returned %v", err)
 	}
-	close(sink.hold)
-	if err := r.Wait(t.Context(), ticket); err != nil || len(sink.ids()) != 1 {
-		t.Errorf("waiting gave %v, written is %v", err, sink.ids())
+	close(database.hold)
+	if err := r.Wait(t.Context(), ticket); err != nil || len(database.ids()) != 1 {
+		t.Errorf("Wait returned %v, written: %v", err, database.ids())
 	}
 	closeRecorder(t, r)
 }
 
-func TestInSyncModeThoseWhoWaitShareAWrite(t *testing.T) {
+func TestInSyncModeWaitingCallersShareAWrite(t *testing.T) {
 	t.Parallel()
-	sink := &sink{entered: make(chan struct{}, 10), hold: make(chan struct{})}
-	r := newRecorder(t, sink, inSync)
+	database := &fakeDatabase{entered: make(chan struct{}, 10), hold: make(chan struct{})}
+	r := newRecorder(t, database, syncMode)
 	var answered atomic.Int32
 	var group sync.WaitGroup
 	ask := func(id requestlog.ID) {
@@ -48,38 +48,38 @@ func TestInSyncModeThoseWhoWaitShareAWrite(t *testing.T) {
 		})
 	}
 	ask(1)
-	<-sink.entered
+	<-database.entered
 	for id := range requestlog.ID(63) {
 		ask(id + 2)
 	}
 	eventually(t, "all to wait", func() bool { return r.Stats().Waiting == 64 })
 	if n := answered.Load(); n != 0 {
-		t.Errorf("%d were answered before anything was written", n)
+		t.Errorf("%d callers were answered before any row was written", n)
 	}
-	close(sink.hold)
+	close(database.hold)
 	group.Wait()
-	if want := []int{1, 63}; !slices.Equal(sink.batches, want) {
-		t.Errorf("the writes had %v rows, not %v", sink.batches, want)
+	if want := []int{1, 63}; !slices.Equal(database.batches, want) {
+		t.Errorf("the writes had %v rows, want %v", database.batches, want)
 	}
 	closeRecorder(t, r)
 }
 
-func TestInSyncModeThoseWhoComeAgainShareAWriteAgain(t *testing.T) {
+func TestInSyncModeReturningCallersShareTheNextWrite(t *testing.T) {
 	t.Parallel()
-	sink := &sink{entered: make(chan struct{}, 1000), hold: make(chan struct{})}
-	r := newRecorder(t, sink, inSync)
+	database := &fakeDatabase{entered: make(chan struct{}, 1000), hold: make(chan struct{})}
+	r := newRecorder(t, database, syncMode)
 	var last Ticket
 	come := func(rows int) {
 		for range rows {
 			last = r.Add(requestlog.Row{ID: 1})
-			runtime.Gosched() // the recorder could write it now
+			runtime.Gosched() // so that the recorder could write it now
 		}
 	}
 	come(1)
-	<-sink.entered
+	<-database.entered
 	come(15)
-	close(sink.hold)
-	const rounds, torn = 50, 10 // this process may be held up in the middle of some
+	close(database.hold)
+	const rounds, split = 50, 10 // the batch may be split in some rounds, if this process is suspended
 	for range rounds {
 		if err := r.Wait(t.Context(), last); err != nil {
 			t.Fatal(err)
@@ -87,15 +87,15 @@ func TestInSyncModeThoseWhoComeAgainShareAWriteAgain(t *testing.T) {
 		come(15)
 	}
 	closeRecorder(t, r)
-	if n := len(sink.batches); n > 2+rounds+torn {
-		t.Errorf("%d times 15 callers needed %d writes", 1+rounds, n-1)
+	if n := len(database.batches); n > 2+rounds+split {
+		t.Errorf("%d times 15 callers needed %d writes, want about one for each time", 1+rounds, n-1)
 	}
 }
 
-func TestInSyncModeWhoIsAloneDoesNotWaitForOthers(t *testing.T) {
+func TestInSyncModeASingleCallerDoesNotWaitForOthers(t *testing.T) {
 	t.Parallel()
 	const rounds = 100
-	r := newRecorder(t, &sink{}, inSync)
+	r := newRecorder(t, &fakeDatabase{}, syncMode)
 	started := time.Now()
 	for range rounds {
 		if err := r.Wait(t.Context(), r.Add(requestlog.Row{ID: 1})); err != nil {
@@ -103,16 +103,16 @@ func TestInSyncModeWhoIsAloneDoesNotWaitForOthers(t *testing.T) {
 		}
 	}
 	if took := time.Since(started); took > rounds*gatherSync {
-		t.Errorf("%d answers took %v", rounds, took)
+		t.Errorf("%d answers took %v, want less than gatherSync each", rounds, took)
 	}
 	closeRecorder(t, r)
 }
 
-func TestInSyncModeARowInTheSpoolIsKept(t *testing.T) {
+func TestInSyncModeARowInTheSpoolIsAnswered(t *testing.T) {
 	t.Parallel()
-	sink, folder := &sink{}, t.TempDir()
-	sink.setAway(true)
-	r := newRecorder(t, sink, inSync, spoolIn(folder))
+	database, folder := &fakeDatabase{}, t.TempDir()
+	database.setAway(true)
+	r := newRecorder(t, database, syncMode, withFolder(folder))
 	for id := range requestlog.ID(20) {
 		if err := r.Wait(t.Context(), r.Add(requestlog.Row{ID: id + 1})); err != nil {
 			t.Fatal(err)
@@ -123,57 +123,57 @@ func TestInSyncModeARowInTheSpoolIsKept(t *testing.T) {
 	}
 	eventually(t, "the second failure", func() bool { return r.State().Behind })
 	if s := r.State(); s.Refusing {
-		t.Errorf("%+v", s)
+		t.Errorf("the state is %+v", s)
 	}
-	sink.setAway(false)
+	database.setAway(false)
 	flushAndClose(t, r)
-	if !slices.Equal(sink.ids(), numbered(20)) {
-		t.Errorf("written: %v", sink.ids())
+	if !slices.Equal(database.ids(), numbered(20)) {
+		t.Errorf("written: %v", database.ids())
 	}
 }
 
-func TestInSyncModeWhoCannotBeRecordedIsTold(t *testing.T) {
+func TestInSyncModeACallerWhoseRowCannotBeWrittenGetsAnError(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(t *testing.T) func(*Recorder){
-		"no spool": func(*testing.T) func(*Recorder) { return spoolIn("") },
+		"no spool": func(*testing.T) func(*Recorder) { return withFolder("") },
 		"a spool that cannot be opened": func(t *testing.T) func(*Recorder) {
 			path := filepath.Join(t.TempDir(), "file") // where a folder should be
 			if err := os.WriteFile(path, nil, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			return spoolIn(path)
+			return withFolder(path)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			sink := &sink{}
-			sink.setAway(true)
-			r := newRecorder(t, sink, inSync, change(t))
+			database := &fakeDatabase{}
+			database.setAway(true)
+			r := newRecorder(t, database, syncMode, change(t))
 			for id := range requestlog.ID(3) {
 				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 				if err := r.Wait(ctx, r.Add(requestlog.Row{ID: id + 1})); !errors.Is(err, ErrNotRecorded) {
-					t.Errorf("waiting for row %d gave %v", id+1, err)
+					t.Errorf("Wait for row %d returned %v, want ErrNotRecorded", id+1, err)
 				}
 				cancel()
 			}
-			eventually(t, "the state to say so", func() bool { return r.State().Refusing })
-			sink.setAway(false)
+			eventually(t, "the state to be refusing", func() bool { return r.State().Refusing })
+			database.setAway(false)
 			eventually(t, "the state to be over", func() bool { return !r.State().Behind })
 			if err := r.Wait(t.Context(), r.Add(requestlog.Row{ID: 4})); err != nil {
-				t.Errorf("after the failure waiting gave %v", err)
+				t.Errorf("after the failure Wait returned %v", err)
 			}
-			if s := r.State(); s.Behind || !slices.Equal(sink.ids(), numbered(4)) {
-				t.Errorf("%+v, written %v", s, sink.ids())
+			if s := r.State(); s.Behind || !slices.Equal(database.ids(), numbered(4)) {
+				t.Errorf("%+v, written %v", s, database.ids())
 			}
 			closeRecorder(t, r)
 		})
 	}
 }
 
-// Where a database is slow and there is no spool, its callers wait: none of them is refused.
-func TestInSyncModeASlowDatabaseRefusesNobody(t *testing.T) {
+// If the database is slow and there is no spool, callers wait and get no error.
+func TestInSyncModeASlowDatabaseDoesNotCauseErrors(t *testing.T) {
 	t.Parallel()
-	sink := &sink{entered: make(chan struct{}, 1), hold: make(chan struct{})}
-	r := newRecorder(t, sink, inSync)
+	database := &fakeDatabase{entered: make(chan struct{}, 1), hold: make(chan struct{})}
+	r := newRecorder(t, database, syncMode)
 	ticket := r.Add(requestlog.Row{ID: 1})
 	eventually(t, "the spool to be tried", func() bool {
 		r.mu.Lock()
@@ -181,52 +181,52 @@ func TestInSyncModeASlowDatabaseRefusesNobody(t *testing.T) {
 		return r.counts.spoolErr != nil
 	})
 	if r.Refusing() {
-		t.Error("requests are refused")
+		t.Error("Refusing is true although the database has not failed")
 	}
-	close(sink.hold)
+	close(database.hold)
 	if err := r.Wait(t.Context(), ticket); err != nil {
 		t.Error(err)
 	}
 	closeRecorder(t, r)
 }
 
-// A spool that takes rows again is enough, also while the database is away.
-func TestInSyncModeASpoolThatCanBeOpenedAgainEndsRefusing(t *testing.T) {
+// Requests are answered as soon as the spool takes rows, even while the database is away.
+func TestInSyncModeRefusingEndsWhenTheSpoolCanBeOpened(t *testing.T) {
 	t.Parallel()
-	sink := &sink{away: true}
+	database := &fakeDatabase{away: true}
 	path := filepath.Join(t.TempDir(), "file") // where a folder should be
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r := newRecorder(t, sink, inSync, spoolIn(path))
+	r := newRecorder(t, database, syncMode, withFolder(path))
 	if err := r.Wait(t.Context(), r.Add(requestlog.Row{ID: 1})); !errors.Is(err, ErrNotRecorded) || !r.Refusing() {
-		t.Fatalf("waiting gave %v", err)
+		t.Fatalf("Wait returned %v, want ErrNotRecorded, and Refusing true", err)
 	}
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "rows to be taken", func() bool { return !r.Refusing() })
+	eventually(t, "the spool to take rows", func() bool { return !r.Refusing() })
 	if err := r.Wait(t.Context(), r.Add(requestlog.Row{ID: 2})); err != nil {
 		t.Error(err)
 	}
-	sink.setAway(false)
+	database.setAway(false)
 	flushAndClose(t, r)
-	if !slices.Equal(sink.ids(), numbered(2)) {
-		t.Errorf("written: %v", sink.ids())
+	if !slices.Equal(database.ids(), numbered(2)) {
+		t.Errorf("written: %v", database.ids())
 	}
 }
 
 func TestOneFailedAttemptIsNotReported(t *testing.T) {
 	t.Parallel()
-	sink := &sink{refuse: 1, entered: make(chan struct{}), hold: make(chan struct{})}
-	r := newRecorder(t, sink)
+	database := &fakeDatabase{failures: 1, entered: make(chan struct{}), hold: make(chan struct{})}
+	r := newRecorder(t, database)
 	r.Add(requestlog.Row{ID: 1})
 	for range 2 {
-		<-sink.entered
+		<-database.entered
 		if s := r.State(); s.Behind {
-			t.Errorf("%+v", s)
+			t.Errorf("the state is %+v", s)
 		}
-		sink.hold <- struct{}{}
+		database.hold <- struct{}{}
 	}
 	closeRecorder(t, r)
 }

@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// writeLoop writes one batch after the other, so that run can go on meanwhile.
+// writeLoop writes one batch after the other to the database. It is a goroutine of its own so that run can go on
+// meanwhile.
 func (r *Recorder) writeLoop() {
 	for rows := range r.writes {
 		ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
@@ -14,7 +15,7 @@ func (r *Recorder) writeLoop() {
 	}
 }
 
-// onWritten takes note of how writing the batch in flight went.
+// onWritten handles the result of writing the batch in flight.
 func (r *Recorder) onWritten(err error) {
 	l := &r.loop
 	b := l.inFlight
@@ -31,10 +32,10 @@ func (r *Recorder) onWritten(err error) {
 	r.mu.Lock()
 	c := &r.counts
 	if !spooled {
-		r.unqueue(1)
+		r.dequeue(1)
 	}
 	if r.options.Durability == DurabilitySync {
-		r.enough = min(len(b.rows)+r.queued, maxBatch) // so many callers are there
+		r.target = min(len(b.rows)+r.queued, maxBatch) // the number of callers that wait or just got their answers
 	}
 	recovered := c.failures > 1
 	c.failures, c.err, c.spoolErr = 0, nil, nil
@@ -50,8 +51,8 @@ func (r *Recorder) onWritten(err error) {
 	}
 }
 
-// onFailed sets the time of the next attempt. The batch may have been stored all the same; writing it again changes
-// nothing.
+// onFailed sets the time of the next attempt. The batch may be in the database although the write failed; writing it
+// again changes nothing.
 func (r *Recorder) onFailed(b *batch, err error) {
 	l := &r.loop
 	l.pause = min(max(firstRetry, 2*l.pause), lastRetry)
