@@ -14,12 +14,12 @@ func TestConsumerAddress(t *testing.T) {
 		{"a client", peer, Origin{}, false, "192.0.2.1"},
 		{"a client that names another", peer, claim, false, "192.0.2.1"},
 		{"a token that names the consumer", peer, claim, true, "203.0.113.7"},
-		{"a token that names nobody", peer, Origin{}, true, ""},
+		{"a token that names no address", peer, Origin{}, true, ""},
 		{"a token that names a proxy", peer, proxyClaim, true, ""},
 		{"a proxy that names the consumer", proxy, claim, false, "203.0.113.7"},
-		{"a proxy that names nobody", proxy, Origin{}, false, ""},
+		{"a proxy that names no address", proxy, Origin{}, false, ""},
 		{"a proxy that names a proxy", proxy, proxyClaim, false, ""},
-		{"a token behind a proxy that names nobody", peer, Origin{}, true, ""},
+		{"a token behind a proxy that names no address", peer, Origin{}, true, ""},
 	} {
 		r := Request{Peer: c.peer, Claimed: c.claimed}
 		if got := r.consumer(c.hasToken); got != c.want {

@@ -9,13 +9,19 @@ import (
 	"github.com/claviger/claviger/models"
 )
 
-// BenchmarkBlocked is what every request pays.
+// BenchmarkBlocked measures the check of an address, which every request makes.
 func BenchmarkBlocked(b *testing.B) {
 	for _, n := range []int{0, 10_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			blocks := newBlocks(Options{Now: time.Now, Log: slog.New(slog.DiscardHandler)}, &blockTable{})
 			for i := range n {
-				row := models.AddressBlock{ID: int64(i + 1), ProjectID: 1, Address: fmt.Sprintf("10.0.%d.%d", i>>8, i&255), Strikes: 1, EndsAt: time.Now().Add(time.Hour)}
+				row := models.AddressBlock{
+					ID:        int64(i + 1),
+					ProjectID: 1,
+					Address:   fmt.Sprintf("10.0.%d.%d", i>>8, i&255),
+					Strikes:   1,
+					EndsAt:    time.Now().Add(time.Hour),
+				}
 				blocks.apply(&row, 0)
 			}
 			for _, ip := range []string{"203.0.113.7", "2001:db8:85a3:8d3:1319:8a2e:370:7348"} {
@@ -34,7 +40,8 @@ func BenchmarkBlocked(b *testing.B) {
 	}
 }
 
-// BenchmarkNoteBad is what a rejected key costs more: the same one again, and a new one each time from many addresses.
+// BenchmarkNoteBad measures the extra work for a bad key: the same one again and again, and one from each of many
+// addresses.
 func BenchmarkNoteBad(b *testing.B) {
 	blocks := newBlocks(Options{Now: time.Now, Log: slog.New(slog.DiscardHandler)}, &blockTable{})
 	b.Run("the same", func(b *testing.B) {

@@ -28,10 +28,10 @@ func (t *awayTable) load(ctx context.Context, k int) (*string, error) {
 	return t.table.load(ctx, k)
 }
 
-// sharedCache is a cache of a process that hears of the others' changes, with the values 1 and 2 read.
-func sharedCache(t *testing.T) (*cache[int, string], *awayTable, *moment) {
+// sharedCache returns a cache of a process that receives the changes of others; the values 1 and 2 are cached.
+func sharedCache(t *testing.T) (*cache[int, string], *awayTable, *fakeClock) {
 	t.Helper()
-	staleness, clock := listening()
+	staleness, clock := syncedPolicy()
 	table := &awayTable{table: newTable()}
 	table.set(1, "one")
 	table.set(2, "two")
@@ -43,111 +43,111 @@ func sharedCache(t *testing.T) (*cache[int, string], *awayTable, *moment) {
 	return c, table, clock
 }
 
-func TestWithoutNoticesAChangeOfAnotherProcessIsSeenByReadingAgain(t *testing.T) {
+func TestWhileDisconnectedAStaleValueIsReadAgain(t *testing.T) {
 	c, table, clock := sharedCache(t)
 	c.staleness.disconnected()
 	table.set(1, "new")
-	clock.pass(staleFor)
+	clock.advance(staleFor)
 	if got := get(t, c, 1); got != "new" {
 		t.Errorf("got %q", got)
 	}
 	get(t, c, 1)
 	if n := table.loads.Load(); n != 1 {
-		t.Errorf("%d look-ups: it is read again each time", n)
+		t.Errorf("%d look-ups, want 1", n)
 	}
 }
 
-func TestWithoutNoticesAnUnknownNameIsReadAgainAsSoon(t *testing.T) {
+func TestWhileDisconnectedAnUnknownNameIsReadAgainAsSoon(t *testing.T) {
 	c, table, clock := sharedCache(t)
 	get(t, c, 3)
 	c.staleness.disconnected()
 	table.set(3, "made by another process")
-	clock.pass(staleFor)
+	clock.advance(staleFor)
 	if got := get(t, c, 3); got == "" {
-		t.Error("what another process made is not seen in time")
+		t.Error("what another process created is not found after staleFor")
 	}
 }
 
-func TestAfterTheNoticesComeBackEachValueIsReadOnce(t *testing.T) {
+func TestAfterReconnectingEachValueIsReadOnce(t *testing.T) {
 	c, table, clock := sharedCache(t)
 	c.staleness.disconnected()
-	table.set(1, "changed while deaf")
-	clock.pass(time.Minute)
+	table.set(1, "changed while disconnected")
+	clock.advance(time.Minute)
 	since := clock.at
 	c.staleness.syncedUntil(since, since)
-	clock.pass(time.Millisecond)
+	clock.advance(time.Millisecond)
 	for range 3 {
-		if got := get(t, c, 1); got != "changed while deaf" {
+		if got := get(t, c, 1); got != "changed while disconnected" {
 			t.Errorf("got %q", got)
 		}
 	}
-	clock.hearOn(c.staleness, since, time.Hour)
+	clock.staySynced(c.staleness, since, time.Hour)
 	get(t, c, 1)
 	if n := table.loads.Load(); n != 1 {
-		t.Errorf("%d look-ups", n)
+		t.Errorf("%d look-ups, want 1", n)
 	}
 }
 
-func TestAValueThatIsGoneWhenReadAgainIsGone(t *testing.T) {
+func TestAValueThatIsDeletedIsNotReturnedWhenTheDatabaseIsAway(t *testing.T) {
 	c, table, clock := sharedCache(t)
 	c.staleness.disconnected()
 	table.mu.Lock()
 	delete(table.values, 1)
 	table.mu.Unlock()
-	clock.pass(staleFor)
+	clock.advance(staleFor)
 	for range 2 {
 		if got := get(t, c, 1); got != "" {
 			t.Errorf("got %q", got)
 		}
 	}
 	table.away = true
-	clock.pass(staleFor)
+	clock.advance(staleFor)
 	if v, err := c.get(t.Context(), 1); v != nil || !errors.Is(err, errAway) {
-		t.Errorf("it came back when the database went away: %v, %v", v, err)
+		t.Errorf("after the deletion, with the database away, got %v, %v", v, err)
 	}
 }
 
-func TestWithTheDatabaseAwayWhatIsKnownIsStillAnswered(t *testing.T) {
+func TestWhileTheDatabaseIsAwayStaleValuesAreReturned(t *testing.T) {
 	c, table, clock := sharedCache(t)
 	c.staleness.disconnected()
 	table.away = true
-	asks := 0
+	calls := 0
 	for range 1000 { // ten seconds of requests
-		clock.pass(10 * time.Millisecond)
+		clock.advance(10 * time.Millisecond)
 		if get(t, c, 1) != "one" || get(t, c, 2) != "two" {
-			t.Fatal("a known value is not answered")
+			t.Fatal("a cached value is not returned")
 		}
-		asks += 2
+		calls += 2
 	}
-	// Who asks may wait for a time-out: nearly nobody may.
+	// A caller that queries the database may wait for its time limit, so only few may.
 	if n := table.loads.Load(); n > 45 || n < 10 {
-		t.Errorf("%d of %d requests asked a database that is away", n, asks)
+		t.Errorf("%d of %d calls queried a database that is away, want 10 to 45", n, calls)
 	}
 	for _, d := range table.deadlines {
 		if d > knownTimeout {
-			t.Fatalf("a request for a known value could have waited %v", d)
+			t.Fatalf("a call for a cached value could have waited %v", d)
 		}
 	}
 	if v, err := c.get(t.Context(), 3); v != nil || !errors.Is(err, errAway) {
-		t.Errorf("what is not known is answered with %v, %v", v, err)
+		t.Errorf("a value that is not cached: got %v, %v", v, err)
 	}
 
 	table.away = false
 	table.set(1, "new")
-	clock.pass(knownTimeout + retryAfter)
+	clock.advance(knownTimeout + retryAfter)
 	if got := get(t, c, 1); got != "new" {
-		t.Errorf("the database is back, and still the answer is %q", got)
+		t.Errorf("after the database came back got %q, want new", got)
 	}
 }
 
-func TestWithTheDatabaseAwayAForgottenValueIsNotAnswered(t *testing.T) {
+func TestWhileTheDatabaseIsAwayAnInvalidatedValueIsNotReturned(t *testing.T) {
 	c, table, clock := sharedCache(t)
 	c.staleness.disconnected()
-	clock.pass(staleFor)
+	clock.advance(staleFor)
 	table.away = true
 	c.invalidate(all)
 	if v, err := c.get(t.Context(), 1); v != nil || !errors.Is(err, errAway) {
-		t.Errorf("what changed is answered as before: %v, %v", v, err)
+		t.Errorf("after invalidate got %v, %v", v, err)
 	}
 }
 
@@ -155,13 +155,13 @@ func TestADatabaseThatHangsDelaysOneCallerAtATime(t *testing.T) {
 	c, table, clock := sharedCache(t)
 	c.staleness.disconnected()
 	table.away = true
-	clock.pass(staleFor)
-	get(t, c, 1) // finds out
-	clock.pass(retryAfter)
+	clock.advance(staleFor)
+	get(t, c, 1) // notices that the database is away
+	clock.advance(retryAfter)
 	entered, hold := make(chan struct{}), make(chan struct{})
-	var asking atomic.Int32
+	var queries atomic.Int32
 	c.load = func(context.Context, int) (*string, error) {
-		asking.Add(1)
+		queries.Add(1)
 		close(entered)
 		<-hold
 		return nil, errAway
@@ -170,13 +170,13 @@ func TestADatabaseThatHangsDelaysOneCallerAtATime(t *testing.T) {
 	go func() { prober <- get(t, c, 1) }()
 	<-entered
 	for range 100 {
-		get(t, c, 2) // would hang where it asked
+		get(t, c, 2) // would hang if it queried the database
 	}
 	close(hold)
 	if got := <-prober; got != "one" {
-		t.Errorf("who asked got %q", got)
+		t.Errorf("the caller that queried got %q, want one", got)
 	}
-	if n := asking.Load(); n != 1 {
-		t.Errorf("%d asked", n)
+	if n := queries.Load(); n != 1 {
+		t.Errorf("%d callers queried the database, want 1", n)
 	}
 }

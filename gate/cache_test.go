@@ -11,13 +11,13 @@ import (
 	"time"
 )
 
-// table is a little database that counts its look-ups and can be held up.
+// table is a small database that counts its look-ups. Tests can delay them.
 type table struct {
 	mu     sync.Mutex
 	values map[int]string
 	loads  atomic.Int64
 	before func() // runs in each look-up before it reads
-	after  func() // and after it has read
+	after  func() // runs after it has read
 }
 
 func (t *table) load(_ context.Context, k int) (*string, error) {
@@ -45,9 +45,9 @@ func (t *table) set(k int, v string) {
 
 func newTable() *table { return &table{values: map[int]string{}} }
 
-type moment struct{ at time.Time }
+type fakeClock struct{ at time.Time }
 
-func (m *moment) now() time.Time { return m.at }
+func (m *fakeClock) now() time.Time { return m.at }
 
 func get(t *testing.T, c *cache[int, string], k int) string {
 	t.Helper()
@@ -63,42 +63,42 @@ func get(t *testing.T, c *cache[int, string], k int) string {
 
 func all(*string) bool { return true }
 
-// alone is the staleness of the only process.
-func alone() *stalenessPolicy { return newStalenessPolicy(false, time.Now) }
+// unsharedPolicy returns the policy of a single process.
+func unsharedPolicy() *stalenessPolicy { return newStalenessPolicy(false, time.Now) }
 
-func TestAHitAsksNoDatabase(t *testing.T) {
+func TestAHitDoesNotUseTheDatabase(t *testing.T) {
 	table := newTable()
 	table.set(1, "one")
-	c := newCache(1000, alone(), strconv.Itoa, table.load)
+	c := newCache(1000, unsharedPolicy(), strconv.Itoa, table.load)
 	for range 10 {
 		if got := get(t, c, 1); got != "one" {
 			t.Fatalf("got %q", got)
 		}
 	}
 	if n := table.loads.Load(); n != 1 {
-		t.Errorf("%d look-ups", n)
+		t.Errorf("%d look-ups, want 1", n)
 	}
 }
 
-func TestAnUnknownNameIsRememberedBriefly(t *testing.T) {
-	table, clock := newTable(), &moment{at: time.Unix(0, 0)}
+func TestAnUnknownNameIsCachedBriefly(t *testing.T) {
+	table, clock := newTable(), &fakeClock{at: time.Unix(0, 0)}
 	c := newCache(1000, newStalenessPolicy(false, clock.now), strconv.Itoa, table.load)
 	get(t, c, 1)
 	get(t, c, 1)
 	if n := table.loads.Load(); n != 1 {
-		t.Errorf("%d look-ups for one unknown name", n)
+		t.Errorf("%d look-ups for one unknown name, want 1", n)
 	}
 	table.set(1, "one")
 	clock.at = clock.at.Add(unknownFor)
 	if got := get(t, c, 1); got != "one" {
-		t.Errorf("still unknown: %q", got)
+		t.Errorf("after unknownFor got %q, want one", got)
 	}
 }
 
-func TestManyAtOnceCauseOneLookUp(t *testing.T) {
+func TestConcurrentMissesShareOneLookUp(t *testing.T) {
 	table := newTable()
 	table.set(1, "one")
-	c := newCache(1000, alone(), strconv.Itoa, table.load)
+	c := newCache(1000, unsharedPolicy(), strconv.Itoa, table.load)
 	entered, hold := make(chan struct{}), make(chan struct{})
 	var once sync.Once
 	table.before = func() { once.Do(func() { close(entered) }); <-hold }
@@ -113,18 +113,18 @@ func TestManyAtOnceCauseOneLookUp(t *testing.T) {
 	<-entered
 	close(hold)
 	group.Wait()
-	// Who came after the value was kept is a hit; nobody else may have asked.
+	// Callers that came after the value was kept had a hit; no other may have made a look-up.
 	if n := table.loads.Load(); n != 1 {
-		t.Errorf("%d look-ups", n)
+		t.Errorf("%d look-ups, want 1", n)
 	}
 }
 
-func TestAfterForgetNobodyGetsWhatWasBefore(t *testing.T) {
+func TestAfterInvalidateNoCallReturnsTheOldValue(t *testing.T) {
 	table := newTable()
 	table.set(1, "old")
-	c := newCache(1000, alone(), strconv.Itoa, table.load)
+	c := newCache(1000, unsharedPolicy(), strconv.Itoa, table.load)
 
-	// A look-up reads the old value and is held up; meanwhile the value changes and is forgotten.
+	// A look-up reads the old value and is delayed; meanwhile the value changes and is invalidated.
 	read, hold := make(chan struct{}), make(chan struct{})
 	table.after = func() { close(read); <-hold }
 	slow := make(chan string)
@@ -141,21 +141,21 @@ func TestAfterForgetNobodyGetsWhatWasBefore(t *testing.T) {
 		if got != "new" {
 			t.Errorf("got %q", got)
 		}
-	case <-time.After(5 * time.Second): // only where it fails
-		t.Error("who asks after the change waits for the look-up before it")
+	case <-time.After(5 * time.Second): // only if it fails
+		t.Error("a call after the change waits for the look-up that began before it")
 	}
 	close(hold)
 	<-slow
 	if got := get(t, c, 1); got != "new" {
-		t.Errorf("the look-up before the change was kept: %q", got)
+		t.Errorf("after the slow look-up got %q, want new", got)
 	}
 }
 
-func TestForgetDropsWhatMatchesAndAllUnknown(t *testing.T) {
+func TestInvalidateRemovesMatchingValuesAndAllUnknownNames(t *testing.T) {
 	table := newTable()
 	table.set(1, "one")
 	table.set(2, "two")
-	c := newCache(1000, alone(), strconv.Itoa, table.load)
+	c := newCache(1000, unsharedPolicy(), strconv.Itoa, table.load)
 	get(t, c, 1)
 	get(t, c, 2)
 	get(t, c, 3)
@@ -163,7 +163,7 @@ func TestForgetDropsWhatMatchesAndAllUnknown(t *testing.T) {
 	c.invalidate(func(v *string) bool { return *v == "one" })
 	get(t, c, 2)
 	if n := table.loads.Load(); n != 0 {
-		t.Error("a value that did not change was forgotten")
+		t.Error("a value that did not match was removed")
 	}
 	get(t, c, 1)
 	get(t, c, 3)
@@ -174,7 +174,7 @@ func TestForgetDropsWhatMatchesAndAllUnknown(t *testing.T) {
 
 func TestTheCacheIsBounded(t *testing.T) {
 	table := newTable()
-	c := newCache(640, alone(), strconv.Itoa, table.load)
+	c := newCache(640, unsharedPolicy(), strconv.Itoa, table.load)
 	for i := range 10_000 {
 		if i%2 == 0 {
 			table.set(i, "x")
@@ -187,13 +187,13 @@ func TestTheCacheIsBounded(t *testing.T) {
 		unknown += len(c.shard[i].unknown)
 	}
 	if known > 640 || unknown > 640 || known < 320 {
-		t.Errorf("%d known and %d unknown are kept of at most 640 each", known, unknown)
+		t.Errorf("%d known and %d unknown are kept, want at most 640 each, and at least 320 known", known, unknown)
 	}
 }
 
-func TestAFailedLookUpIsNotRemembered(t *testing.T) {
+func TestAFailedLookUpIsNotCached(t *testing.T) {
 	fail := errors.New("away")
-	c := newCache(1000, alone(), strconv.Itoa, func(_ context.Context, k int) (*string, error) {
+	c := newCache(1000, unsharedPolicy(), strconv.Itoa, func(_ context.Context, k int) (*string, error) {
 		if err := fail; err != nil {
 			return nil, err
 		}
@@ -209,8 +209,8 @@ func TestAFailedLookUpIsNotRemembered(t *testing.T) {
 	}
 }
 
-func TestOneCallersCancellationFailsNobodyElse(t *testing.T) {
-	c := newCache(1000, alone(), strconv.Itoa, func(ctx context.Context, k int) (*string, error) {
+func TestACancelledCallerDoesNotFailTheOthers(t *testing.T) {
+	c := newCache(1000, unsharedPolicy(), strconv.Itoa, func(ctx context.Context, k int) (*string, error) {
 		v := "v"
 		return &v, ctx.Err()
 	})

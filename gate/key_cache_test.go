@@ -13,7 +13,7 @@ import (
 	"github.com/claviger/claviger/models"
 )
 
-// digestOf is a digest as random as real ones are.
+// digestOf returns a digest that is as random as real ones.
 func digestOf(number uint64) (digest models.Digest) {
 	random := rand.New(rand.NewPCG(number, 1))
 	for i := 0; i < len(digest); i += 8 {
@@ -22,7 +22,7 @@ func digestOf(number uint64) (digest models.Digest) {
 	return digest
 }
 
-// keyTable knows a key for each even number, and counts look-ups.
+// keyTable has a key for each even number, and counts look-ups.
 type keyTable struct {
 	keys   map[models.Digest]int64
 	loads  atomic.Int64
@@ -48,34 +48,35 @@ func newKeyTable() *keyTable {
 	return table
 }
 
-func TestTheDirectoryKeepsNoMoreKeysThanItMay(t *testing.T) {
+func TestTheKeyCacheIsBounded(t *testing.T) {
 	const limit = 256
 	table := newKeyTable()
-	c := newKeyCache(limit, alone(), metersOf(2*limit, nil), table.load)
+	c := newKeyCache(limit, unsharedPolicy(), metersOf(2*limit, nil), table.load)
 	for number := range uint64(4000) {
 		key, found, err := c.get(t.Context(), digestOf(number))
 		if err != nil || found != (number%2 == 0) || found && key.KeyID != int64(number) {
-			t.Fatalf("key %c: %v %v %v", number, key, found, err)
+			t.Fatalf("key %d: %v %v %v", number, key, found, err)
 		}
 	}
-	// Shards are filled unevenly: each has some room of its own.
+	// Shards fill unevenly, so each has some room of its own.
 	if n := c.size(); n > limit+limit/20+2*shards {
-		t.Errorf("%c keys are in memory, may be %c", n, limit)
+		t.Errorf("%d keys are in memory, want about %d at most", n, limit)
 	}
 	unknown := 0
 	for i := range c.shard {
 		unknown += len(c.shard[i].unknown)
 	}
 	if unknown > limit+limit/20+2*shards {
-		t.Errorf("%c unknown digests are in memory", unknown)
+		t.Errorf("%d unknown digests are in memory, want about 256 at most", unknown)
 	}
-	if key, found, err := c.get(t.Context(), digestOf(0)); err != nil || !found || key.KeyID != 0 { // thrown out, and read again
+	// This key was evicted, and is read again.
+	if key, found, err := c.get(t.Context(), digestOf(0)); err != nil || !found || key.KeyID != 0 {
 		t.Errorf("%v %v %v", key, found, err)
 	}
 }
 
-func TestAnUnknownDigestIsRememberedForTwoSeconds(t *testing.T) {
-	clock := &moment{time.Unix(1_000_000, 0)}
+func TestAnUnknownDigestIsCachedForTwoSeconds(t *testing.T) {
+	clock := &fakeClock{time.Unix(1_000_000, 0)}
 	table := newKeyTable()
 	c := newKeyCache(1000, newStalenessPolicy(false, clock.now), metersOf(1000, nil), table.load)
 	for _, step := range []struct {
@@ -87,16 +88,16 @@ func TestAnUnknownDigestIsRememberedForTwoSeconds(t *testing.T) {
 			t.Fatal(found, err)
 		}
 		if n := table.loads.Load(); n != step.loads {
-			t.Errorf("%v later it was looked up %c times, want %c", step.after, n, step.loads)
+			t.Errorf("%v later it was looked up %d times, want %d", step.after, n, step.loads)
 		}
 	}
 }
 
-func TestManyWhoAskForAKeyAtOnceLookItUpOnce(t *testing.T) {
+func TestConcurrentLookUpsOfAKeyShareOneRead(t *testing.T) {
 	hold := make(chan struct{})
 	table := newKeyTable()
 	table.before = func() { <-hold }
-	c := newKeyCache(1000, alone(), metersOf(1000, nil), table.load)
+	c := newKeyCache(1000, unsharedPolicy(), metersOf(1000, nil), table.load)
 	var group sync.WaitGroup
 	for range 64 {
 		group.Go(func() {
@@ -105,22 +106,22 @@ func TestManyWhoAskForAKeyAtOnceLookItUpOnce(t *testing.T) {
 			}
 		})
 	}
-	for c.misses.Load() < 64 { // all have missed and are on their way to the look-up
+	for c.misses.Load() < 64 { // until all have missed and are about to look the key up
 		runtime.Gosched()
 	}
 	close(hold)
 	group.Wait()
 	if n := table.loads.Load(); n != 1 {
-		t.Errorf("64 callers looked the key up %c times", n)
+		t.Errorf("64 callers made %d look-ups, want 1", n)
 	}
 }
 
-// What was read before a change must not be believed after it, also where the change comes while what was read is being kept.
-func TestAChangeWhileAKeyIsBeingKeptHoldsForTheNextRequest(t *testing.T) {
+// A read from before a change must not be used after it, even if the change comes while the result is being cached.
+func TestAChangeWhileAKeyIsBeingCachedTakesEffect(t *testing.T) {
 	for round := range 500 {
 		var revoked atomic.Bool
 		read := make(chan struct{}, 1)
-		c := newKeyCache(1000, alone(), metersOf(1000, nil), func(context.Context, models.Digest) (*models.GateKey, error) {
+		load := func(context.Context, models.Digest) (*models.GateKey, error) {
 			key := &models.GateKey{ProjectID: 1, KeyID: 7, State: models.StateActive}
 			if revoked.Load() {
 				key.State = models.StateRevoked
@@ -130,7 +131,8 @@ func TestAChangeWhileAKeyIsBeingKeptHoldsForTheNextRequest(t *testing.T) {
 			default:
 			}
 			return key, nil
-		})
+		}
+		c := newKeyCache(1000, unsharedPolicy(), metersOf(1000, nil), load)
 		var group sync.WaitGroup
 		group.Go(func() {
 			if _, _, err := c.get(t.Context(), digestOf(7)); err != nil {
@@ -142,7 +144,7 @@ func TestAChangeWhileAKeyIsBeingKeptHoldsForTheNextRequest(t *testing.T) {
 		c.changes.keyChanged(7)
 		group.Wait()
 		if key, _, err := c.get(t.Context(), digestOf(7)); err != nil || key.State != models.StateRevoked {
-			t.Fatalf("round %c: the key is %s (%v)", round, key.State, err)
+			t.Fatalf("round %d: the key is %s (%v), want revoked", round, key.State, err)
 		}
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/claviger/claviger/models/requestlog"
 )
 
-func TestWhyRowsAreNotRecordedIsSaidInAFewWords(t *testing.T) {
+func TestTheReasonWhyRowsAreNotRecordedIsShort(t *testing.T) {
 	t.Parallel()
 	away := errors.New("dial tcp 192.0.2.1:5432: i/o timeout")
 	full := fmt.Errorf("write spool: %w", &fs.PathError{Op: "write", Path: "/data/spool", Err: syscall.ENOSPC})
@@ -25,7 +25,7 @@ func TestWhyRowsAreNotRecordedIsSaidInAFewWords(t *testing.T) {
 		{full, full, "the disk is full"},
 	} {
 		if got := whyNotRecorded(c.err, c.spoolErr); got != c.want {
-			t.Errorf("%v and %v are %q, not %q", c.err, c.spoolErr, got, c.want)
+			t.Errorf("the reason for %v and %v is %q, want %q", c.err, c.spoolErr, got, c.want)
 		}
 	}
 }
@@ -34,7 +34,7 @@ func TestTheStateOfTheRequestLogHasAReasonWhileRowsWait(t *testing.T) {
 	t.Parallel()
 	g, w, secrets := newGate(t, 1, models.Caps{}, models.PlanLimits{}, Options{})
 	if s := g.Recording(); s.Behind || s.Reason != "" {
-		t.Errorf("at first: %+v", s)
+		t.Errorf("before the first failure: %+v", s)
 	}
 	w.full.Store(true)
 	id := requestlog.ID(1)

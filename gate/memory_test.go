@@ -12,8 +12,8 @@ import (
 	"github.com/claviger/claviger/models/requestlog"
 )
 
-// BenchmarkMemoryOfAMillionKeys tells how many bytes of heap a key costs that the gate knows: its entry in the directory and a
-// meter with 20 requests of its last day.
+// BenchmarkMemoryOfAMillionKeys reports the bytes of heap that a key in memory takes: its entry in the key cache, and a
+// meter with 20 requests of the last day.
 func BenchmarkMemoryOfAMillionKeys(b *testing.B) {
 	const keys = 1_000_000
 	digestOf := func(i int) models.Digest {
@@ -28,21 +28,25 @@ func BenchmarkMemoryOfAMillionKeys(b *testing.B) {
 		m := metersOf(2*keys, func(context.Context, int64) (requestlog.KeyUsage, error) {
 			used := requestlog.KeyUsage{Total: 20}
 			for i := range 20 {
-				used.Points = append(used.Points, requestlog.UsagePoint{Minute: now.Unix()/60 - 1400 + int64(i)*70, Requests: 1})
+				minute := now.Unix()/60 - 1400 + int64(i)*70
+				used.Points = append(used.Points, requestlog.UsagePoint{Minute: minute, Requests: 1})
 			}
 			return used, nil
 		})
-		c := newKeyCache(2*keys, newStalenessPolicy(false, func() time.Time { return now }), m, func(context.Context, models.Digest) (*models.GateKey, error) {
+		clock := func() time.Time { return now }
+		load := func(context.Context, models.Digest) (*models.GateKey, error) {
 			return &models.GateKey{
-				ProjectID: 1, KeyID: int64(next + 1), Name: "server_prod_00000001", Type: models.TypeProduction, Category: "production",
-				State: models.StateActive, Version: 1, Caps: models.Caps{1000, 5000, 20000, 1000000},
+				ProjectID: 1, KeyID: int64(next + 1), Name: "server_prod_00000001", Type: models.TypeProduction,
+				Category: "production", State: models.StateActive, Version: 1,
+				Caps: models.Caps{1000, 5000, 20000, 1000000},
 			}, nil
-		})
+		}
+		c := newKeyCache(2*keys, newStalenessPolicy(false, clock), m, load)
 		for ; next < keys; next++ {
 			if _, _, err := c.get(b.Context(), digestOf(next)); err != nil {
 				b.Fatal(err)
 			}
-			meter, err := m.lockLoaded(b.Context(), int64(next+1), func() time.Time { return now })
+			meter, err := m.lockLoaded(b.Context(), int64(next+1), clock)
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -13,26 +13,27 @@ import (
 	"github.com/claviger/claviger/models/requestlog"
 )
 
-// While the database is away, asking for the usage of a key must not keep requests with it from their answers.
+// While the database is away, reading the usage of a key must not delay requests with that key.
 func TestAKeyWithoutQuotasIsAnsweredWhileItsUsageIsRead(t *testing.T) {
 	g, w, secrets := newGate(t, 1, models.Caps{}, models.PlanLimits{}, Options{})
 	p := project(t, g)
 	w.hold = make(chan struct{})
-	var asking sync.WaitGroup
-	asking.Go(func() {
+	var reading sync.WaitGroup
+	reading.Go(func() {
 		if used, err := g.Used(t.Context(), 1); err != nil || used[models.QuotaTotal] != 0 {
 			t.Errorf("%v, %v", used, err)
 		}
 	})
-	eventually(t, "the database to be asked", func() bool { return w.loads.Load() == 1 })
-	if v, err := g.Check(t.Context(), &Request{Project: p, Key: secrets[0]}); err != nil || v.Code != requestlog.CodeValid {
-		t.Errorf("%s, %v", v.Code, err)
+	eventually(t, "the database to be read", func() bool { return w.loads.Load() == 1 })
+	v, err := g.Check(t.Context(), &Request{Project: p, Key: secrets[0]})
+	if err != nil || v.Code != requestlog.CodeValid {
+		t.Errorf("got %s (%v), want valid", v.Code, err)
 	}
 	close(w.hold)
-	asking.Wait()
+	reading.Wait()
 }
 
-func TestWhoWaitForAMeterReadItOnceAndNobodyWaitsLongerThanItsRequest(t *testing.T) {
+func TestConcurrentRequestsShareTheReadOfAMeterAndStopWaitingWhenCancelled(t *testing.T) {
 	g, w, secrets := newGate(t, 1, models.Caps{models.QuotaTotal: 5}, models.PlanLimits{}, Options{})
 	p := project(t, g)
 	w.hold = make(chan struct{})
@@ -50,23 +51,24 @@ func TestWhoWaitForAMeterReadItOnceAndNobodyWaitsLongerThanItsRequest(t *testing
 			codes[v.Code]++
 		})
 	}
-	eventually(t, "the database to be asked", func() bool { return w.loads.Load() == 1 })
+	eventually(t, "the database to be read", func() bool { return w.loads.Load() == 1 })
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := g.Check(ctx, &Request{Project: p, Key: secrets[0]}); !errors.Is(err, context.Canceled) {
-		t.Errorf("who is gone gets %v", err)
+		t.Errorf("a cancelled request got %v, want %v", err, context.Canceled)
 	}
 	close(w.hold)
 	checking.Wait()
 	if codes[requestlog.CodeValid] != 5 || codes[requestlog.CodeQuotaTotal] != 5 {
-		t.Errorf("%v, want 5 and 5", codes)
+		t.Errorf("the codes are %v, want 5 admitted and 5 rejected by the quota", codes)
 	}
-	if n := w.loads.Load(); n > 2 { // who comes between the end of a look-up and what it gave being taken over looks again
-		t.Errorf("the database was asked %d times", n)
+	// A request that comes after a read has ended and before the meter is filled reads again.
+	if n := w.loads.Load(); n > 2 {
+		t.Errorf("the usage was read %d times, want 1 or 2", n)
 	}
 }
 
-func TestWhoReadsAMeterForAllAndGoesAwayFailsNobody(t *testing.T) {
+func TestACancelledReaderOfAMeterDoesNotFailTheOthers(t *testing.T) {
 	g, w, secrets := newGate(t, 1, models.Caps{models.QuotaTotal: 50}, models.PlanLimits{}, Options{})
 	p := project(t, g)
 	w.hold = make(chan struct{})
@@ -74,14 +76,15 @@ func TestWhoReadsAMeterForAllAndGoesAwayFailsNobody(t *testing.T) {
 	var first, others sync.WaitGroup
 	first.Go(func() {
 		if _, err := g.Check(ctx, &Request{Project: p, Key: secrets[0]}); !errors.Is(err, context.Canceled) {
-			t.Errorf("who is gone gets %v", err)
+			t.Errorf("a cancelled request got %v, want %v", err, context.Canceled)
 		}
 	})
-	eventually(t, "the database to be asked", func() bool { return w.loads.Load() == 1 })
+	eventually(t, "the database to be read", func() bool { return w.loads.Load() == 1 })
 	for range 50 {
 		others.Go(func() {
-			if v, err := g.Check(t.Context(), &Request{Project: p, Key: secrets[0]}); err != nil || v.Code != requestlog.CodeValid {
-				t.Errorf("%s, %v", v.Code, err)
+			v, err := g.Check(t.Context(), &Request{Project: p, Key: secrets[0]})
+			if err != nil || v.Code != requestlog.CodeValid {
+				t.Errorf("got %s (%v), want valid", v.Code, err)
 			}
 		})
 	}
@@ -91,12 +94,13 @@ func TestWhoReadsAMeterForAllAndGoesAwayFailsNobody(t *testing.T) {
 	others.Wait()
 }
 
-// A request that does not know of the key's new quota yet adds a row while others that do read the meter.
-func TestAMeterKnowsTheRowsThatCameWhileItWasRead(t *testing.T) {
+// A request that was checked before the key got its quota adds a row, while later ones read the meter.
+func TestAMeterIncludesRowsThatCameWhileItWasRead(t *testing.T) {
 	g, w, secrets := newGate(t, 1, models.Caps{}, models.PlanLimits{}, Options{})
 	p := project(t, g)
 	check := func() {
-		if _, err := g.Check(t.Context(), &Request{Project: p, Key: secrets[0], ID: requestlog.FirstIDAt(time.Now())}); err != nil {
+		r := Request{Project: p, Key: secrets[0], ID: requestlog.FirstIDAt(time.Now())}
+		if _, err := g.Check(t.Context(), &r); err != nil {
 			t.Error(err)
 		}
 	}
@@ -108,7 +112,7 @@ func TestAMeterKnowsTheRowsThatCameWhileItWasRead(t *testing.T) {
 		return used, err
 	}
 	var reading sync.WaitGroup
-	for reader := range int64(2) { // the second must not believe what the first one reads, which is from before the row
+	for reader := range int64(2) { // the second must not use what the first one reads, which is from before the row
 		reading.Go(func() {
 			m, err := g.meters.lockLoaded(t.Context(), 1, time.Now)
 			if err != nil {
@@ -117,10 +121,10 @@ func TestAMeterKnowsTheRowsThatCameWhileItWasRead(t *testing.T) {
 			}
 			defer m.mu.Unlock()
 			if m.total != 2 {
-				t.Errorf("the meter knows %d of 2", m.total)
+				t.Errorf("the meter counts %d, want 2", m.total)
 			}
 		})
-		eventually(t, "the database to be asked", func() bool { return w.loads.Load() == reader+1 })
+		eventually(t, "the database to be read", func() bool { return w.loads.Load() == reader+1 })
 		if reader == 0 {
 			check()
 		}
@@ -129,8 +133,8 @@ func TestAMeterKnowsTheRowsThatCameWhileItWasRead(t *testing.T) {
 	reading.Wait()
 }
 
-// The same, where the meter that took the row is thrown out of memory, too, before the first answer comes.
-func TestAMeterThatIsMadeAnewKnowsTheRowsThatCameWhileItWasRead(t *testing.T) {
+// As above, and the meter that counted the row is evicted before the first read returns.
+func TestAMeterThatWasEvictedWhileItWasReadIncludesTheRowsThatCame(t *testing.T) {
 	var stored uint64
 	var m *meters
 	loads := 0
@@ -147,13 +151,15 @@ func TestAMeterThatIsMadeAnewKnowsTheRowsThatCameWhileItWasRead(t *testing.T) {
 	m.stored = func() uint64 { return stored }
 	locked, err := m.lockLoaded(t.Context(), 1, time.Now)
 	if err != nil || locked.total != 1 {
-		t.Errorf("the meter knows %d of 1 (%v)", locked.total, err)
+		t.Errorf("the meter counts %d, want 1 (%v)", locked.total, err)
 	}
 }
 
-// A row that is dropped, because memory is full of rows that wait, is no reason to forget those that do.
-func TestAMeterWithRowsThatWaitStaysInMemoryWhereOneIsDropped(t *testing.T) {
-	g, w, secrets := newGate(t, shards+1, models.Caps{models.QuotaTotal: 10}, models.PlanLimits{}, Options{MaxKeys: shards})
+// If a row is dropped because too many wait, the key's earlier rows still wait, so its meter must not be evicted.
+func TestAMeterWithWaitingRowsStaysInMemoryAfterARowIsDropped(t *testing.T) {
+	g, w, secrets := newGate(
+		t, shards+1, models.Caps{models.QuotaTotal: 10}, models.PlanLimits{}, Options{MaxKeys: shards},
+	)
 	p := project(t, g)
 	check := func(key int, remaining int64) {
 		t.Helper()
@@ -170,13 +176,13 @@ func TestAMeterWithRowsThatWaitStaysInMemoryWhereOneIsDropped(t *testing.T) {
 		}
 	}
 	check(0, 8)
-	check(shards, 9) // would like to have its place
+	check(shards, 9) // its shard is full with the first key's meter
 	check(0, 7)
 	w.full.Store(false)
 }
 
-// What a killed process left in its spool was admitted: no key is counted before that is in the database.
-func TestWhatAKilledProcessLeftInTheSpoolCounts(t *testing.T) {
+// Rows in the spool are of admitted requests, so no meter may be loaded before they are in the database.
+func TestRowsThatAKilledProcessLeftInTheSpoolCount(t *testing.T) {
 	folder := t.TempDir()
 	r, err := recorder.New(recorder.Options{
 		Write:      func(context.Context, []requestlog.Row) error { return errors.New("away") },
@@ -187,7 +193,8 @@ func TestWhatAKilledProcessLeftInTheSpoolCounts(t *testing.T) {
 	}
 	now := requestlog.FirstIDAt(time.Now())
 	for i := range requestlog.ID(7) {
-		if err := r.Wait(t.Context(), r.Add(requestlog.Row{ID: now + i, KeyID: 1, Code: requestlog.CodeValid})); err != nil {
+		row := requestlog.Row{ID: now + i, KeyID: 1, Code: requestlog.CodeValid}
+		if err := r.Wait(t.Context(), r.Add(row)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -196,15 +203,15 @@ func TestWhatAKilledProcessLeftInTheSpoolCounts(t *testing.T) {
 	}
 
 	g, w, secrets := newGate(t, 1, models.Caps{models.QuotaTotal: 10}, models.PlanLimits{}, Options{Spool: folder},
-		func(w *world) { w.full.Store(true) })
+		func(w *fakeDatabase) { w.full.Store(true) })
 	p := project(t, g)
 	short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if err := g.recorder.Flush(short); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("all is said to be written: %v", err)
+		t.Errorf("before the rows are written Flush returned %v", err)
 	}
 	if v, err := g.Check(short, &Request{Project: p, Key: secrets[0]}); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("before the rows are written the answer is %s, %v", v.Code, err)
+		t.Errorf("before the rows are written Check returned %s, %v", v.Code, err)
 	}
 	w.full.Store(false)
 	v, err := g.Check(t.Context(), &Request{Project: p, Key: secrets[0]})
@@ -213,10 +220,12 @@ func TestWhatAKilledProcessLeftInTheSpoolCounts(t *testing.T) {
 	}
 }
 
-// Reading a meter may take seconds. What is changed meanwhile holds for the requests that wait.
-func TestWhatChangesWhileAMeterIsReadHolds(t *testing.T) {
-	for _, want := range []requestlog.Code{requestlog.CodeKeyExpired, requestlog.CodeKeyRevoked, requestlog.CodeKeyInvalid, requestlog.CodeQuotaTotal} {
-		clock := &lockedMoment{at: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
+// Reading a meter may take seconds. A change meanwhile takes effect for the requests that wait.
+func TestAChangeWhileAMeterIsReadTakesEffect(t *testing.T) {
+	for _, want := range []requestlog.Code{
+		requestlog.CodeKeyExpired, requestlog.CodeKeyRevoked, requestlog.CodeKeyInvalid, requestlog.CodeQuotaTotal,
+	} {
+		clock := &lockedClock{at: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
 		g, w, secrets := newGate(t, 1, models.Caps{models.QuotaTotal: 5}, models.PlanLimits{}, Options{Now: clock.now})
 		p := project(t, g)
 		var key *models.GateKey
@@ -226,7 +235,7 @@ func TestWhatChangesWhileAMeterIsReadHolds(t *testing.T) {
 		w.used[key.KeyID] = requestlog.KeyUsage{Total: 2}
 		w.hold = make(chan struct{})
 		go func() {
-			eventually(t, "the database to be asked", func() bool { return w.loads.Load() == 1 })
+			eventually(t, "the database to be read", func() bool { return w.loads.Load() == 1 })
 			switch want {
 			case requestlog.CodeKeyExpired:
 				clock.advance(2 * time.Second)
@@ -247,22 +256,22 @@ func TestWhatChangesWhileAMeterIsReadHolds(t *testing.T) {
 	}
 }
 
-// The directory names a meter with each key. Where memory is full it may be another key's by the time it is locked.
-func TestAMeterThatWasNamedMayBeAnothersByNow(t *testing.T) {
+// The key cache has a hint at each key's meter. If memory is full, that meter may serve another key when it is locked.
+func TestLockHintFallsBackIfTheMeterServesAnotherKey(t *testing.T) {
 	m := metersOf(shards, nil)
-	named := m.at(m.placeOf(1))
+	hint := m.at(m.placeOf(1))
 	for _, keyID := range []int64{1, 1 + shards, 1, 1 + shards} { // in turn, in one place
-		locked := m.lockHint(named, keyID)
-		if locked != named || locked.keyID.Load() != keyID {
+		locked := m.lockHint(hint, keyID)
+		if locked != hint || locked.keyID.Load() != keyID {
 			t.Errorf("key %d got the meter of %d", keyID, locked.keyID.Load())
 		}
 		locked.mu.Unlock()
 	}
 }
 
-// The limit per minute of a key is in no table.
-func TestWhereMemoryIsFullTheMetersOfQuietKeysGoFirst(t *testing.T) {
-	const busy, alsoBusy, others = 1 * shards, 2 * shards, 3 * shards // all in one part of the memory, which is full with two
+// A key's count for the limit per minute is in no table, so evicting its meter resets it.
+func TestMetersOfQuietKeysAreEvictedFirst(t *testing.T) {
+	const busy, alsoBusy, others = 1 * shards, 2 * shards, 3 * shards // all in one shard, which is full with two
 	m := metersOf(2*shards, nil)
 	use := func(keyID int64) {
 		locked := m.lock(keyID)
@@ -273,27 +282,27 @@ func TestWhereMemoryIsFullTheMetersOfQuietKeysGoFirst(t *testing.T) {
 	for i := range int64(100) {
 		m.lock(others + i*shards).mu.Unlock()
 		if n := m.size(); n > 2 {
-			t.Fatalf("%d meters are in memory", n)
+			t.Fatalf("%d meters are in memory, want at most 2", n)
 		}
 	}
 	if kept := m.lock(busy); kept.recent.sum != 1 {
-		t.Error("what the busy key used of its minute is forgotten")
+		t.Error("the busy key's requests of the minute are lost")
 	} else {
 		kept.mu.Unlock()
 	}
 	use(alsoBusy)
-	m.lock(others).mu.Unlock() // memory stays bounded all the same
+	m.lock(others).mu.Unlock() // a busy meter is evicted, so that memory stays bounded
 	if n := m.size(); n != 2 {
-		t.Errorf("%d meters are in memory", n)
+		t.Errorf("%d meters are in memory, want 2", n)
 	}
 	m.slot = func() uint32 { return 2 * windowSlots } // a minute later nobody is busy
 	m.lock(others + shards).mu.Unlock()
 	if n := m.size(); n != 2 {
-		t.Errorf("%d meters are in memory", n)
+		t.Errorf("%d meters are in memory, want 2", n)
 	}
 }
 
-func TestInSyncModeWhatCannotBeRecordedUsesUpNothing(t *testing.T) {
+func TestInSyncModeARequestThatCannotBeRecordedCountsAgainstNothing(t *testing.T) {
 	g, w, secrets := newGate(t, 2, models.Caps{models.QuotaTotal: 10}, models.PlanLimits{},
 		Options{Durability: recorder.DurabilitySync})
 	p := project(t, g)
@@ -304,7 +313,8 @@ func TestInSyncModeWhatCannotBeRecordedUsesUpNothing(t *testing.T) {
 		t.Fatal(v, err)
 	}
 	w.full.Store(true)
-	if _, err := check(1); !errors.Is(err, recorder.ErrNotRecorded) { // the one that finds out: its row is kept, and written later
+	// This request notices the failure: its row is kept, and written later.
+	if _, err := check(1); !errors.Is(err, recorder.ErrNotRecorded) {
 		t.Fatal(err)
 	}
 	for range 20 {
@@ -312,8 +322,9 @@ func TestInSyncModeWhatCannotBeRecordedUsesUpNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if v, err := g.Check(t.Context(), &Request{Project: p, Key: secrets[0], DryRun: true}); err != nil || v.Code != requestlog.CodeValid {
-		t.Errorf("a dry run, which is not recorded, gets %s, %v", v.Code, err)
+	v, err := g.Check(t.Context(), &Request{Project: p, Key: secrets[0], DryRun: true})
+	if err != nil || v.Code != requestlog.CodeValid {
+		t.Errorf("a dry run, which is not recorded, got %s (%v), want valid", v.Code, err)
 	}
 	w.full.Store(false)
 	eventually(t, "rows to be taken again", func() bool { return !g.recorder.Refusing() })
@@ -328,10 +339,10 @@ func TestInSyncModeWhatCannotBeRecordedUsesUpNothing(t *testing.T) {
 	}
 }
 
-// heldClock can hold one reading back after it was taken, as a busy machine does.
+// heldClock can delay the return of one reading, as a busy machine may.
 type heldClock struct {
-	lockedMoment
-	hold, took chan struct{} // nil where nothing is held back
+	lockedClock
+	hold, took chan struct{} // nil if no reading is delayed
 }
 
 func (c *heldClock) now() time.Time {
@@ -346,11 +357,11 @@ func (c *heldClock) now() time.Time {
 	return at
 }
 
-// A request looks at the clock at the end of a minute and is overtaken by one of the next minute, for which old requests have left
-// the window: it must not be admitted as of the moment before.
-func TestARequestThatIsOvertakenIsOfTheLaterMoment(t *testing.T) {
+// A request reads the clock at the end of a minute. It is overtaken by a request of the next minute, when old requests
+// have left the window. It must not be admitted at the time it read.
+func TestAnOvertakenRequestIsJudgedAtTheLaterTime(t *testing.T) {
 	start := time.Date(2026, 1, 1, 12, 0, 59, 950e6, time.UTC)
-	clock := &heldClock{lockedMoment: lockedMoment{at: start}}
+	clock := &heldClock{lockedClock: lockedClock{at: start}}
 	g, _, secrets := newGate(t, 1, models.Caps{models.QuotaDaily: 2}, models.PlanLimits{}, Options{Now: clock.now})
 	p := project(t, g)
 	check := func() Verdict {
@@ -376,6 +387,6 @@ func TestARequestThatIsOvertakenIsOfTheLaterMoment(t *testing.T) {
 	}
 	close(hold)
 	if v := <-overtaken; v.Code != requestlog.CodeValid || v.At.Before(start.Add(24*time.Hour)) {
-		t.Errorf("%s as of %s, when the two of %s still count", v.Code, v.At, start)
+		t.Errorf("got %s at %s, want valid at a time when the two requests of %s no longer count", v.Code, v.At, start)
 	}
 }

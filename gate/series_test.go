@@ -11,10 +11,10 @@ import (
 	"github.com/claviger/claviger/models/requestlog"
 )
 
-// reference is a list of moments: what the meters must agree with.
+// reference is a list of the times of admitted requests. The meters must agree with it.
 type reference struct{ admitted []time.Time }
 
-// within counts what was admitted in the window that ends at now.
+// within counts the requests admitted in the window that ends at now.
 func (r *reference) within(window time.Duration, now time.Time) (n int64) {
 	for i := len(r.admitted) - 1; i >= 0 && r.admitted[i].After(now.Add(-window)); i-- {
 		n++
@@ -22,7 +22,7 @@ func (r *reference) within(window time.Duration, now time.Time) (n int64) {
 	return n
 }
 
-// usage is what a database with minute counts would give.
+// usage is what a database with counts by minute would return.
 func (r *reference) usage() requestlog.KeyUsage {
 	u := requestlog.KeyUsage{Total: int64(len(r.admitted))}
 	for _, at := range r.admitted {
@@ -36,7 +36,7 @@ func (r *reference) usage() requestlog.KeyUsage {
 	return u
 }
 
-// counter is a meter by itself, as the gate works with one.
+// counter is a single meter, used as the gate uses it.
 type counter struct {
 	*meter
 	all *meters
@@ -51,7 +51,7 @@ func newCounter(used requestlog.KeyUsage, now time.Time) counter {
 	return counter{locked, all}
 }
 
-// metersOf are meters without rows that wait.
+// metersOf returns meters of keys without waiting rows.
 func metersOf(limit int, load func(context.Context, int64) (requestlog.KeyUsage, error)) *meters {
 	zero := func() uint64 { return 0 }
 	wait := func(context.Context, uint64) error { return nil }
@@ -62,7 +62,7 @@ func (c counter) advance(now time.Time) { c.all.advance(c.meter, minuteOf(now)) 
 
 func (c counter) frees(q models.Quota, limit int64) time.Time { return c.all.frees(c.meter, q, limit) }
 
-// copy is a meter that stands as this one does.
+// copy returns a meter with the same state.
 func (c counter) copy() counter {
 	all := metersOf(10, nil)
 	twin := all.lock(1)
@@ -73,18 +73,22 @@ func (c counter) copy() counter {
 	return counter{twin, all}
 }
 
-// A quota is never exceeded in any window, and an old request is counted at most 1/1440 of the window too long, however the
-// requests come and whenever the process starts anew.
-func TestQuotasAreNeverExceededAndFreedInTime(t *testing.T) {
+// A quota is never exceeded in any window, and an old request counts at most 1/1440 of the window too long, however the
+// requests come and whenever the process restarts.
+func TestQuotasAreNeverExceededAndBecomeFreeInTime(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(15) {
 		random := rand.New(rand.NewPCG(seed, 1))
-		caps := models.Caps{models.QuotaDaily: 1 + random.Int64N(40), models.QuotaWeekly: 1 + random.Int64N(120), models.QuotaMonthly: 1 + random.Int64N(300)}
+		caps := models.Caps{
+			models.QuotaDaily:   1 + random.Int64N(40),
+			models.QuotaWeekly:  1 + random.Int64N(120),
+			models.QuotaMonthly: 1 + random.Int64N(300),
+		}
 		now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(random.Int64N(int64(24 * time.Hour))))
 		var ref reference
 		s := newCounter(requestlog.KeyUsage{}, now)
 		for range 3000 {
-			// Bursts, quiet hours, and now and then days.
+			// Bursts, quiet hours, and sometimes days.
 			now = now.Add([]time.Duration{
 				time.Duration(random.Int64N(int64(time.Second))), time.Duration(random.Int64N(int64(10 * time.Minute))),
 				time.Duration(random.Int64N(int64(3 * time.Hour))), time.Duration(random.Int64N(int64(60 * time.Hour))),
@@ -96,9 +100,9 @@ func TestQuotasAreNeverExceededAndFreedInTime(t *testing.T) {
 			admit := true
 			for q, limit := range caps[:windowCount] {
 				window := models.QuotaWindows[q]
-				exact, late := ref.within(window.Length, now), ref.within(window.Length+window.Length/1440, now)
-				if used := s.used(models.Quota(q)); used < exact || used > late {
-					t.Fatalf("seed %d: %s counts %d; exact are %d, and %d with what may be late", seed, models.Quota(q), used, exact, late)
+				least, most := ref.within(window.Length, now), ref.within(window.Length+window.Length/1440, now)
+				if used := s.used(models.Quota(q)); used < least || used > most {
+					t.Fatalf("seed %d: %s counts %d, want %d to %d", seed, models.Quota(q), used, least, most)
 				}
 				if s.used(models.Quota(q)) >= limit {
 					admit = false
@@ -110,28 +114,28 @@ func TestQuotasAreNeverExceededAndFreedInTime(t *testing.T) {
 				ref.admitted = append(ref.admitted, now)
 			}
 			if s.total != int64(len(ref.admitted)) {
-				t.Fatalf("seed %d: the total is %d of %d", seed, s.total, len(ref.admitted))
+				t.Fatalf("seed %d: the total is %d, want %d", seed, s.total, len(ref.admitted))
 			}
 		}
 	}
 }
 
-// checkFrees holds the announced moment against the series itself: a minute before it is still full, then it is not.
+// checkFrees checks the time that frees returns: a minute before it the quota is still used up, and at it no longer.
 func checkFrees(t *testing.T, s counter, q models.Quota, limit int64) {
 	t.Helper()
 	frees := s.frees(q, limit)
 	later := s.copy()
 	later.advance(frees.Add(-time.Minute))
 	if later.used(q) < limit {
-		t.Fatalf("%s is said to be free at %s and is free before", q, frees)
+		t.Fatalf("%s is free a minute before %s, which frees returned", q, frees)
 	}
 	later.advance(frees)
 	if later.used(q) >= limit {
-		t.Fatalf("%s is said to be free at %s and is not", q, frees)
+		t.Fatalf("%s is not free at %s, which frees returned", q, frees)
 	}
 }
 
-func TestAClockThatIsSetBackFreesNothingTwice(t *testing.T) {
+func TestAfterTheClockIsSetBackNothingIsFreedTwice(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	s := newCounter(requestlog.KeyUsage{}, now)
 	s.add()
@@ -139,21 +143,27 @@ func TestAClockThatIsSetBackFreesNothingTwice(t *testing.T) {
 	s.add()
 	s.advance(now.Add(24 * time.Hour))
 	if got := s.used(models.QuotaDaily); got != 2 {
-		t.Errorf("%d are counted", got)
+		t.Errorf("%d are counted, want 2", got)
 	}
 	s.advance(now.Add(24*time.Hour + time.Minute))
 	if got := s.used(models.QuotaDaily); got != 0 {
-		t.Errorf("%d are counted after a day", got)
+		t.Errorf("%d are counted after a day, want 0", got)
 	}
 }
 
-// Rows say so where the clock was ahead when they were written.
-func TestWhatSaysThatItComesLaterMakesNothingLeaveTooEarly(t *testing.T) {
+// Rows are in the future if the clock was ahead when they were written.
+func TestAPointInTheFutureMakesNoOtherLeaveTooEarly(t *testing.T) {
 	now := time.Date(2026, 1, 10, 12, 0, 0, 0, time.UTC)
 	s := newCounter(requestlog.KeyUsage{Total: 6, Points: []requestlog.UsagePoint{
-		{Minute: now.Add(-22*time.Hour).Unix() / 60, Requests: 5}, {Minute: now.Add(3*time.Hour).Unix() / 60, Requests: 1},
+		{Minute: now.Add(-22*time.Hour).Unix() / 60, Requests: 5},
+		{Minute: now.Add(3*time.Hour).Unix() / 60, Requests: 1},
 	}}, now)
-	for after, want := range map[time.Duration]int64{0: 6, 2*time.Hour - time.Minute: 6, 3 * time.Hour: 1, 24*time.Hour + time.Minute: 0} {
+	for after, want := range map[time.Duration]int64{
+		0:                          6,
+		2*time.Hour - time.Minute:  6,
+		3 * time.Hour:              1,
+		24*time.Hour + time.Minute: 0,
+	} {
 		later := s.copy()
 		later.advance(now.Add(after))
 		if got := later.used(models.QuotaDaily); got != want {
@@ -162,7 +172,7 @@ func TestWhatSaysThatItComesLaterMakesNothingLeaveTooEarly(t *testing.T) {
 	}
 }
 
-func TestABusyKeysPointsStayFew(t *testing.T) {
+func TestABusyKeyHasFewPoints(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	s := newCounter(requestlog.KeyUsage{}, now)
@@ -175,15 +185,15 @@ func TestABusyKeysPointsStayFew(t *testing.T) {
 	var points series
 	s.all.unpack(s.meter, &points)
 	if len(points.points) > 4000 {
-		t.Errorf("%d points", len(points.points))
+		t.Errorf("the series has %d points, want at most 4000", len(points.points))
 	}
 	if s.sum[models.QuotaDaily] != 720+1 || s.total != days*720 {
-		t.Errorf("%d in a day, %d in all", s.sum[models.QuotaDaily], s.total)
+		t.Errorf("%d in a day and %d in all, want 721 and 23040", s.sum[models.QuotaDaily], s.total)
 	}
-	// Once it is quiet, it is as small as any.
+	// A key that has become quiet needs no more memory than others.
 	s.advance(now.Add(40 * 24 * time.Hour))
 	if s.large || len(s.all.shardOf(1).large) != 0 {
-		t.Error("a quiet key keeps the memory of a busy one")
+		t.Error("a key that has become quiet still has points outside of its meter")
 	}
 }
 

@@ -8,134 +8,134 @@ import (
 	"time"
 )
 
-// listening is the staleness of a process that has just begun to hear of the others' changes.
-func listening() (*stalenessPolicy, *moment) {
-	clock := &moment{at: time.Unix(1_000_000, 0)}
+// syncedPolicy returns the policy of a process that has just begun to receive the changes of others.
+func syncedPolicy() (*stalenessPolicy, *fakeClock) {
+	clock := &fakeClock{at: time.Unix(1_000_000, 0)}
 	staleness := newStalenessPolicy(true, clock.now)
-	clock.pass(time.Second)
+	clock.advance(time.Second)
 	staleness.syncedUntil(clock.at, clock.at)
-	clock.pass(time.Millisecond)
+	clock.advance(time.Millisecond)
 	return staleness, clock
 }
 
-func (m *moment) pass(d time.Duration) { m.at = m.at.Add(d) }
+func (m *fakeClock) advance(d time.Duration) { m.at = m.at.Add(d) }
 
-// hearOn lets time pass in which the listening connection answers.
-func (m *moment) hearOn(t *stalenessPolicy, since time.Time, d time.Duration) {
+// staySynced lets time pass in which the listening connection answers.
+func (m *fakeClock) staySynced(t *stalenessPolicy, since time.Time, d time.Duration) {
 	const step = 200 * time.Millisecond
 	for ; d > 0; d -= step {
 		t.syncedUntil(since, m.at)
-		m.pass(min(step, d))
+		m.advance(min(step, d))
 	}
 }
 
-func TestOneProcessBelievesWhatItReadForGood(t *testing.T) {
-	clock := &moment{at: time.Unix(1_000_000, 0)}
+func TestInASingleProcessReadsStayFresh(t *testing.T) {
+	clock := &fakeClock{at: time.Unix(1_000_000, 0)}
 	staleness := newStalenessPolicy(false, clock.now)
 	readAt := staleness.moment()
-	clock.pass(1000 * time.Hour)
+	clock.advance(1000 * time.Hour)
 	if !staleness.fresh(readAt) {
-		t.Error("it asks again although nobody else can have changed anything")
+		t.Error("the read is stale although no other process can have changed anything")
 	}
 }
 
-func TestWhileNoticesArriveWhatWasReadIsNotReadAgain(t *testing.T) {
-	staleness, clock := listening()
+func TestWhileSyncedReadsStayFresh(t *testing.T) {
+	staleness, clock := syncedPolicy()
 	since, readAt := clock.at.Add(-time.Millisecond), staleness.moment()
-	clock.hearOn(staleness, since, time.Hour)
+	clock.staySynced(staleness, since, time.Hour)
 	if !staleness.fresh(readAt) {
-		t.Error("it is not believed although every change is told")
+		t.Error("the read is stale although every change arrives")
 	}
 }
 
-func TestWhileDeafWhatWasReadIsBelievedForAMomentOnly(t *testing.T) {
-	staleness, clock := listening()
+func TestWhileDisconnectedReadsAreFreshForAMomentOnly(t *testing.T) {
+	staleness, clock := syncedPolicy()
 	readAt := staleness.moment()
-	clock.pass(time.Millisecond)
+	clock.advance(time.Millisecond)
 	staleness.disconnected()
 	if staleness.isSynced() {
-		t.Error("it says that it hears")
+		t.Error("isSynced is true while disconnected")
 	}
-	clock.pass(staleFor - 2*time.Millisecond)
+	clock.advance(staleFor - 2*time.Millisecond)
 	if !staleness.fresh(readAt) {
-		t.Error("it was read less than a quarter of a second ago and is read again")
+		t.Error("the read is stale after less than staleFor")
 	}
-	clock.pass(time.Millisecond)
+	clock.advance(time.Millisecond)
 	if staleness.fresh(readAt) {
-		t.Error("it is still believed")
+		t.Error("the read is fresh after more than staleFor")
 	}
 }
 
-func TestBeforeTheFirstNoticesCanArriveNothingIsBelievedForLong(t *testing.T) {
-	clock := &moment{at: time.Unix(1_000_000, 0)}
+func TestBeforeTheFirstSyncReadsAreFreshForAMomentOnly(t *testing.T) {
+	clock := &fakeClock{at: time.Unix(1_000_000, 0)}
 	staleness := newStalenessPolicy(true, clock.now)
 	readAt := staleness.moment()
-	clock.pass(staleFor)
+	clock.advance(staleFor)
 	if staleness.fresh(readAt) || staleness.isSynced() {
-		t.Error("it is believed")
+		t.Error("the read is fresh, or the policy synced, before the first sync")
 	}
 }
 
-// The process may have stood still, and with it whoever would have said that it is deaf.
-func TestSilenceOfTheListenerCountsAsDeaf(t *testing.T) {
-	staleness, clock := listening()
+// The process may have been suspended, and with it the goroutine that would have called disconnected.
+func TestWithoutAnswersThePolicyIsNoLongerSynced(t *testing.T) {
+	staleness, clock := syncedPolicy()
 	readAt := staleness.moment()
-	clock.pass(syncLifetime - 2*time.Millisecond)
+	clock.advance(syncLifetime - 2*time.Millisecond)
 	if !staleness.fresh(readAt) || !staleness.isSynced() {
-		t.Error("it is deaf between two questions")
+		t.Error("the policy is not synced, or the read is stale, between two answers")
 	}
-	clock.pass(time.Millisecond)
+	clock.advance(time.Millisecond)
 	if staleness.fresh(readAt) || staleness.isSynced() {
-		t.Error("it believes although nothing was heard")
+		t.Error("the policy is synced, or the read is fresh, without an answer for syncLifetime")
 	}
 }
 
-func TestWhatWasReadBeforeTheConnectionCameBackIsReadAgain(t *testing.T) {
-	staleness, clock := listening()
+func TestReadsFromBeforeTheReconnectionAreStale(t *testing.T) {
+	staleness, clock := syncedPolicy()
 	before := staleness.moment()
 	staleness.disconnected()
-	clock.pass(staleFor)
+	clock.advance(staleFor)
 	during := staleness.moment()
-	clock.pass(staleFor)
+	clock.advance(staleFor)
 	since := clock.at
 	staleness.syncedUntil(since, since)
-	for name, readAt := range map[string]int64{"before the loss": before, "while deaf": during} {
+	for name, readAt := range map[string]int64{"before the disconnection": before, "while disconnected": during} {
 		if staleness.fresh(readAt) {
-			t.Errorf("what was read %s is believed: its change may have been missed", name)
+			t.Errorf("a read from %s is fresh: a change may have been missed", name)
 		}
 	}
-	clock.pass(time.Millisecond)
+	clock.advance(time.Millisecond)
 	after := staleness.moment()
-	clock.hearOn(staleness, since, time.Minute)
+	clock.staySynced(staleness, since, time.Minute)
 	if !staleness.fresh(after) {
-		t.Error("what was read after it is not believed")
+		t.Error("a read from after the reconnection is stale")
 	}
 }
 
-func TestALookUpInTheMillisecondOfTheReturnIsNotBelievedForLong(t *testing.T) {
-	staleness, clock := listening()
+func TestAReadInTheMillisecondOfTheReconnectionBecomesStale(t *testing.T) {
+	staleness, clock := syncedPolicy()
 	readAt := staleness.moment()
-	clock.pass(900 * time.Microsecond) // still the same millisecond, but after the look-up
+	clock.advance(900 * time.Microsecond) // the same millisecond, but after the look-up
 	since := clock.at
-	clock.hearOn(staleness, since, time.Second)
+	clock.staySynced(staleness, since, time.Second)
 	if staleness.fresh(readAt) {
-		t.Error("it may be from before")
+		t.Error("the read is fresh: it may be from before the reconnection")
 	}
 }
 
-func TestADatabaseThatFailedIsAskedByOneAtATime(t *testing.T) {
-	staleness, clock := listening()
+func TestADatabaseThatFailedIsQueriedByOneCallerAtATime(t *testing.T) {
+	staleness, clock := syncedPolicy()
 	for range 2 {
 		if !staleness.mayQuery() {
-			t.Fatal("a database that answers may not be asked")
+			t.Fatal("mayQuery is false while the database answers")
 		}
 	}
 	staleness.queryDone(errors.New("away"))
 	if staleness.mayQuery() {
-		t.Error("it is asked again at once")
+		t.Error("mayQuery is true right after a failure")
 	}
 	for range 3 {
-		clock.pass(retryAfter)
+		clock.advance(retryAfter)
 		var allowed atomic.Int32
 		var group sync.WaitGroup
 		for range 20 {
@@ -147,29 +147,29 @@ func TestADatabaseThatFailedIsAskedByOneAtATime(t *testing.T) {
 		}
 		group.Wait()
 		if n := allowed.Load(); n != 1 {
-			t.Fatalf("%d callers ask at once", n)
+			t.Fatalf("%d of 20 callers may query, want 1", n)
 		}
-		clock.pass(knownTimeout)
+		clock.advance(knownTimeout)
 		if staleness.mayQuery() {
-			t.Error("a second one asks while the first may still wait")
+			t.Error("a second caller may query while the first may still be waiting")
 		}
 		staleness.queryDone(errors.New("away"))
 	}
 	staleness.queryDone(nil)
 	for range 2 {
 		if !staleness.mayQuery() {
-			t.Error("it answers again and may not be asked")
+			t.Error("mayQuery is false after the database answered again")
 		}
 	}
 }
 
-func TestACallerThatNeverTellsTheOutcomeDoesNotKeepTheDatabaseAway(t *testing.T) {
-	staleness, clock := listening()
+func TestACallerThatNeverCallsQueryDoneDoesNotStopLaterQueries(t *testing.T) {
+	staleness, clock := syncedPolicy()
 	staleness.queryDone(errors.New("away"))
-	clock.pass(retryAfter)
+	clock.advance(retryAfter)
 	staleness.mayQuery()
-	clock.pass(knownTimeout + retryAfter)
+	clock.advance(knownTimeout + retryAfter)
 	if !staleness.mayQuery() {
-		t.Error("nobody asks any more")
+		t.Error("mayQuery stays false if queryDone is not called")
 	}
 }

@@ -11,15 +11,15 @@ import (
 	"github.com/claviger/claviger/models"
 )
 
-// ledger notes which uses are written, and can be held up.
-type ledger struct {
+// useTable keeps the uses that are written. Tests can delay its writes and make them fail.
+type useTable struct {
 	mu     sync.Mutex
 	uses   []time.Time
 	err    error
 	before func()
 }
 
-func (l *ledger) write(_ context.Context, _ int64, at time.Time) error {
+func (l *useTable) write(_ context.Context, _ int64, at time.Time) error {
 	if l.before != nil {
 		l.before()
 	}
@@ -29,15 +29,15 @@ func (l *ledger) write(_ context.Context, _ int64, at time.Time) error {
 	return l.err
 }
 
-func (l *ledger) count() int {
+func (l *useTable) count() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.uses)
 }
 
-func TestAUsedTokenIsWrittenDownOnceAMinute(t *testing.T) {
-	ledger, token, now := &ledger{}, &gateToken{}, time.Unix(1_000_000, 0)
-	u := newTokenUses(ledger.write, slog.New(slog.DiscardHandler))
+func TestAUseOfATokenIsWrittenOnceAMinute(t *testing.T) {
+	table, token, now := &useTable{}, &gateToken{}, time.Unix(1_000_000, 0)
+	u := newTokenUses(table.write, slog.New(slog.DiscardHandler))
 	for second := range 150 {
 		var group sync.WaitGroup
 		for range 4 {
@@ -48,15 +48,15 @@ func TestAUsedTokenIsWrittenDownOnceAMinute(t *testing.T) {
 	if err := u.flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if len(ledger.uses) != 3 || !ledger.uses[2].Equal(now.Add(2*time.Minute)) {
-		t.Errorf("150 seconds of use were written as %v", ledger.uses)
+	if len(table.uses) != 3 || !table.uses[2].Equal(now.Add(2*time.Minute)) {
+		t.Errorf("150 seconds of use were written as %v, want 3 writes, a minute apart", table.uses)
 	}
 	if err := u.close(t.Context()); err != nil {
 		t.Error(err)
 	}
 }
 
-func TestATokenThatWasUsedAMomentAgoIsNotWrittenAgainAfterItIsRead(t *testing.T) {
+func TestAFreshlyReadTokenIsNotWrittenWithinAMinuteOfItsLastUse(t *testing.T) {
 	used := time.Unix(1_000_000, 0)
 	load := loadToken(func(context.Context, models.Digest) (*models.ServiceToken, error) {
 		return &models.ServiceToken{LastUsedAt: &used}, nil
@@ -65,22 +65,22 @@ func TestATokenThatWasUsedAMomentAgoIsNotWrittenAgainAfterItIsRead(t *testing.T)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ledger := &ledger{}
-	u := newTokenUses(ledger.write, slog.New(slog.DiscardHandler))
+	table := &useTable{}
+	u := newTokenUses(table.write, slog.New(slog.DiscardHandler))
 	u.note(token, used.Add(59*time.Second))
 	u.note(token, used.Add(60*time.Second))
-	if err := u.close(t.Context()); err != nil { // which writes what waits
+	if err := u.close(t.Context()); err != nil { // close writes what is queued
 		t.Fatal(err)
 	}
-	if len(ledger.uses) != 1 || !ledger.uses[0].Equal(used.Add(time.Minute)) {
-		t.Errorf("written: %v", ledger.uses)
+	if len(table.uses) != 1 || !table.uses[0].Equal(used.Add(time.Minute)) {
+		t.Errorf("written: %v, want one use, a minute after the last one", table.uses)
 	}
 }
 
-func TestNotingAUseWaitsForNobody(t *testing.T) {
+func TestNotingAUseNeverWaits(t *testing.T) {
 	hold := make(chan struct{})
-	ledger := &ledger{before: func() { <-hold }, err: errors.New("the database is away")}
-	u := newTokenUses(ledger.write, slog.New(slog.DiscardHandler))
+	table := &useTable{before: func() { <-hold }, err: errors.New("the database is away")}
+	u := newTokenUses(table.write, slog.New(slog.DiscardHandler))
 	now := time.Unix(1_000_000, 0)
 	last := &gateToken{}
 	for range 2 * maxWaitingUses {
@@ -91,12 +91,12 @@ func TestNotingAUseWaitsForNobody(t *testing.T) {
 	if err := u.flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	before := ledger.count()
-	u.note(last, now.Add(time.Second)) // there was no room for it before
+	before := table.count()
+	u.note(last, now.Add(time.Second)) // the queue was full before, so its use was not noted
 	if err := u.close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if n := ledger.count(); n != before+1 || before > maxWaitingUses+1 {
-		t.Errorf("%d uses were written, then %d", before, n-before)
+	if n := table.count(); n != before+1 || before > maxWaitingUses+1 {
+		t.Errorf("%d uses were written, want at most %d; then %d, want 1", before, maxWaitingUses+1, n-before)
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/claviger/claviger/models"
 )
 
-// countTable adds up what is written, and can be away.
+// countTable adds up the counts that are written. Tests can make it fail.
 type countTable struct {
 	mu      sync.Mutex
 	away    bool
@@ -28,7 +28,7 @@ func (c *countTable) write(_ context.Context, batch int64, counts []models.Unkno
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.batches[batch] { // stored, and then the answer gets lost
+	if !c.batches[batch] { // if away, the batch is stored and the answer gets lost
 		c.batches[batch] = true
 		for _, count := range counts {
 			c.sums[count.Address] += count.Requests
@@ -60,7 +60,7 @@ func newCounted(t *testing.T) (*unknownKeys, *countTable) {
 	return newUnknownKeys(table.write, slog.New(slog.DiscardHandler)), table
 }
 
-func TestEveryRequestWithAnUnknownKeyIsCountedWhileOthersAreWritten(t *testing.T) {
+func TestEveryRequestWithAnUnknownKeyIsCounted(t *testing.T) {
 	u, table := newCounted(t)
 	const each = 2_000
 	var group sync.WaitGroup
@@ -87,7 +87,7 @@ func TestEveryRequestWithAnUnknownKeyIsCountedWhileOthersAreWritten(t *testing.T
 	}
 }
 
-func TestCountsAreTriedAgainUnderTheSameNumber(t *testing.T) {
+func TestCountsAreRetriedWithTheSameBatchNumber(t *testing.T) {
 	u, table := newCounted(t)
 	table.setAway(true)
 	u.note(1, "203.0.113.7", time.Unix(1_000_000, 0))
@@ -104,21 +104,21 @@ func TestCountsAreTriedAgainUnderTheSameNumber(t *testing.T) {
 		t.Fatal(err)
 	}
 	if table.sum() != 2 {
-		t.Errorf("2 requests were counted as %d", table.sum())
+		t.Errorf("%d requests were counted, want 2", table.sum())
 	}
 	table.setAway(true)
 	u.note(1, "203.0.113.7", time.Unix(1_000_000, 0))
-	if err := u.close(t.Context()); err != nil { // it does not wait for a database that is away
+	if err := u.close(t.Context()); err != nil { // close does not wait for a database that is away
 		t.Error(err)
 	}
 }
 
-func TestAddressesWithoutEndAreCountedTogetherInBoundedMemory(t *testing.T) {
+func TestAddressesBeyondTheBoundAreCountedTogether(t *testing.T) {
 	t.Parallel()
 	u, table := newCounted(t)
 	table.setAway(true)
 	u.note(1, "203.0.113.7", time.Unix(1_000_000, 0))
-	<-table.tried // from here on the loop is busy: what is noted stays in memory
+	<-table.tried // the worker is busy from now on: further counts stay in memory
 	const requests = 3 * maxWaitingCounts
 	for i := range requests {
 		u.note(1, fmt.Sprintf("2001:db8:%x:%x::1", i>>16, i&0xffff), time.Unix(1_000_000, 0))
@@ -129,13 +129,13 @@ func TestAddressesWithoutEndAreCountedTogetherInBoundedMemory(t *testing.T) {
 		waiting += len(u.shard[i].counts)
 	}
 	if waiting > maxWaitingCounts+shards {
-		t.Errorf("%d addresses wait", waiting)
+		t.Errorf("%d counts wait, want about %d at most", waiting, maxWaitingCounts)
 	}
 	table.setAway(false)
 	if err := u.close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if table.sum() != requests+2 || table.sums[""] < requests/2 {
-		t.Errorf("%d requests were counted as %d, %d of them together", requests+2, table.sum(), table.sums[""])
+		t.Errorf("of %d requests %d were counted, %d of them together", requests+2, table.sum(), table.sums[""])
 	}
 }

@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// A limit is never exceeded in any second or minute, double bursts at a boundary included, and frees at most 1/12 late.
-func TestLimitsAreNeverExceededAndFreedInTime(t *testing.T) {
+// A limit is never exceeded in any second or minute, even by bursts on both sides of a boundary, and a request leaves
+// the window at most 1/12 of its length late.
+func TestLimitsAreNeverExceededAndBecomeFreeInTime(t *testing.T) {
 	t.Parallel()
 	for _, a := range []axis{projectSecond, keyMinute} {
 		length := axes[a].length
@@ -21,9 +22,9 @@ func TestLimitsAreNeverExceededAndFreedInTime(t *testing.T) {
 			for range 4000 {
 				now = now.Add(time.Duration(random.ExpFloat64() * float64(length) / 40))
 				w.advance(all.slot(a, now))
-				exact, late := ref.within(length, now), ref.within(length+a.slotLength()+windowSlots, now)
-				if int64(w.sum) < exact || int64(w.sum) > late {
-					t.Fatalf("%d are counted; exact are %d, and %d with what may be late", w.sum, exact, late)
+				least, most := ref.within(length, now), ref.within(length+a.slotLength()+windowSlots, now)
+				if int64(w.sum) < least || int64(w.sum) > most {
+					t.Fatalf("%d are counted, want %d to %d", w.sum, least, most)
 				}
 				if w.sum >= limit {
 					frees := w.frees(limit)
@@ -31,7 +32,8 @@ func TestLimitsAreNeverExceededAndFreedInTime(t *testing.T) {
 					before.advance(frees - 1)
 					after.advance(frees)
 					if before.sum < limit || after.sum >= limit {
-						t.Fatalf("said to be free at slot %d: %d used before, %d at it, of %d", frees, before.sum, after.sum, limit)
+						t.Fatalf("frees returned slot %d: %d are used before it and %d at it, limit is %d",
+							frees, before.sum, after.sum, limit)
 					}
 					continue
 				}
@@ -42,7 +44,7 @@ func TestLimitsAreNeverExceededAndFreedInTime(t *testing.T) {
 	}
 }
 
-func TestTheMemoryOfWindowsIsBoundedAndProjectsStay(t *testing.T) {
+func TestWindowsAreBoundedAndThoseOfProjectsAreNotEvicted(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	all := newWindows(6400, now)
 	project := all.lock(windowKey{axis: projectMinute, project: 1}, now)
@@ -58,9 +60,9 @@ func TestTheMemoryOfWindowsIsBoundedAndProjectsStay(t *testing.T) {
 		n += len(all.shard[i].m)
 	}
 	if n > 6400+1 {
-		t.Errorf("%d windows are kept", n)
+		t.Errorf("%d windows are in memory, want at most 6401", n)
 	}
 	if project = all.lock(windowKey{axis: projectMinute, project: 1}, now); project.sum != 1 {
-		t.Errorf("a flood of addresses made the project's count begin anew: %d", project.sum)
+		t.Errorf("after a flood of addresses the project's count is %d, want 1", project.sum)
 	}
 }

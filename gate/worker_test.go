@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-func TestAWorkerHandlesWhatGathersAtOnceOnFlushAndAtClose(t *testing.T) {
+func TestAWorkerHandlesQueuedWorkOnFlushAndOnClose(t *testing.T) {
 	t.Parallel()
 	var calls atomic.Int32
 	w := newWorker("test", time.Hour, slog.New(slog.DiscardHandler))
@@ -28,21 +28,21 @@ func TestAWorkerHandlesWhatGathersAtOnceOnFlushAndAtClose(t *testing.T) {
 	}
 }
 
-func TestAWorkerThatIsClosedAtOnceHandlesWhatHasGathered(t *testing.T) {
+func TestAWorkerThatIsClosedAtOnceHandlesQueuedWork(t *testing.T) {
 	t.Parallel()
-	for range 100 { // the worker may see the end first
-		var handled, gathered atomic.Bool
+	for range 100 { // the worker may notice close before wake
+		var handled, queued atomic.Bool
 		w := newWorker("test", 0, slog.New(slog.DiscardHandler))
-		w.start(func() error { handled.Store(gathered.Load()); return nil })
-		gathered.Store(true)
+		w.start(func() error { handled.Store(queued.Load()); return nil })
+		queued.Store(true)
 		w.wake()
 		if err := w.close(t.Context()); err != nil || !handled.Load() {
-			t.Fatalf("close returned %v, and what had gathered was handled: %v", err, handled.Load())
+			t.Fatalf("close returned %v, and handled the queued work: %v", err, handled.Load())
 		}
 	}
 }
 
-func TestAWorkerWaitsForItsIntervalAndWorksOnceForAllThatGathered(t *testing.T) {
+func TestAWorkerWaitsForItsIntervalAndHandlesQueuedWorkTogether(t *testing.T) {
 	t.Parallel()
 	const interval = 20 * time.Millisecond
 	started, took := time.Now(), make(chan time.Duration, 100)
@@ -52,13 +52,13 @@ func TestAWorkerWaitsForItsIntervalAndWorksOnceForAllThatGathered(t *testing.T) 
 		w.wake()
 	}
 	if first := <-took; first < interval {
-		t.Errorf("it worked after %v", first)
+		t.Errorf("work was called after %v, want at least the interval", first)
 	}
 	if err := w.close(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if n := len(took); n > 2 { // what was woken while it began, and at close
-		t.Errorf("it worked %d times more for 10 calls of wake", n)
+	if n := len(took); n > 2 { // one more if wake was called after the first began, and one at close
+		t.Errorf("work was called %d times more for 10 calls of wake, want at most 2", n)
 	}
 }
 
@@ -71,15 +71,15 @@ func TestAWorkersFlushAndCloseEndWithTheirContext(t *testing.T) {
 	defer cancel()
 	w.wake()
 	if err := w.flush(short); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("flush returned %v", err)
+		t.Errorf("flush returned %v, want the context's error", err)
 	}
 	if err := w.close(short); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("close returned %v", err)
+		t.Errorf("close returned %v, want the context's error", err)
 	}
 	close(hold)
 }
 
-func TestAWorkerTriesUntilItIsClosed(t *testing.T) {
+func TestRetryEndsWhenTheWorkerIsClosed(t *testing.T) {
 	t.Parallel()
 	tried := make(chan struct{}, 100)
 	w := newWorker("test", 0, slog.New(slog.DiscardHandler))
@@ -121,7 +121,7 @@ func TestAWorkerLogsAnErrorOnceUntilItSucceeds(t *testing.T) {
 	}
 	for text, want := range map[string]int{"error=away": 1, "error=full": 1, "succeeds again": 1} {
 		if got := strings.Count(log.String(), text); got != want {
-			t.Errorf("%q is logged %d times, not %d:\n%s", text, got, want, log.String())
+			t.Errorf("%q is logged %d times, want %d:\n%s", text, got, want, log.String())
 		}
 	}
 }
