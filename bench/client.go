@@ -19,23 +19,23 @@ import (
 )
 
 const (
-	// shortSlice is the least that Linux takes for a thread's turn.
+	// shortSlice is the shortest time slice that Linux accepts for a thread.
 	shortSlice = 100 * time.Microsecond
-	// noAnswer ends a load whose server has stopped answering.
+	// noAnswer is the time without an answer after which a load fails.
 	noAnswer = 30 * time.Second
 )
 
-// client is the load generator: one thread that waits for all its connections at once, so that it costs the machine
-// little and sends when it should. It allocates nothing while it works.
+// client is the load generator: one thread that waits for all its connections at once, so that it uses little CPU
+// time and sends requests on time. It allocates nothing while it runs.
 type client struct {
 	loadSpec
 	conns   []*conn
 	free    []*conn           // without a request under way
-	poll    int               // descriptor of the epoll that waits for all connections
-	ready   []unix.EpollEvent // room for what one wait finds
+	poll    int               // descriptor of the epoll instance with all connections
+	ready   []unix.EpollEvent // buffer for the events of one wait
 	secrets []byte            // without line ends
 	length  int               // of each secret
-	next    int               // secret, of a load that asks once for each
+	next    int               // next secret, of a load with Once
 	random  *rand.Rand
 	start   time.Time
 	result  loadResult
@@ -47,12 +47,12 @@ type conn struct {
 	request []byte
 	reply   [8 << 10]byte
 	got     int           // bytes of the reply so far
-	due     time.Duration // after the start
+	due     time.Duration // when the request was due, after the start
 }
 
 func newClient(spec loadSpec) (*client, error) {
 	if spec.Connections < 1 {
-		return nil, errors.New("the generator needs a connection")
+		return nil, errors.New("the load generator needs at least one connection")
 	}
 	poll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
@@ -83,7 +83,7 @@ func newClient(spec loadSpec) (*client, error) {
 		request := append([]byte(c.Head), make([]byte, c.length)...)
 		request = append(request, strings.ReplaceAll(c.Tail, sessionMark, fmt.Sprintf("%020d", i))...)
 		c.conns = append(c.conns, &conn{fd: fd, request: request})
-		event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(i)} // Fd is what a wait gives back: the place in conns
+		event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(i)} // a wait returns Fd: here it is the index in conns
 		if err := unix.EpollCtl(poll, unix.EPOLL_CTL_ADD, fd, &event); err != nil {
 			return nil, err
 		}
@@ -96,25 +96,32 @@ func dial(addr netip.AddrPort) (fd int, err error) {
 		return 0, err
 	}
 	err = syscall.Connect(fd, &syscall.SockaddrInet4{Addr: addr.Addr().As4(), Port: int(addr.Port())})
-	return fd, errors.Join(err, syscall.SetNonblock(fd, true), syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1))
+	return fd, errors.Join(
+		err,
+		syscall.SetNonblock(fd, true),
+		syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1),
+	)
 }
 
-// run sends requests until the load is over, and returns when all answers are there. Without a rate each connection sends
-// as soon as it has its answer. With one, requests are sent when they are due, or as soon after that as a connection is
-// free, and count from when they were due: an answer that is late makes those behind it late as well, and that shows
-// ("coordinated omission").
+// run sends requests until the load is over, and returns when all answers have come. Without a rate, each connection
+// sends the next request as soon as it has its answer. With a rate, requests are sent when they are due, or later if
+// no connection is free, and their latency counts from when they were due. So a late answer also counts for the
+// requests that it delays (it avoids "coordinated omission").
 func (c *client) run() error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	// Linux lets a thread's sleeps run over by 50 microseconds. Where that cannot be changed, the lateness shows it.
+	// By default, Linux may extend a thread's sleep by 50 microseconds. If that cannot be changed, the measured
+	// lateness shows it.
 	_ = os.WriteFile(fmt.Sprintf("/proc/%d/timerslack_ns", syscall.Gettid()), []byte("1"), 0)
 
-	if c.Rate > 0 { // a thread that asks for short turns is let in soon (Linux 6.12), so that requests go out when they are due
+	// Since Linux 6.12 a thread with a short time slice is scheduled sooner, so that requests are sent when they are
+	// due.
+	if c.Rate > 0 {
 		_ = unix.SchedSetAttr(0, &unix.SchedAttr{Policy: unix.SCHED_NORMAL, Runtime: uint64(shortSlice)}, 0)
 	}
 	c.free = append(c.free, c.conns...)
 	c.start = time.Now()
-	heard := c.start
+	lastAnswer := c.start
 	for sent := 0; ; {
 		now := time.Since(c.start)
 		due, more := c.due(sent, now)
@@ -138,8 +145,8 @@ func (c *client) run() error {
 			return err
 		}
 		if got || len(c.free) == len(c.conns) {
-			heard = time.Now()
-		} else if time.Since(heard) > noAnswer {
+			lastAnswer = time.Now()
+		} else if time.Since(lastAnswer) > noAnswer {
 			return fmt.Errorf("no answer came for %s", noAnswer)
 		}
 	}
@@ -149,7 +156,7 @@ func (c *client) run() error {
 	return nil
 }
 
-// due is when the next request should be sent, after the start; more is false where the load is over.
+// due returns when the next request should be sent, after the start. more is false if the load is over.
 func (c *client) due(sent int, now time.Duration) (at time.Duration, more bool) {
 	switch {
 	case c.Once:
@@ -161,8 +168,9 @@ func (c *client) due(sent int, now time.Duration) (at time.Duration, more bool) 
 	return now, now < c.Warm+c.Duration
 }
 
+// send sends the next request, which was due at due, on a free connection.
 func (c *client) send(due time.Duration) error {
-	conn := c.free[0] // the one that has rested longest, so that all are in use
+	conn := c.free[0] // the one that has been idle longest, so that all are used
 	if c.length > 0 {
 		i := c.next
 		if c.Once {
@@ -178,18 +186,24 @@ func (c *client) send(due time.Duration) error {
 	}
 	n, err := rawIO(unix.SYS_WRITE, conn.fd, conn.request)
 	if err == nil && n < len(conn.request) {
-		err = errors.New("a request was written in part")
+		err = errors.New("a request was only written in part")
 	}
 	c.free = append(c.free[:0], c.free[1:]...)
 	return err
 }
 
-// receive waits for answers for at most pause, reads those that are there, and tells whether any were.
+// receive waits for answers for at most pause, and reads those that have come. some reports whether one is complete.
 func (c *client) receive(pause time.Duration) (some bool, err error) {
 	limit := unix.NsecToTimespec(int64(max(pause, time.Microsecond)))
-	// epoll_wait itself counts in milliseconds, which is too coarse for requests that are due every few microseconds.
-	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT2, uintptr(c.poll), uintptr(unsafe.Pointer(&c.ready[0])), uintptr(len(c.ready)),
-		uintptr(unsafe.Pointer(&limit)), 0, 0)
+	// epoll_wait takes milliseconds, which is too coarse for requests that are due every few microseconds.
+	n, _, errno := unix.RawSyscall6(
+		unix.SYS_EPOLL_PWAIT2,
+		uintptr(c.poll),
+		uintptr(unsafe.Pointer(&c.ready[0])),
+		uintptr(len(c.ready)),
+		uintptr(unsafe.Pointer(&limit)),
+		0, 0,
+	)
 	if errno != 0 {
 		if errno == unix.EINTR {
 			return false, nil
@@ -210,8 +224,8 @@ func (c *client) receive(pause time.Duration) (some bool, err error) {
 	return some, nil
 }
 
-// rawIO reads or writes without telling Go's scheduler. The generator is one thread with nothing else to run, and the
-// scheduler, told, would wake up every 20 microseconds to look after it.
+// rawIO reads or writes without involving Go's scheduler, which would wake up every 20 microseconds to check on the
+// thread. The generator has nothing else to run.
 func rawIO(call uintptr, fd int, data []byte) (n int, err error) {
 	done, _, errno := unix.RawSyscall(call, uintptr(fd), uintptr(unsafe.Pointer(&data[0])), uintptr(len(data)))
 	if errno != 0 {
@@ -225,10 +239,10 @@ var (
 	contentLength = []byte("Content-Length: ")
 )
 
-// read takes what has come of an answer, and counts it where that was all.
+// read reads what has come of an answer, and counts the answer if it is complete.
 func (c *client) read(conn *conn) (complete bool, err error) {
 	if conn.got == len(conn.reply) {
-		return false, errors.New("an answer is longer than the generator has room for")
+		return false, fmt.Errorf("an answer is longer than %d bytes", len(conn.reply))
 	}
 	n, err := rawIO(unix.SYS_READ, conn.fd, conn.reply[conn.got:])
 	switch {
@@ -255,7 +269,7 @@ func (c *client) read(conn *conn) (complete bool, err error) {
 	c.result.Answered++
 	now := time.Since(c.start)
 	counted := c.Once || now >= c.Warm && now < c.Warm+c.Duration
-	if c.Rate > 0 { // those that were due in the time count, however late they are
+	if c.Rate > 0 { // requests that were due in that time count, however late their answers are
 		counted = conn.due >= c.Warm
 	}
 	if counted {
@@ -268,7 +282,7 @@ func (c *client) read(conn *conn) (complete bool, err error) {
 	return true, nil
 }
 
-// number reads the digits that text starts with.
+// number returns the number at the beginning of text, 0 if there is none.
 func number(text []byte) (n int) {
 	for _, digit := range text {
 		if digit < '0' || digit > '9' {

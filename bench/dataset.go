@@ -26,36 +26,36 @@ const (
 	slug     = "bench"
 	email    = "bench@example.com"
 	password = "bench bench bench"
-	// noLimit is a figure that no measurement reaches: every limit is on and counts, and none refuses.
+	// noLimit is so high that no measurement reaches it: every limit is on and counts, and none rejects a request.
 	noLimit      = 1_000_000_000
-	noQuotaLimit = 1_000_000_000_000
+	noQuotaLimit = 1_000_000_000_000 // the same for quotas
 )
 
-// plan is what a database is filled with before a server starts on it.
+// plan describes the content of a database.
 type plan struct {
 	name   string
-	keys   int // with four quotas each, besides the project's own two
-	rows   int // of the request log, over span up to now
+	keys   int // with four quotas each; the project's own two keys come on top
+	rows   int // of the request log, spread over span up to now
 	span   time.Duration
-	inTurn bool // each key has as many rows as the next one, evenly over the span; else see rowKeys
+	inTurn bool // the keys have equally many rows, spread evenly over span; otherwise see rowKeys
 }
 
-// dataset is a database of its own with one project.
+// dataset is a database with one project, filled by a plan.
 type dataset struct {
 	plan
 	folder      string
 	postgres    string // URL with a schema of its own; empty for SQLite in the folder
 	dropSchema  func() error
 	projectID   int64
-	firstKey    int64         // id of the first of plan.keys, which follow each other
-	seeding     time.Duration // how long filling it took
-	filled      time.Time     // when it was: what servers log is from then or later
-	before      int64         // requests that are counted by then
-	answered    atomic.Uint64 // requests with a known key that servers on it have answered
-	secretsFile string        // a secret a line, in the order of the keys' ids
+	firstKey    int64         // ID of the first of plan.keys; the IDs are consecutive
+	seeding     time.Duration // how long filling took
+	filled      time.Time     // when filling ended; servers log at that time or later
+	before      int64         // requests counted at that time
+	answered    atomic.Uint64 // requests with a known key that servers have answered
+	secretsFile string        // one secret per line, in the order of the keys' IDs
 }
 
-// newDataset makes an empty database in a folder below parent, or in a schema of postgres, and fills it.
+// newDataset makes a database in a folder below parent, or in a new schema of postgres, and fills it.
 func newDataset(ctx context.Context, parent, postgres string, p plan) (*dataset, error) {
 	begin := time.Now()
 	d := &dataset{plan: p, folder: filepath.Join(parent, p.name), dropSchema: func() error { return nil }}
@@ -75,6 +75,7 @@ func newDataset(ctx context.Context, parent, postgres string, p plan) (*dataset,
 	return d, nil
 }
 
+// makeSchema makes a schema in the database base, and sets postgres and dropSchema.
 func (d *dataset) makeSchema(ctx context.Context, base string) error {
 	u, err := url.Parse(base)
 	if err != nil {
@@ -107,11 +108,11 @@ func (d *dataset) makeSchema(ctx context.Context, base string) error {
 	return nil
 }
 
-// remove leaves nothing behind.
+// remove deletes the schema and the folder.
 func (d *dataset) remove() error { return errors.Join(d.dropSchema(), os.RemoveAll(d.folder)) }
 
-// environ is the environment of a server on the dataset: this process's without settings of Claviger, and what says
-// where the data is.
+// environ returns the environment of a server on the dataset: this process's environment without settings of
+// Claviger, and the settings that say where the data is.
 func (d *dataset) environ() []string {
 	var list []string
 	for _, pair := range os.Environ() {
@@ -122,7 +123,7 @@ func (d *dataset) environ() []string {
 	return append(list, "CLAVIGER_DATA="+d.folder, "CLAVIGER_DATABASE_URL="+d.postgres)
 }
 
-// open opens the database as the server does, and brings it up to date. now is the time by which it writes; nil is the present.
+// open opens and migrates the database as the server does. now is the clock of the store, nil for time.Now.
 func (d *dataset) open(ctx context.Context, now func() time.Time) (*models.Store, models.Pepper, error) {
 	c, err := config.Load(d.environ())
 	if err != nil {
@@ -138,7 +139,7 @@ func (d *dataset) open(ctx context.Context, now func() time.Time) (*models.Store
 	return store, secrets.Pepper, err
 }
 
-// raw opens the database without the models: for filling it faster than their rules allow.
+// raw opens the database without models, to fill it faster than its rules allow.
 func (d *dataset) raw() (*sql.DB, error) {
 	if d.postgres != "" {
 		return sql.Open("pgx", d.postgres)
@@ -151,14 +152,14 @@ func (d *dataset) raw() (*sql.DB, error) {
 	return db, err
 }
 
-// keyName is the name of the i-th of the dataset's keys, from 0.
+// keyName returns the name of the i-th of the dataset's keys, from 0.
 func keyName(i int) string { return fmt.Sprintf("key_%d", keyNameBase+i) }
 
-// keyNameBase gives all names the same length, so that they sort as the ids do.
+// keyNameBase gives all names the same length, so that they sort like the IDs.
 const keyNameBase = 10_000_000
 
-// check holds what is on record against what was answered: every answer is in the log and in the counts, once. The server
-// must have stopped. It reads by way of the models, so that it does not matter how rows are stored.
+// check compares the database with the answers: every answered request must be in the log and in the counts, once. The
+// server must have stopped. It reads through models, so it does not depend on how rows are stored.
 func (d *dataset) check(ctx context.Context) (string, error) {
 	const page = 20_000
 	store, _, err := d.open(ctx, nil)
@@ -186,14 +187,15 @@ func (d *dataset) check(ctx context.Context) (string, error) {
 		more = list.HasOlder && len(list.Entries) > 0
 	}
 	answered := int64(d.answered.Load())
-	text := fmt.Sprintf("%s: %s answered, %s rows in the log, %s counted", d.name, count(answered), count(rows), count(counted-d.before))
+	text := fmt.Sprintf("%s: %s answered, %s rows in the log, %s counted",
+		d.name, count(answered), count(rows), count(counted-d.before))
 	if rows != answered || counted-d.before != answered {
 		return "", errors.New(text)
 	}
 	return text, nil
 }
 
-// counted is how many requests the project's counts by minute hold, of all that the bench makes.
+// counted returns the sum of the project's counts by minute, over more than the time that any plan spans.
 func (d *dataset) counted(ctx context.Context, store *models.Store) (sum int64, err error) {
 	const minutes = 32 * 24 * 60
 	usage, err := store.UsageByMinute(ctx, d.projectID, minutes)

@@ -14,40 +14,40 @@ import (
 	"time"
 )
 
-// loadSpec is what the load generator is told. It runs as a process of its own, so that server and generator share the
-// machine as a server and its client would.
+// loadSpec describes a load. The load generator gets it on its standard input: it is a separate process, so that
+// server and generator share the machine as a server and its client would.
 type loadSpec struct {
 	Addr        string // IPv4:port
-	Head, Tail  string // of a request; a secret goes between the two. In Tail, sessionMark stands for the connection's session
-	SecretsFile string // a secret a line, all of one length; empty for requests without
-	Secrets     int    // how many of its lines to use
+	Head, Tail  string // of a request; a secret goes between them; in Tail, sessionMark is replaced
+	SecretsFile string // one secret per line, all of the same length; empty for requests without
+	Secrets     int    // number of its lines to use
 	Connections int
-	Warm        time.Duration // before what is counted
-	Duration    time.Duration // of what is counted
-	Once        bool          // ask once for each secret in place of the time above
-	Rate        float64       // requests a second, evenly spaced whatever the answers do; 0 is as fast as answers come
-	Status      int           // that every answer should have
+	Warm        time.Duration // before the counted time
+	Duration    time.Duration // the counted time
+	Once        bool          // send one request for each secret, however long that takes
+	Rate        float64       // requests per second, evenly spaced; 0: send as soon as answers come
+	Status      int           // expected of every answer
 	Seed        uint64
 }
 
-// sessionMark is replaced by a name of the connection's own: requests of one connection are one consumer's.
+// sessionMark is replaced by the name of the connection's session. Each connection has its own.
 const sessionMark = "{session}"
 
-// loadResult is what came of it.
+// loadResult is the result of a load.
 type loadResult struct {
-	Answered   uint64        // all answers, those of the warm-up included: what must be in the log
-	Unexpected uint64        // answers with another status than the one expected
-	Example    string        // one of those
+	Answered   uint64        // all answers, including those of the warm-up
+	Unexpected uint64        // answers with another status than the expected one
+	Example    string        // one of these
 	Counted    uint64        // answers within the counted time
 	Elapsed    time.Duration // the counted time
-	Latency    *histogram    // of counted answers; at a constant rate from the moment at which the request was due
+	Latency    *histogram    // of counted answers; at a constant rate, from when the request was due
 	Late       *histogram    // at a constant rate: how long after it was due a request was sent
 	CPU        time.Duration // user and system time of the generator
 }
 
 func (r *loadResult) perSecond() float64 { return float64(r.Counted) / r.Elapsed.Seconds() }
 
-// generate is the load generator's process: a spec comes in, a result goes out.
+// generate is the load generator's main function: it reads a loadSpec from in, runs it and writes a loadResult to out.
 func generate(in io.Reader, out io.Writer) error {
 	var spec loadSpec
 	if err := json.NewDecoder(in).Decode(&spec); err != nil {
@@ -88,7 +88,7 @@ func runLoad(ctx context.Context, spec loadSpec) (*loadResult, error) {
 	return &result, json.Unmarshal(out.Bytes(), &result)
 }
 
-// cpuTime is what this process has used so far.
+// cpuTime returns the CPU time that this process has used so far.
 func cpuTime() time.Duration {
 	var usage syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &usage) != nil {

@@ -16,9 +16,9 @@ import (
 	"time"
 )
 
-// Small checks of the instruments; nothing here measures.
+// These tests check the tools of the measurements. Nothing here is measured.
 
-func TestQuantilesAreTrueToOneSixtyFourth(t *testing.T) {
+func TestQuantilesAreExactToOneSixtyFourth(t *testing.T) {
 	h, random := newHistogram(), rand.New(rand.NewPCG(1, 2))
 	var all []time.Duration
 	for range 10_000 {
@@ -31,12 +31,12 @@ func TestQuantilesAreTrueToOneSixtyFourth(t *testing.T) {
 	for _, q := range []float64{0, .5, .99, .999, 1} {
 		exact := all[min(int(q*float64(len(all))), len(all)-1)]
 		if got := h.quantile(q); got < exact || got > exact+exact/64+1 {
-			t.Errorf("quantile %v is %v, want %v", q, got, exact)
+			t.Errorf("quantile %v is %v, want %v to 1/64 more", q, got, exact)
 		}
 	}
 }
 
-// answers serves each connection with answers that come in pieces, and counts them. Every fifth one has status 500.
+// answers starts a server whose answers come in parts, and counts them. Every fifth one has status 500.
 func answers(t *testing.T, pause time.Duration) (addr string, count *atomic.Uint64) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -63,7 +63,8 @@ func answers(t *testing.T, pause time.Duration) (addr string, count *atomic.Uint
 					if count.Add(1)%5 == 0 {
 						status = "500 Oops"
 					}
-					for part := range strings.SplitSeq("HTTP/1.1 "+status+"\r\nContent-|Length: 1|2\r\n\r|\n{\"a\":|\"bcd\"}\n", "|") {
+					parts := "HTTP/1.1 " + status + "\r\nContent-|Length: 1|2\r\n\r|\n{\"a\":|\"bcd\"}\n"
+					for part := range strings.SplitSeq(parts, "|") {
 						if _, err := c.Write([]byte(part)); err != nil {
 							return
 						}
@@ -75,6 +76,7 @@ func answers(t *testing.T, pause time.Duration) (addr string, count *atomic.Uint
 	return listener.Addr().String(), count
 }
 
+// generated runs the load generator in this process.
 func generated(t *testing.T, spec loadSpec) loadResult {
 	t.Helper()
 	in, err := json.Marshal(spec)
@@ -94,24 +96,30 @@ func generated(t *testing.T, spec loadSpec) loadResult {
 
 func TestEveryAnswerCountsOnceHoweverItArrives(t *testing.T) {
 	addr, count := answers(t, 0)
-	result := generated(t, loadSpec{Addr: addr, Head: "GET / HTTP/1.1\r\nHost: a\r\n", Tail: "\r\n", Connections: 3, Duration: 50 * time.Millisecond, Status: 200})
+	result := generated(t, loadSpec{
+		Addr: addr, Head: "GET / HTTP/1.1\r\nHost: a\r\n", Tail: "\r\n", Status: 200,
+		Connections: 3, Duration: 50 * time.Millisecond,
+	})
 	if result.Answered != count.Load() || result.Answered == 0 {
-		t.Errorf("%d answers, the server gave %d", result.Answered, count.Load())
+		t.Errorf("%d answers were counted, the server sent %d", result.Answered, count.Load())
 	}
 	if result.Unexpected != result.Answered/5 {
-		t.Errorf("%d of %d answers have another status, want each fifth", result.Unexpected, result.Answered)
+		t.Errorf("%d of %d answers have an unexpected status, want every fifth", result.Unexpected, result.Answered)
 	}
 }
 
 func TestAtAConstantRateWaitingForAConnectionCounts(t *testing.T) {
 	const pause, rate = 10 * time.Millisecond, 1000 // ten times what one connection can do
 	addr, _ := answers(t, pause)
-	result := generated(t, loadSpec{Addr: addr, Head: "GET / HTTP/1.1\r\nHost: a\r\n", Tail: "\r\n", Connections: 1, Duration: 20 * time.Millisecond, Rate: rate, Status: 200})
+	result := generated(t, loadSpec{
+		Addr: addr, Head: "GET / HTTP/1.1\r\nHost: a\r\n", Tail: "\r\n", Status: 200,
+		Connections: 1, Duration: 20 * time.Millisecond, Rate: rate,
+	})
 	if result.Answered != 20 {
-		t.Errorf("%d requests were sent, want each that was due: 20", result.Answered)
+		t.Errorf("%d requests were sent, want all 20 that were due", result.Answered)
 	}
 	// The last one was due after 19 ms and answered after 200 ms at the soonest.
 	if longest := result.Latency.quantile(1); longest < 180*time.Millisecond {
-		t.Errorf("the longest answer took %v: the wait before it was left out", longest)
+		t.Errorf("the longest latency is %v, want at least 180ms: it includes the wait for a connection", longest)
 	}
 }

@@ -1,9 +1,9 @@
 //go:build linux
 
-// Command bench measures Claviger: go run ./bench. README.md beside this file says what each figure means.
+// Command bench measures Claviger: go run ./bench. README.md in this folder says what each figure means.
 //
-// It builds the server as it is released, fills fresh databases, starts servers on them, drives load from a process of its
-// own, and prints a table in which each figure stands beside its baseline of the same run. Linux only: it reads /proc.
+// It builds the server as it is released, fills new databases, starts servers on them, generates load from a separate
+// process, and prints a table of figures, each with its baseline from the same run. It reads /proc, so it needs Linux.
 package main
 
 import (
@@ -19,10 +19,10 @@ import (
 	"time"
 )
 
-// generateCommand makes this program the load generator: it is how it starts itself.
+// generateCommand is the argument that makes this program the load generator.
 const generateCommand = "generate"
 
-// options are what the command line says.
+// options are the options of the command line.
 type options struct {
 	only        []string
 	postgres    string
@@ -34,25 +34,25 @@ type options struct {
 	manyKeys    int
 	manyRows    int
 	fewRows     int
-	pages       int           // how often a page is asked for on each side
-	settle      time.Duration // how long memory may take to settle
+	pages       int           // requests for a page on each side
+	settle      time.Duration // the most time to wait for memory to settle
 	sessions    bool
 	short       bool
 }
 
-// measurement adds its lines to the report.
+// measurement is one measurement. run adds its lines to the report.
 type measurement struct {
 	name, what string
 	run        func(context.Context, *bench) error
 }
 
-// measurements are what can be measured, in the order of the table. The log page comes before the loads that add rows to
-// the same long log: after them, each key's newest requests are among the last ones of all, and easy to find.
+// measurements are all measurements, in the order of the table. The log page comes before the loads that add rows to
+// the same long log: after them, each key's newest requests are among the newest of all, and easy to find.
 var measurements = []measurement{
 	{"validate", "validate, requests/s ÷ plain route", validateBatch},
 	{"latency", "p99 of validate ÷ p99 of plain route, both at half of the plain route's maximum", latency},
 	{"garbage", "a key with a wrong checksum, requests/s ÷ plain route", garbage},
-	{"sync", "the first with CLAVIGER_LOG_DURABILITY=sync", validateSync},
+	{"sync", "as validate, with CLAVIGER_LOG_DURABILITY=sync", validateSync},
 	{"keys", "validate, requests/s with many keys ÷ with few", manyKeys},
 	{"logs", "log page with a key filter, long log ÷ short one", logPage},
 	{"rows", "validate, requests/s with a long log ÷ with an empty one", manyRows},
@@ -84,17 +84,20 @@ func main() {
 	}
 }
 
+// parse reads the flags.
 func parse(args []string) (o options, err error) {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	only := f.String("run", "", "names of measurements, separated by commas; all if empty")
-	f.BoolVar(&o.short, "short", false, "about a minute, with small figures: shows that it works, and little else")
-	f.StringVar(&o.postgres, "postgres", "", "postgres:// URL of a database in which schemas may be made; SQLite if empty")
-	f.IntVar(&o.rounds, "rounds", 5, "how often baseline and subject alternate")
+	f.BoolVar(&o.short, "short", false, "run for about a minute, with few keys and rows: shows only that it works")
+	f.StringVar(&o.postgres, "postgres", "",
+		"postgres:// URL of a database in which schemas can be made; SQLite if empty")
+	f.IntVar(&o.rounds, "rounds", 5, "number of rounds, in each of which baseline and subject run once")
 	f.DurationVar(&o.length, "length", 5*time.Second, "length of one load")
 	f.IntVar(&o.connections, "connections", 64, "connections of the load generator")
-	f.IntVar(&o.manyKeys, "keys", 1_000_000, "how many are many keys")
-	f.IntVar(&o.manyRows, "rows", 20_000_000, "how many rows a long log has")
-	f.BoolVar(&o.sessions, "sessions", true, "requests name a session, so that the limit for each session counts as well")
+	f.IntVar(&o.manyKeys, "keys", 1_000_000, "number of keys of a database with many keys")
+	f.IntVar(&o.manyRows, "rows", 20_000_000, "number of rows of a long log")
+	f.BoolVar(&o.sessions, "sessions", true,
+		"send a session with each request, so that the limit per session counts as well")
 	f.Usage = func() {
 		fmt.Fprintln(f.Output(), "go run ./bench [flags]")
 		f.PrintDefaults()
@@ -130,6 +133,7 @@ func parse(args []string) (o options, err error) {
 	return o, nil
 }
 
+// run makes the measurements and prints the report.
 func run(ctx context.Context, o options) (err error) {
 	folder, err := os.MkdirTemp("", "claviger-bench-")
 	if err != nil {
@@ -169,10 +173,10 @@ func run(ctx context.Context, o options) (err error) {
 	return nil
 }
 
-// progress tells what goes on, beside the table.
+// progress prints what is going on to standard error; the table goes to standard output.
 func progress(format string, a ...any) { fmt.Fprintf(os.Stderr, format+"\n", a...) }
 
-// skip is why a measurement was not made.
+// skip is the reason why a measurement was not made.
 type skip string
 
 func (s skip) Error() string { return string(s) }

@@ -12,13 +12,13 @@ import (
 
 const day = 24 * time.Hour
 
-// The databases. Those of one name are shared by the measurements that use them.
+// Databases of one name are shared by the measurements that use them.
 func (b *bench) ordinary() plan { return plan{name: "ordinary", keys: b.keys} }
 func (b *bench) longLog() plan {
 	return plan{name: "long-log", keys: b.keys, rows: b.manyRows, span: 30 * day}
 }
 
-// warm asks once with each key, so that what follows finds them in memory.
+// warm sends one request with each key, so that all keys are in memory.
 func (b *bench) warm(ctx context.Context, s *server) error {
 	all := b.validate(s)
 	all.spec.Once = true
@@ -26,7 +26,7 @@ func (b *bench) warm(ctx context.Context, s *server) error {
 	return err
 }
 
-// started starts a server on the plan's database and asks once with each of its keys.
+// started starts a server on the plan's database and sends one request with each of its keys.
 func (b *bench) started(ctx context.Context, p plan, settings ...string) (*server, error) {
 	s, err := b.start(ctx, p, settings...)
 	if err == nil {
@@ -35,6 +35,7 @@ func (b *bench) started(ctx context.Context, p plan, settings ...string) (*serve
 	return s, err
 }
 
+// againstPlain compares the throughput of subject with that of the plain route.
 func (b *bench) againstPlain(ctx context.Context, what string, s *server, subject side, goal goal) error {
 	c, err := b.compare(ctx, b.plain(s), subject)
 	if err == nil {
@@ -43,7 +44,7 @@ func (b *bench) againstPlain(ctx context.Context, what string, s *server, subjec
 	return err
 }
 
-// compareServers asks two servers the same, in turn; the one that is not asked has nothing to do.
+// compareServers compares the throughput of validate on two servers. While one is under load, the other is idle.
 func (b *bench) compareServers(ctx context.Context, what string, baseline, subject *server) error {
 	sides := []side{b.validate(baseline), b.validate(subject)}
 	for i := range sides {
@@ -80,7 +81,7 @@ func validateSync(ctx context.Context, b *bench) error {
 	return b.againstPlain(ctx, what, s, b.validate(s), atLeast(.60))
 }
 
-// latency compares at a rate that both can hold, where a latency means something.
+// latency compares latencies at a rate that both sides can sustain; at full speed they would only show the queue.
 func latency(ctx context.Context, b *bench) error {
 	s, err := b.started(ctx, b.ordinary())
 	if err != nil {
@@ -107,15 +108,19 @@ func latency(ctx context.Context, b *bench) error {
 	}
 	b.report.add(line{
 		what:     fmt.Sprintf("p99 of validate ÷ p99 of plain route, both at %s/s", count(int(plain.spec.Rate))),
-		baseline: round(time.Duration(median(c.baseline, p99))), subject: round(time.Duration(median(c.subject, p99))),
-		ratios: c.ratios(p99), goal: atMost(1.5),
-		notes: append(c.notes(),
-			"from the moment at which a request was due; p99 of how late one was sent: plain "+late(c.baseline)+", validate "+late(c.subject)),
+		baseline: round(time.Duration(median(c.baseline, p99))),
+		subject:  round(time.Duration(median(c.subject, p99))),
+		ratios:   c.ratios(p99),
+		goal:     atMost(1.5),
+		notes: append(c.notes(), fmt.Sprintf(
+			"latencies count from when a request was due; p99 of how late requests were sent: plain %s, validate %s",
+			late(c.baseline), late(c.subject))),
 	})
 	return nil
 }
 
-// garbage asks with one key whose checksum is wrong. It is one key, because many different ones would block the address.
+// garbage sends a key with a wrong checksum. It is always the same key, because many different ones would block the
+// address.
 func garbage(ctx context.Context, b *bench) error {
 	s, err := b.started(ctx, b.ordinary())
 	if err != nil {
@@ -146,7 +151,8 @@ func manyKeys(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	return b.compareServers(ctx, fmt.Sprintf("validate, %s keys ÷ %s keys", count(b.manyKeys), count(b.fewKeys)), few, many)
+	what := fmt.Sprintf("validate, %s keys ÷ %s keys", count(b.manyKeys), count(b.fewKeys))
+	return b.compareServers(ctx, what, few, many)
 }
 
 func manyRows(ctx context.Context, b *bench) error {
@@ -158,5 +164,6 @@ func manyRows(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	return b.compareServers(ctx, fmt.Sprintf("validate, %s log rows ÷ empty log", count(b.manyRows)), empty, long)
+	what := fmt.Sprintf("validate, %s log rows ÷ empty log", count(b.manyRows))
+	return b.compareServers(ctx, what, empty, long)
 }

@@ -12,28 +12,29 @@ import (
 	"time"
 )
 
-// browser asks for pages as a signed-in member does.
+// browser requests pages as a signed-in member.
 type browser struct {
 	http.Client
 	server *server
 }
 
+// signIn returns a browser that is signed in and has requested a first page.
 func signIn(ctx context.Context, s *server) (*browser, error) {
 	b := &browser{server: s}
-	b.Jar, _ = cookiejar.New(nil) // without options it cannot fail
+	b.Jar, _ = cookiejar.New(nil) // it fails only with options
 	response, err := b.PostForm("http://"+s.addr+"/signin", url.Values{"email": {email}, "password": {password}})
 	if err != nil {
 		return nil, err
 	}
 	response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("signing in gave status %d", response.StatusCode)
+		return nil, fmt.Errorf("signing in returned status %d", response.StatusCode)
 	}
-	_, err = b.get(ctx, "") // so that the first page that counts is not the first of all
+	_, err = b.get(ctx, "") // so that no counted page is the first one
 	return b, err
 }
 
-// get reads a page of the project to its end, and tells how long that took.
+// get reads a page of the project completely, and returns how long that took.
 func (b *browser) get(ctx context.Context, path string) (time.Duration, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+b.server.addr+"/projects/"+slug+path, nil)
 	if err != nil {
@@ -50,13 +51,16 @@ func (b *browser) get(ctx context.Context, path string) (time.Duration, error) {
 	}
 	took := time.Since(begin)
 	if response.StatusCode != http.StatusOK || response.Request.URL.Path != request.URL.Path {
-		return 0, fmt.Errorf("%s gave status %d at %s", path, response.StatusCode, response.Request.URL.Path)
+		return 0, fmt.Errorf("%s returned status %d at %s", path, response.StatusCode, response.Request.URL.Path)
 	}
 	return took, nil
 }
 
-// comparePages asks both servers for pages in turn, in as many rounds as loads have; path gives the i-th page.
-func (b *bench) comparePages(ctx context.Context, what string, baseline, subject *server, goal goal, path func(i int) string) error {
+// comparePages requests pages from both servers alternately, in as many rounds as loads have. path returns the path
+// of the i-th page.
+func (b *bench) comparePages(
+	ctx context.Context, what string, baseline, subject *server, goal goal, path func(i int) string,
+) error {
 	var sides [2]*browser
 	var all [2]*histogram
 	for i, s := range []*server{baseline, subject} {
@@ -66,13 +70,13 @@ func (b *bench) comparePages(ctx context.Context, what string, baseline, subject
 		}
 		all[i] = newHistogram()
 	}
-	const warm = rareKeys // pages, before what counts
+	const warm = rareKeys // pages before the counted ones
 	var ratios []float64
 	for range b.rounds {
 		turn := [2]*histogram{newHistogram(), newHistogram()}
 		for n := range warm + b.pages/b.rounds {
 			for i := range sides {
-				i ^= n % 2 // who goes first takes turns, as with loads
+				i ^= n % 2 // the one that goes first alternates, as with loads
 				took, err := sides[i].get(ctx, path(n))
 				if err != nil {
 					return err
@@ -86,14 +90,19 @@ func (b *bench) comparePages(ctx context.Context, what string, baseline, subject
 		ratios = append(ratios, float64(turn[1].quantile(.5))/float64(turn[0].quantile(.5)))
 	}
 	b.report.add(line{
-		what: what, baseline: round(all[0].quantile(.5)), subject: round(all[1].quantile(.5)), ratios: ratios, goal: goal,
-		notes: []string{fmt.Sprintf("medians of %d pages each; p99 %s and %s", all[0].Total, round(all[0].quantile(.99)), round(all[1].quantile(.99)))},
+		what:     what,
+		baseline: round(all[0].quantile(.5)),
+		subject:  round(all[1].quantile(.5)),
+		ratios:   ratios,
+		goal:     goal,
+		notes: []string{fmt.Sprintf("medians of %d pages each; p99 %s and %s",
+			all[0].Total, round(all[0].quantile(.99)), round(all[1].quantile(.99)))},
 	})
 	return nil
 }
 
-// logPage compares the first page of one key's requests: of keys that are rare in the long log, and of busy ones. Then that of
-// what few rows have, or none.
+// logPage compares the first page of one key's requests, for keys with few rows in the long log and for busy ones.
+// Then it compares the first page of filters that few rows match, or none.
 func logPage(ctx context.Context, b *bench) error {
 	short := b.longLog()
 	short.name, short.rows = "short-log", b.fewRows
@@ -118,19 +127,23 @@ func logPage(ctx context.Context, b *bench) error {
 		}
 	}
 	for _, filter := range []struct{ name, query string }{
-		{"an address that no row has", "ip=192.0.2.1"}, {"an endpoint that no row has", "endpoint=GET+/never"}, {"an outcome that no row has", "code=quota_total"},
-		{fmt.Sprintf("a status class of one row in %s", count(rareStatus)), "status=5xx"}, {"one address of 5,000", "ip=" + addressOf(1)},
+		{"an address that no row has", "ip=192.0.2.1"},
+		{"an endpoint that no row has", "endpoint=GET+/never"},
+		{"an outcome that no row has", "code=quota_total"},
+		{fmt.Sprintf("a status class of one row in %s", count(rareStatus)), "status=5xx"},
+		{"one address of 5,000", "ip=" + addressOf(1)},
 		{"a busy key and an address that no row has", "ip=192.0.2.1&key=" + keyName(rareKeys)},
 	} {
 		what := fmt.Sprintf("log page of %s, %s rows ÷ %s rows", filter.name, count(b.manyRows), count(b.fewRows))
-		if err := b.comparePages(ctx, what, few, many, goal{}, func(int) string { return "/logs?" + filter.query }); err != nil {
+		path := func(int) string { return "/logs?" + filter.query }
+		if err := b.comparePages(ctx, what, few, many, goal{}, path); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// keysPage compares the first page of the keys.
+// keysPage compares the first page of the list of keys.
 func keysPage(ctx context.Context, b *bench) error {
 	const fewKeys = 100
 	few, err := b.start(ctx, plan{name: "hundred-keys", keys: fewKeys})

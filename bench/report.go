@@ -16,11 +16,11 @@ import (
 	"unicode/utf8"
 )
 
-// goal is what a ratio or a figure should be; the zero value is no goal.
+// goal is a bound for a ratio or a figure. The zero value means no goal.
 type goal struct {
 	bound  float64
 	atMost bool
-	unit   string // of an upper bound that is no ratio
+	unit   string // of an upper bound that is not a ratio
 }
 
 func atLeast(ratio float64) goal { return goal{bound: ratio} }
@@ -52,17 +52,17 @@ func (g goal) verdict(value float64) string {
 type line struct {
 	what              string
 	baseline, subject string
-	ratios            []float64 // round by round; the median counts
-	value             float64   // what counts where there are no ratios
+	ratios            []float64 // of each round; the median is compared with the goal
+	value             float64   // compared with the goal if there are no ratios
 	goal              goal
-	verdict           string // where it does not follow from the goal
+	verdict           string // if empty, it follows from the goal
 	notes             []string
 }
 
-// report gathers what was measured.
+// report holds the results.
 type report struct {
 	lines       []line
-	records     []string
+	records     []string // for each database, that its log is complete
 	failures    int
 	serverProcs int // GOMAXPROCS of the server
 }
@@ -103,15 +103,16 @@ func (l *line) cells() []string {
 	return []string{l.what, l.baseline, l.subject, ratio, l.goal.String(), l.verdict}
 }
 
-// print writes the table in Markdown, aligned for reading as it is.
+// print writes the table in Markdown, with aligned columns.
 func (r *report) print(out io.Writer, b *bench, took time.Duration) {
-	fmt.Fprintf(out, "\nClaviger %s on %s, %s.\n", commit(), b.database(), time.Now().UTC().Format("2006-01-02 15:04 MST"))
+	fmt.Fprintf(out, "\nClaviger %s on %s, %s.\n",
+		commit(), b.database(), time.Now().UTC().Format("2006-01-02 15:04 MST"))
 	fmt.Fprintf(out, "Machine: %d cores (%s), Linux %s, %s. Server: release build, GOMAXPROCS %d.\n",
 		runtime.NumCPU(), processor(), firstLine("/proc/sys/kernel/osrelease"), runtime.Version(), r.serverProcs)
-	fmt.Fprintf(out, "Load generator: a process of its own on the same cores, one thread over raw sockets; HTTP/1.1 keep-alive, %d connections.\n",
-		b.connections)
-	fmt.Fprintf(out, "Each comparison: %d rounds, %s for each side in turn; the ratio is the median of the rounds. It took %s.\n\n",
-		b.rounds, b.length, took.Round(time.Second))
+	fmt.Fprintf(out, "Load generator: a separate process on the same cores, one thread with raw sockets; "+
+		"HTTP/1.1 keep-alive, %d connections.\n", b.connections)
+	fmt.Fprintf(out, "Each comparison: %d rounds, %s for each side in each; the ratio is the median of the rounds. "+
+		"The run took %s.\n\n", b.rounds, b.length, took.Round(time.Second))
 
 	rows := [][]string{{"what", "baseline", "measured", "ratio (range)", "goal", ""}}
 	for i := range r.lines {
@@ -141,13 +142,15 @@ func (r *report) print(out io.Writer, b *bench, took time.Duration) {
 		}
 	}
 	if len(r.records) > 0 {
-		fmt.Fprintf(out, "\nEvery answered request is in the log, once; no server dropped a row.\n- %s\n", strings.Join(r.records, "\n- "))
+		fmt.Fprintf(out, "\nEvery answered request is in the log once; no server dropped a row.\n- %s\n",
+			strings.Join(r.records, "\n- "))
 	}
 	if b.postgres != "" {
-		fmt.Fprintln(out, "\nThe goals are for SQLite. Here Postgres works on the same cores, and its CPU time is not in the server's.")
+		fmt.Fprintln(out, "\nThe goals are for SQLite. Postgres runs on the same cores here, "+
+			"and its CPU time is not part of the server's.")
 	}
 	if b.short {
-		fmt.Fprintln(out, "\nThis was -short: it shows that the measurements work. Its figures are not those of the goals.")
+		fmt.Fprintln(out, "\nThis was a -short run: it shows only that the measurements work.")
 	}
 }
 
@@ -158,11 +161,11 @@ func (b *bench) database() string {
 	return "SQLite"
 }
 
-// commit is what was built, as far as git can tell.
+// commit returns the commit that was built, and whether there are changes, if git knows it.
 func commit() string {
 	id, err := exec.Command("git", "rev-parse", "--short=12", "HEAD").Output()
 	if err != nil {
-		return "of no known commit"
+		return "of an unknown commit"
 	}
 	text := strings.TrimSpace(string(id))
 	if changed, err := exec.Command("git", "status", "--porcelain").Output(); err != nil || len(changed) > 0 {
@@ -171,7 +174,7 @@ func commit() string {
 	return text
 }
 
-// processor is the name of the first core.
+// processor returns the model name of the first core.
 func processor() string {
 	content, _ := os.ReadFile("/proc/cpuinfo")
 	for line := range strings.Lines(string(content)) {
@@ -188,7 +191,7 @@ func firstLine(path string) string {
 	return cmp.Or(text, "unknown")
 }
 
-// count writes a number with commas.
+// count returns the number with commas between thousands.
 func count[T int | int64](n T) string {
 	text := strconv.FormatInt(int64(n), 10)
 	for i := len(text) - 3; i > 0 && text[i-1] != '-'; i -= 3 {
@@ -197,7 +200,7 @@ func count[T int | int64](n T) string {
 	return text
 }
 
-// round writes a duration with about three digits.
+// round returns the duration with about three digits.
 func round(d time.Duration) string {
 	unit := time.Nanosecond
 	for d >= 1000*unit {

@@ -11,13 +11,15 @@ import (
 	"time"
 )
 
-// requestsOnRecord is how many requests each key made over the last day before memory is measured.
+// requestsOnRecord is the number of requests of each key in the log, over the last day, when memory is measured.
 const requestsOnRecord = 20
 
-// memory measures what the server holds once each key was asked for. The requests on record come through the log, so that
-// they are what a day of use leaves behind, however that is stored.
+// memory measures the server's memory after one request with each key. The earlier requests are written through the
+// log, so that they are stored as after a day of use.
 func memory(ctx context.Context, b *bench) error {
-	s, err := b.start(ctx, plan{name: "memory", keys: b.manyKeys, rows: requestsOnRecord * b.manyKeys, span: day, inTurn: true})
+	s, err := b.start(ctx, plan{
+		name: "memory", keys: b.manyKeys, rows: requestsOnRecord * b.manyKeys, span: day, inTurn: true,
+	})
 	if err != nil {
 		return err
 	}
@@ -38,21 +40,26 @@ func memory(ctx context.Context, b *bench) error {
 	}
 	goal := goal{bound: 600, atMost: true, unit: "MB"}
 	if b.manyKeys < 1_000_000 {
-		goal.bound = 0 // it is for a million
+		goal.bound = 0 // the goal is for a million keys
 	}
 	b.report.add(line{
 		what:     fmt.Sprintf("resident memory, %s keys in use", count(b.manyKeys)),
-		baseline: megabytes(before), subject: megabytes(at), value: float64(at) / 1e6, goal: goal,
+		baseline: megabytes(before),
+		subject:  megabytes(at),
+		value:    float64(at) / 1e6,
+		goal:     goal,
 		notes: []string{
-			fmt.Sprintf("the baseline is the server as it had started on the same database, with %d requests of each key on record", requestsOnRecord),
-			fmt.Sprintf("settled after %s; %s at the most", round(took), megabytes(most)),
+			fmt.Sprintf("the baseline is the same server after its start, with %d requests of each key in the log",
+				requestsOnRecord),
+			fmt.Sprintf("settled after %s; the maximum was %s", round(took), megabytes(most)),
 		},
 	})
 	return nil
 }
 
-// settled waits until garbage is collected and given back: two collections, which an idle Go program makes every two
-// minutes, and no change for a while after them. It gives up after the time that options give, with what there is.
+// settled waits until garbage has been collected and returned to the system, and returns the resident memory in bytes
+// and how long that took. It waits for two collections, which an idle Go program makes every two minutes, and for ten
+// seconds without a change. It ends after b.settle in any case.
 func (b *bench) settled(ctx context.Context, s *server) (size int64, took time.Duration, err error) {
 	const step, steady = time.Second, 10
 	begin := time.Now()
@@ -85,11 +92,12 @@ func (b *bench) settled(ctx context.Context, s *server) (size int64, took time.D
 	return size, time.Since(begin), nil
 }
 
-// allocations asks the gate's own benchmark.
+// allocations runs the gate's own benchmark.
 func allocations(ctx context.Context, b *bench) error {
 	const benchmark = "BenchmarkCheck"
-	out, err := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", "^"+benchmark+"$", "-benchmem",
-		"github.com/claviger/claviger/gate").CombinedOutput()
+	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", "^"+benchmark+"$", "-benchmem",
+		"github.com/claviger/claviger/gate")
+	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("%w\n%s", err, out)
 	}
@@ -103,12 +111,17 @@ func allocations(ctx context.Context, b *bench) error {
 		if err != nil {
 			return err
 		}
-		l := line{what: "allocations, " + fields[0], subject: fmt.Sprintf("%.0f", n), value: n, goal: atMost(2), notes: []string{strings.Join(fields[1:], " ")}}
 		found = true
-		b.report.add(l)
+		b.report.add(line{
+			what:    "allocations, " + fields[0],
+			subject: fmt.Sprintf("%.0f", n),
+			value:   n,
+			goal:    atMost(2),
+			notes:   []string{strings.Join(fields[1:], " ")},
+		})
 	}
 	if !found {
-		return skip("gate has no " + benchmark + " that tells allocations")
+		return skip("gate has no " + benchmark + " that reports allocations")
 	}
 	return nil
 }

@@ -21,8 +21,8 @@ import (
 	"github.com/claviger/claviger/models/requestlog"
 )
 
-// fill makes the account, the project with every limit, the keys and the rows. One key is made by the models; the others
-// are copies of its row, so that a million take seconds.
+// fill creates the account, the project with every limit, the keys and the rows. One key is created through models; the
+// others are copies of its row, so that a million take seconds.
 func (d *dataset) fill(ctx context.Context) error {
 	store, pepper, err := d.open(ctx, nil)
 	if err != nil {
@@ -37,8 +37,8 @@ func (d *dataset) fill(ctx context.Context) error {
 	actor := setup.User.Actor("")
 	limit, quota := int64(noLimit), int64(noQuotaLimit)
 	limits := models.Overrides{}
-	for _, figure := range models.NumberLimits {
-		limits[figure] = &limit
+	for _, planLimit := range models.NumberLimits {
+		limits[planLimit] = &limit
 	}
 	limits[models.LimitLogDays] = nil
 	if _, err := store.ChangeProjectPlan(ctx, actor, d.projectID, setup.Project.PlanID, limits); err != nil {
@@ -62,7 +62,7 @@ func (d *dataset) fill(ctx context.Context) error {
 	return d.finish(ctx)
 }
 
-// finish leaves the database as a server would that had been writing all along: with nothing left to tidy.
+// finish brings the database into the state that a running server would leave: with nothing to tidy.
 func (d *dataset) finish(ctx context.Context) error {
 	store, _, err := d.open(ctx, nil)
 	if err != nil {
@@ -92,14 +92,14 @@ func (d *dataset) finish(ctx context.Context) error {
 	return err
 }
 
-// secret is one to be, with what is stored of it.
+// secret is a new secret and its digest, which is what the database stores.
 type secret struct {
 	plain  string
 	digest models.Digest
 }
 
-// makeSecrets writes the secrets' file. They are in the order of their digests, so that filling the index of digests
-// appends to it.
+// makeSecrets makes the secrets and writes their file. They are sorted by their digests, so that the index of digests
+// is filled in order.
 func (d *dataset) makeSecrets(pepper models.Pepper, prefix string) ([]secret, error) {
 	const alphabet, randomLength = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", 43
 	secrets := make([]secret, d.keys)
@@ -133,7 +133,7 @@ func (d *dataset) makeSecrets(pepper models.Pepper, prefix string) ([]secret, er
 	return secrets, lines.Flush()
 }
 
-// copyKeys copies the template's rows, each with a name and a secret of its own.
+// copyKeys makes d.keys copies of the template's rows, each with its own name and secret.
 func (d *dataset) copyKeys(ctx context.Context, pepper models.Pepper, template int64, prefix string) error {
 	secrets, err := d.makeSecrets(pepper, prefix)
 	if err != nil {
@@ -149,7 +149,6 @@ func (d *dataset) copyKeys(ctx context.Context, pepper models.Pepper, template i
 		return err
 	}
 	defer tx.Rollback() //nolint:errcheck // after a commit there is nothing to undo
-	numbers := fmt.Sprintf("WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < %d) ", d.keys)
 	own := ""
 	if d.postgres != "" {
 		own = "OVERRIDING SYSTEM VALUE "
@@ -162,9 +161,24 @@ func (d *dataset) copyKeys(ctx context.Context, pepper models.Pepper, template i
 	values[slices.Index(columns, "id")] = fmt.Sprintf("%d + i", d.firstKey)
 	values[slices.Index(columns, "name")] = fmt.Sprintf("'key_' || (%d + i)", keyNameBase)
 	for _, statement := range []string{
-		fmt.Sprintf("INSERT INTO keys (%s) %s%sSELECT %s FROM n, keys WHERE keys.id = %d",
-			strings.Join(columns, ", "), own, numbers, strings.Join(values, ", "), template),
-		fmt.Sprintf("INSERT INTO key_names (project_id, name, key_id) SELECT project_id, name, id FROM keys WHERE id >= %d ORDER BY id", d.firstKey),
+		fmt.Sprintf(`
+			INSERT INTO keys (%s) %s
+			WITH RECURSIVE n (i) AS (
+				SELECT 0
+				UNION ALL
+				SELECT i + 1 FROM n WHERE i + 1 < %d
+			)
+			SELECT %s
+			FROM n, keys
+			WHERE keys.id = %d`,
+			strings.Join(columns, ", "), own, d.keys, strings.Join(values, ", "), template),
+		fmt.Sprintf(`
+			INSERT INTO key_names (project_id, name, key_id)
+			SELECT project_id, name, id
+			FROM keys
+			WHERE id >= %d
+			ORDER BY id`,
+			d.firstKey),
 	} {
 		if _, err := tx.ExecContext(ctx, statement); err != nil {
 			return err
@@ -175,7 +189,12 @@ func (d *dataset) copyKeys(ctx context.Context, pepper models.Pepper, template i
 	}
 	if d.postgres != "" {
 		for _, table := range []string{"keys", "key_versions"} {
-			if _, err := tx.ExecContext(ctx, "SELECT setval(pg_get_serial_sequence('"+table+"', 'id'), (SELECT MAX(id) FROM "+table+"))"); err != nil {
+			statement := fmt.Sprintf(`
+				SELECT setval(
+					pg_get_serial_sequence('%[1]s', 'id'),
+					(SELECT MAX(id) FROM %[1]s)
+				)`, table)
+			if _, err := tx.ExecContext(ctx, statement); err != nil {
 				return err
 			}
 		}
@@ -183,7 +202,7 @@ func (d *dataset) copyKeys(ctx context.Context, pepper models.Pepper, template i
 	return tx.Commit()
 }
 
-// copyVersions gives each key its secret.
+// copyVersions makes a version with its secret for each key. template is the ID of the key that is copied.
 func (d *dataset) copyVersions(ctx context.Context, tx *sql.Tx, own string, template int64, secrets []secret) error {
 	const perStatement = 200
 	columns, row, err := templateRow(ctx, tx, "key_versions", "key_id", template)
@@ -197,7 +216,8 @@ func (d *dataset) copyVersions(ctx context.Context, tx *sql.Tx, own string, temp
 	for first := 0; first < len(secrets); first += perStatement {
 		part := secrets[first:min(first+perStatement, len(secrets))]
 		if first == 0 || len(part) < perStatement {
-			text := fmt.Sprintf("INSERT INTO key_versions (%s) %sVALUES %s", strings.Join(columns, ", "), own, d.places(len(part), len(columns)))
+			text := fmt.Sprintf("INSERT INTO key_versions (%s) %sVALUES %s",
+				strings.Join(columns, ", "), own, d.places(len(part), len(columns)))
 			if statement, err = tx.PrepareContext(ctx, text); err != nil {
 				return err
 			}
@@ -217,7 +237,8 @@ func (d *dataset) copyVersions(ctx context.Context, tx *sql.Tx, own string, temp
 	return nil
 }
 
-// places are the parameters of some rows: "($1,$2),($3,$4)", or with question marks, which SQLite reads faster.
+// places returns the placeholders of so many rows: "($1,$2),($3,$4)", or with question marks, which SQLite parses
+// faster.
 func (d *dataset) places(rows, columns int) string {
 	var text []byte
 	for i := range rows * columns {
@@ -234,8 +255,10 @@ func (d *dataset) places(rows, columns int) string {
 	return string(text[:len(text)-1])
 }
 
-// templateRow reads one row with the names of its columns.
-func templateRow(ctx context.Context, tx *sql.Tx, table, column string, value int64) (columns []string, row []any, err error) {
+// templateRow reads the row of the table with that value in the column, and returns the names of its columns as well.
+func templateRow(
+	ctx context.Context, tx *sql.Tx, table, column string, value int64,
+) (columns []string, row []any, err error) {
 	rows, err := tx.QueryContext(ctx, fmt.Sprintf("SELECT * FROM %s WHERE %s = %d", table, column, value))
 	if err != nil {
 		return nil, nil, err
@@ -255,20 +278,21 @@ func templateRow(ctx context.Context, tx *sql.Tx, table, column string, value in
 	return columns, row, rows.Scan(into...)
 }
 
-// The keys of a log that is not in turn: the first ones have the same few rows however long the log is, so that a page of
-// theirs has to be found among all others; the next ones have a share of all rows; the rest shares what is left.
+// The keys of a log that is not inTurn. The first rareKeys have the same few rows each however long the log is, so that
+// their page has to be found among all rows. The next busyKeys together have a fixed share of all rows. The other keys
+// share the rest.
 const (
 	rareKeys, rowsOfRareKey = 10, 60
 	busyKeys                = 10
 	busyShare               = 0.03 // of all rows, for all busy keys together
 )
 
-// rowKeys gives the key (from 0) of each row, from the oldest to the newest.
+// rowKeys returns a function that returns the key (from 0) of a row. It is called for each row, from oldest to newest.
 func (d *dataset) rowKeys() func(row int) int {
 	if d.inTurn {
 		return func(row int) int { return row % d.keys }
 	}
-	random := mathrand.New(mathrand.NewPCG(1, 2)) // the same log each time
+	random := mathrand.New(mathrand.NewPCG(1, 2)) // the same log in each run
 	every := max(1, d.rows/(rareKeys*rowsOfRareKey))
 	return func(row int) int {
 		switch {
@@ -281,7 +305,7 @@ func (d *dataset) rowKeys() func(row int) int {
 	}
 }
 
-// writeRows fills the log and the usage counts through the models, evenly over the time up to now.
+// writeRows fills the log and the counts through models, spread evenly over d.span up to now.
 func (d *dataset) writeRows(ctx context.Context) error {
 	const batch = 20_000
 	if d.rows == 0 {
@@ -304,9 +328,19 @@ func (d *dataset) writeRows(ctx context.Context) error {
 	for i := range d.rows {
 		clock.Store(start.Add(time.Duration(float64(d.span) * float64(i) / float64(d.rows))).UnixNano())
 		row := requestlog.Row{
-			ID: ids.Next(), ProjectID: d.projectID, KeyID: d.firstKey + int64(keyOf(i)), Version: 1, Type: string(models.TypeProduction), Category: models.BuiltInCategories[0],
-			Method: "GET", Path: paths[i%len(paths)], Status: requestlog.CodeValid.Status(), DurationUs: int64(40 + i%100), IP: addressOf(i),
-			Credits: 1, Code: requestlog.CodeValid,
+			ID:         ids.Next(),
+			ProjectID:  d.projectID,
+			KeyID:      d.firstKey + int64(keyOf(i)),
+			Version:    1,
+			Type:       string(models.TypeProduction),
+			Category:   models.BuiltInCategories[0],
+			Method:     "GET",
+			Path:       paths[i%len(paths)],
+			IP:         addressOf(i),
+			Status:     requestlog.CodeValid.Status(),
+			DurationUs: int64(40 + i%100),
+			Credits:    1,
+			Code:       requestlog.CodeValid,
 		}
 		if i%rareStatus == rareStatus/2 {
 			row.Status = 503
@@ -318,17 +352,18 @@ func (d *dataset) writeRows(ctx context.Context) error {
 			}
 			rows = rows[:0]
 			if i/batch%50 == 0 {
-				progress("  %s: %s of %s rows, %s rows/s", d.name, count(i+1), count(d.rows), count(int(float64(i+1)/time.Since(begin).Seconds())))
+				progress("  %s: %s of %s rows, %s rows/s",
+					d.name, count(i+1), count(d.rows), count(int(float64(i+1)/time.Since(begin).Seconds())))
 			}
 		}
 	}
 	return nil
 }
 
-// rareStatus is how many rows there are for each with a status of 503.
+// One in rareStatus rows has the status 503.
 const rareStatus = 400_000
 
-// addressOf is one of 5,000 addresses.
+// addressOf returns the address of a row, one of 5,000.
 func addressOf(row int) string {
 	n := row * 7919 % 5000
 	return fmt.Sprintf("198.51.%d.%d", n/250, n%250)

@@ -22,13 +22,13 @@ import (
 )
 
 const (
-	// startTime is how long a server may take until it is ready: it rebuilds what it counts from what is on record.
+	// startTime is how long a server may take to become ready. It may have to read much of the log.
 	startTime = 10 * time.Minute
-	stopTime  = time.Minute
-	drainTime = 2 * time.Minute // until all rows are written after a load
+	stopTime  = time.Minute     // how long it may take to stop
+	drainTime = 2 * time.Minute // how long it may take to write all rows after a load
 )
 
-// buildServer makes the binary as it is released, into folder.
+// buildServer builds the binary as it is released, in folder, and returns its path.
 func buildServer(ctx context.Context, folder string) (string, error) {
 	root, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}").Output()
 	if err != nil {
@@ -51,10 +51,11 @@ type server struct {
 	cmd           *exec.Cmd
 	ended         chan struct{} // closed when the process has ended
 	log           tail
-	started       time.Duration // from the start until it was ready
+	started       time.Duration // how long it took to become ready
 }
 
-// startServer runs the binary on the dataset until stop, and returns when it is ready. settings are further variables.
+// startServer runs the binary on the dataset, and returns when the server is ready. settings are further environment
+// variables.
 func startServer(ctx context.Context, binary string, data *dataset, settings ...string) (*server, error) {
 	s := &server{data: data, ended: make(chan struct{})}
 	var err error
@@ -73,7 +74,7 @@ func startServer(ctx context.Context, binary string, data *dataset, settings ...
 		return nil, err
 	}
 	go func() {
-		_ = s.cmd.Wait() // what it says is in the log
+		_ = s.cmd.Wait() // stop checks the exit status
 		close(s.ended)
 	}()
 	if err := s.untilReady(ctx); err != nil {
@@ -83,6 +84,7 @@ func startServer(ctx context.Context, binary string, data *dataset, settings ...
 	return s, nil
 }
 
+// untilReady returns when the server is ready, or an error if it ends or is not ready within startTime.
 func (s *server) untilReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
@@ -100,7 +102,7 @@ func (s *server) untilReady(ctx context.Context) error {
 	}
 }
 
-// stop ends the server as an operator would, so that it writes what waits.
+// stop ends the server with SIGTERM, as an operator would, so that it writes the rows that wait.
 func (s *server) stop() error {
 	select {
 	case <-s.ended:
@@ -123,7 +125,7 @@ func (s *server) stop() error {
 	return nil
 }
 
-// freeAddr is a local address that nothing listens on at the moment.
+// freeAddr returns a local address on which nothing listens.
 func freeAddr() (string, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -133,6 +135,7 @@ func freeAddr() (string, error) {
 	return listener.Addr().String(), nil
 }
 
+// fetch sends a GET request.
 func fetch(ctx context.Context, addr, path string) (status int, body []byte, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+path, nil)
 	if err != nil {
@@ -147,8 +150,8 @@ func fetch(ctx context.Context, addr, path string) (status int, body []byte, err
 	return response.StatusCode, body, err
 }
 
-// metric sums the samples of a name in what the server tells Prometheus; with labels, only those that have that text in
-// them. It is an error where there is none.
+// metric returns the sum of the samples of a metric of the server whose labels contain the text labels. It returns an
+// error if there is none.
 func (s *server) metric(ctx context.Context, name, labels string) (float64, error) {
 	_, body, err := fetch(ctx, s.metrics, "/metrics")
 	if err != nil {
@@ -158,7 +161,8 @@ func (s *server) metric(ctx context.Context, name, labels string) (float64, erro
 	lines := bufio.NewScanner(bytes.NewReader(body))
 	for lines.Scan() {
 		sample, value, _ := strings.Cut(lines.Text(), " ")
-		if sampleName, sampleLabels, _ := strings.Cut(sample, "{"); sampleName != name || !strings.Contains(sampleLabels, labels) {
+		sampleName, sampleLabels, _ := strings.Cut(sample, "{")
+		if sampleName != name || !strings.Contains(sampleLabels, labels) {
 			continue
 		}
 		n, err := strconv.ParseFloat(value, 64)
@@ -173,7 +177,7 @@ func (s *server) metric(ctx context.Context, name, labels string) (float64, erro
 	return sum, nil
 }
 
-// The metrics that the measurements rest on.
+// Metrics that the measurements use.
 const (
 	waitingRows = "claviger_recorder_waiting_rows"
 	rowsTotal   = "claviger_recorder_rows_total"
@@ -182,7 +186,8 @@ const (
 	gcCycles    = "go_gc_duration_seconds_count"
 )
 
-// drain waits until the server has written every row. It tells how many were left when it began, and how long that took.
+// drain waits until the server has written every row. behind is the number of rows that were not written at the call,
+// and took is how long it waited.
 func (s *server) drain(ctx context.Context) (behind float64, took time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(ctx, drainTime)
 	defer cancel()
@@ -209,13 +214,13 @@ func (s *server) drain(ctx context.Context) (behind float64, took time.Duration,
 // clockTick is the unit of times in /proc: USER_HZ, which is 100 on Linux everywhere that Go runs.
 const clockTick = 10 * time.Millisecond
 
-// cpu is the user and system time that the server has used so far.
+// cpu returns the user and system time that the server has used so far.
 func (s *server) cpu() (time.Duration, error) {
 	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.cmd.Process.Pid))
 	if err != nil {
 		return 0, err
 	}
-	_, rest, _ := strings.Cut(string(content), ") ") // the name before it may hold spaces
+	_, rest, _ := strings.Cut(string(content), ") ") // the process name before it may contain spaces
 	fields := strings.Fields(rest)
 	if len(fields) < 13 {
 		return 0, fmt.Errorf("unknown form of /proc/…/stat: %q", content)
@@ -240,7 +245,7 @@ func (s *server) memory(name string) (int64, error) {
 	return 0, fmt.Errorf("/proc/…/status has no %s", name)
 }
 
-// tail keeps the end of what is written to it.
+// tail is a writer that keeps the last tailLength bytes.
 type tail struct {
 	mu   sync.Mutex
 	text []byte
