@@ -295,7 +295,7 @@ func TestMetersOfQuietKeysAreEvictedFirst(t *testing.T) {
 	if n := m.size(); n != 2 {
 		t.Errorf("%d meters are in memory, want 2", n)
 	}
-	m.slot = func() uint32 { return 2 * windowSlots } // a minute later nobody is busy
+	m.slot = func() uint32 { return 2 * windowSlots } // a minute later no key is busy
 	m.lock(others + shards).mu.Unlock()
 	if n := m.size(); n != 2 {
 		t.Errorf("%d meters are in memory, want 2", n)
