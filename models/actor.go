@@ -12,12 +12,12 @@ const (
 
 // Actor is who makes a change, as the audit log names them for good.
 type Actor struct {
-	Kind  ActorKind
-	ID    int64
-	Name  string // e-mail address, or name of the token or key
-	IP    string // where the request came from; empty for a command
-	Admin bool   // a member who is admin of the instance
-	IdempotencyKey  *IdempotencyKey  // of a service token that gave an idempotency key; nil for everybody else
+	Kind           ActorKind
+	ID             int64
+	Name           string          // e-mail address, or name of the token or key
+	IP             string          // where the request came from; empty for a command
+	Admin          bool            // a member who is admin of the instance
+	IdempotencyKey *IdempotencyKey // of a service token that gave an idempotency key; nil for everybody else
 }
 
 // Actor is the actor of a signed-in user's request.

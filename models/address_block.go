@@ -61,7 +61,9 @@ func BlockLasts(strike int) time.Duration {
 	return min(lasts, longestBlock)
 }
 
-func (b *AddressBlock) auditTarget() AuditTarget { return AuditTarget{"address_block", b.ID, b.Address} }
+func (b *AddressBlock) auditTarget() AuditTarget {
+	return AuditTarget{"address_block", b.ID, b.Address}
+}
 
 var blocker = Actor{Kind: ActorSystem, Name: "claviger"}
 
@@ -71,9 +73,9 @@ var blocker = Actor{Kind: ActorSystem, Name: "claviger"}
 func (s *Store) BlockAddress(ctx context.Context, b AddressBlock) (_ *AddressBlock, err error) {
 	defer doing(&err, "block address")
 	row := &AddressBlock{ProjectID: b.ProjectID, Address: b.Address, Strikes: b.Strikes, BlockedAt: b.BlockedAt}
-	err = s.inAuditedTx(ctx, b.ProjectID, blocker, func(c *auditedTx) error {
+	err = s.inAuditedTx(ctx, b.ProjectID, blocker, func(a *auditedTx) error {
 		var last AddressBlock
-		err := c.tx.Where("project_id = ? AND address = ?", b.ProjectID, b.Address).Take(&last).Error
+		err := a.tx.Where("project_id = ? AND address = ?", b.ProjectID, b.Address).Take(&last).Error
 		switch {
 		case errors.Is(err, gorm.ErrRecordNotFound):
 		case err != nil:
@@ -83,18 +85,18 @@ func (s *Store) BlockAddress(ctx context.Context, b AddressBlock) (_ *AddressBlo
 			return nil
 		default:
 			row.Strikes = max(row.Strikes, Strike(last.Strikes, last.Over(), b.BlockedAt))
-			if err := c.tx.Delete(&last).Error; err != nil { // the new row gets a new id: lists go by it
+			if err := a.tx.Delete(&last).Error; err != nil { // the new row gets a new id: lists go by it
 				return err
 			}
 		}
 		row.EndsAt = b.BlockedAt.Add(BlockLasts(row.Strikes))
-		if err := c.roomForAddressBlock(); err != nil {
+		if err := a.roomForAddressBlock(); err != nil {
 			return err
 		}
-		if err := c.tx.Create(row).Error; err != nil {
+		if err := a.tx.Create(row).Error; err != nil {
 			return err
 		}
-		return c.log("address_block.create", row.auditTarget(), nil, AuditSnapshot{"times_blocked": row.Strikes, "ends_at": row.EndsAt})
+		return a.log("address_block.create", row.auditTarget(), nil, AuditSnapshot{"times_blocked": row.Strikes, "ends_at": row.EndsAt})
 	})
 	if err != nil {
 		return nil, err
@@ -103,14 +105,14 @@ func (s *Store) BlockAddress(ctx context.Context, b AddressBlock) (_ *AddressBlo
 }
 
 // roomForAddressBlock removes some of the project's blocks that no longer count, and is an error where too many do.
-func (c *auditedTx) roomForAddressBlock() error {
-	old := c.tx.Model(&AddressBlock{}).Select("id").Where("project_id = ? AND ends_at <= ?", c.head.Chain, c.now.Add(-strikesForgotten)).
+func (a *auditedTx) roomForAddressBlock() error {
+	old := a.tx.Model(&AddressBlock{}).Select("id").Where("project_id = ? AND ends_at <= ?", a.head.Chain, a.now.Add(-strikesForgotten)).
 		Order("ends_at").Limit(oldBlocksAtOnce)
-	if err := c.tx.Where("id IN (?)", old).Delete(&AddressBlock{}).Error; err != nil {
+	if err := a.tx.Where("id IN (?)", old).Delete(&AddressBlock{}).Error; err != nil {
 		return err
 	}
 	var count int64
-	if err := c.tx.Model(&AddressBlock{}).Where("project_id = ?", c.head.Chain).Count(&count).Error; err != nil {
+	if err := a.tx.Model(&AddressBlock{}).Where("project_id = ?", a.head.Chain).Count(&count).Error; err != nil {
 		return err
 	}
 	if count >= maxAddressBlocks {
@@ -125,18 +127,18 @@ func (s *Store) LiftAddressBlock(
 ) (_ *AddressBlock, err error) {
 	defer doing(&err, "lift address block")
 	var b AddressBlock
-	err = s.inAuditedTx(ctx, projectID, actor, func(c *auditedTx) error {
-		if err := c.tx.Where("project_id = ? AND id = ?", projectID, id).Take(&b).Error; err != nil {
+	err = s.inAuditedTx(ctx, projectID, actor, func(a *auditedTx) error {
+		if err := a.tx.Where("project_id = ? AND id = ?", projectID, id).Take(&b).Error; err != nil {
 			return notFoundAs(err, "block")
 		}
-		if !b.InForce(c.now) {
+		if !b.InForce(a.now) {
 			return Conflict("This block is over already.")
 		}
-		b.LiftedAt = &c.now
-		if err := c.tx.Model(&b).Select("lifted_at").Updates(&b).Error; err != nil {
+		b.LiftedAt = &a.now
+		if err := a.tx.Model(&b).Select("lifted_at").Updates(&b).Error; err != nil {
 			return err
 		}
-		return c.log("address_block.lift", b.auditTarget(), AuditSnapshot{"ends_at": b.EndsAt}, AuditSnapshot{"ends_at": c.now})
+		return a.log("address_block.lift", b.auditTarget(), AuditSnapshot{"ends_at": b.EndsAt}, AuditSnapshot{"ends_at": a.now})
 	})
 	if err != nil {
 		return nil, err

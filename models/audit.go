@@ -58,19 +58,19 @@ type AuditTarget struct {
 type AuditSnapshot map[string]any
 
 // inUTC gives a copy whose times are in UTC: databases and forms give the same moment in zones of their own.
-func (f AuditSnapshot) inUTC() AuditSnapshot {
-	f = maps.Clone(f)
-	for name, value := range f {
+func (s AuditSnapshot) inUTC() AuditSnapshot {
+	s = maps.Clone(s)
+	for name, value := range s {
 		switch at := value.(type) {
 		case time.Time:
-			f[name] = at.UTC()
+			s[name] = at.UTC()
 		case *time.Time:
 			if at != nil {
-				f[name] = at.UTC()
+				s[name] = at.UTC()
 			}
 		}
 	}
-	return f
+	return s
 }
 
 // changed leaves only the fields that differ between before and after. Of something new or gone, all stay.
@@ -107,7 +107,7 @@ type auditedTx struct {
 
 // change runs fn in a transaction that holds the chain's lock, so that changes of one project come one after the other,
 // rules that count rows hold, and each change is in the log or did not happen.
-func (s *Store) inAuditedTx(ctx context.Context, chain int64, actor Actor, fn func(c *auditedTx) error) error {
+func (s *Store) inAuditedTx(ctx context.Context, chain int64, actor Actor, fn func(a *auditedTx) error) error {
 	c := &auditedTx{store: s, actor: actor}
 	err := s.tx(ctx, func(tx *gorm.DB) error {
 		c.tx = tx
@@ -139,32 +139,32 @@ func (s *Store) inAuditedTx(ctx context.Context, chain int64, actor Actor, fn fu
 }
 
 // startChain makes the chain of a project that was just created and goes on in it.
-func (c *auditedTx) startChain(projectID int64) error {
-	if err := c.saveHead(); err != nil {
+func (a *auditedTx) startChain(projectID int64) error {
+	if err := a.saveHead(); err != nil {
 		return err
 	}
-	c.head, c.logged = auditChain{Chain: projectID, Hash: []byte{}}, false
-	return c.tx.Create(&c.head).Error
+	a.head, a.logged = auditChain{Chain: projectID, Hash: []byte{}}, false
+	return a.tx.Create(&a.head).Error
 }
 
-func (c *auditedTx) saveHead() error {
-	if !c.logged {
+func (a *auditedTx) saveHead() error {
+	if !a.logged {
 		return nil
 	}
-	return c.tx.Model(&auditChain{}).Where("chain = ?", c.head.Chain).
-		Updates(map[string]any{"seq": c.head.Seq, "hash": c.head.Hash}).Error
+	return a.tx.Model(&auditChain{}).Where("chain = ?", a.head.Chain).
+		Updates(map[string]any{"seq": a.head.Seq, "hash": a.head.Hash}).Error
 }
 
 // log writes one row. before is nil for something new, after for something that is gone; equal fields are left out.
 // Where all are equal nothing was changed, and no row says so.
-func (c *auditedTx) log(action string, object AuditTarget, before, after AuditSnapshot) error {
+func (a *auditedTx) log(action string, object AuditTarget, before, after AuditSnapshot) error {
 	before, after = changed(before, after)
 	if before != nil && after != nil && len(before)+len(after) == 0 {
 		return nil
 	}
 	row := AuditRow{
-		Chain: c.head.Chain, Seq: c.head.Seq + 1, At: c.now, ActorKind: c.actor.Kind, ActorID: c.actor.ID, ActorName: c.actor.Name,
-		Action: action, ObjectKind: object.Kind, ObjectID: object.ID, ObjectName: object.Name, IP: c.actor.IP,
+		Chain: a.head.Chain, Seq: a.head.Seq + 1, At: a.now, ActorKind: a.actor.Kind, ActorID: a.actor.ID, ActorName: a.actor.Name,
+		Action: action, ObjectKind: object.Kind, ObjectID: object.ID, ObjectName: object.Name, IP: a.actor.IP,
 	}
 	var err error
 	if row.Before, err = snapshotJSON(before); err != nil {
@@ -173,22 +173,22 @@ func (c *auditedTx) log(action string, object AuditTarget, before, after AuditSn
 	if row.After, err = snapshotJSON(after); err != nil {
 		return err
 	}
-	if row.Hash, err = c.store.pepper.hashAuditRow(c.head.Hash, &row); err != nil {
+	if row.Hash, err = a.store.pepper.hashAuditRow(a.head.Hash, &row); err != nil {
 		return err
 	}
-	if err := c.tx.Create(&row).Error; err != nil {
+	if err := a.tx.Create(&row).Error; err != nil {
 		return err
 	}
-	c.head.Seq, c.head.Hash, c.logged = row.Seq, row.Hash, true
-	c.done = append(c.done, Change{Kind: object.Kind, ID: object.ID, ProjectID: c.head.Chain})
+	a.head.Seq, a.head.Hash, a.logged = row.Seq, row.Hash, true
+	a.done = append(a.done, Change{Kind: object.Kind, ID: object.ID, ProjectID: a.head.Chain})
 	return nil
 }
 
-func snapshotJSON(f AuditSnapshot) (string, error) {
-	if f == nil {
-		f = AuditSnapshot{}
+func snapshotJSON(s AuditSnapshot) (string, error) {
+	if s == nil {
+		s = AuditSnapshot{}
 	}
-	text, err := json.Marshal(f) // with sorted names
+	text, err := json.Marshal(s) // with sorted names
 	return string(text), err
 }
 

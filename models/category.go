@@ -83,29 +83,29 @@ func createBuiltInCategories(tx *gorm.DB, projectID int64, now time.Time) error 
 }
 
 // ensureCategory finds the label in the project or adds it.
-func (c *auditedTx) ensureCategory(projectID int64, name string) (*Category, error) {
+func (a *auditedTx) ensureCategory(projectID int64, name string) (*Category, error) {
 	name = strings.TrimSpace(name)
-	found, err := findCategory(c.tx, projectID, name)
+	found, err := findCategory(a.tx, projectID, name)
 	if !errors.Is(err, gorm.ErrRecordNotFound) {
 		return found, err
 	}
-	return c.addCategory(projectID, name, "category")
+	return a.addCategory(projectID, name, "category")
 }
 
 // addCategory makes a label that is not there yet. field is where a form would show that there is no room for it.
-func (c *auditedTx) addCategory(projectID int64, name, field string) (*Category, error) {
+func (a *auditedTx) addCategory(projectID int64, name, field string) (*Category, error) {
 	var count int64
-	if err := c.tx.Model(&Category{}).Where("project_id = ?", projectID).Count(&count).Error; err != nil {
+	if err := a.tx.Model(&Category{}).Where("project_id = ?", projectID).Count(&count).Error; err != nil {
 		return nil, err
 	}
 	if count >= maxCategories {
 		return nil, invalidField(field, "This project has 200 categories already, the most there can be.")
 	}
-	added := &Category{ProjectID: projectID, Name: name, CreatedAt: c.now}
-	if err := c.tx.Create(added).Error; err != nil {
+	added := &Category{ProjectID: projectID, Name: name, CreatedAt: a.now}
+	if err := a.tx.Create(added).Error; err != nil {
 		return nil, labelTaken(err)
 	}
-	return added, c.log("category.create", added.auditTarget(), nil, AuditSnapshot{"name": name})
+	return added, a.log("category.create", added.auditTarget(), nil, AuditSnapshot{"name": name})
 }
 
 func labelTaken(err error) error {
@@ -162,9 +162,9 @@ func (s *Store) CreateCategory(
 		return nil, err
 	}
 	var added *Category
-	err = s.inAuditedTx(ctx, projectID, actor, func(c *auditedTx) error {
+	err = s.inAuditedTx(ctx, projectID, actor, func(a *auditedTx) error {
 		var err error
-		added, err = c.addCategory(projectID, name, "name")
+		added, err = a.addCategory(projectID, name, "name")
 		return err
 	})
 	return added, err
@@ -188,7 +188,7 @@ func (s *Store) RenameCategory(
 	ctx context.Context, projectID, id int64, actor Actor, name string,
 ) (_ *Category, err error) {
 	defer doing(&err, "rename category")
-	return s.changeCategory(ctx, projectID, id, actor, func(c *auditedTx, label *CategoryUse) error {
+	return s.changeCategory(ctx, projectID, id, actor, func(a *auditedTx, label *CategoryUse) error {
 		if why := label.BlockedReason(); why != "" {
 			return Conflict(why)
 		}
@@ -198,10 +198,10 @@ func (s *Store) RenameCategory(
 		}
 		before := AuditSnapshot{"name": label.Name}
 		label.Name = name
-		if err := c.tx.Model(&label.Category).Select("name").Updates(&label.Category).Error; err != nil {
+		if err := a.tx.Model(&label.Category).Select("name").Updates(&label.Category).Error; err != nil {
 			return labelTaken(err)
 		}
-		return c.log("category.rename", label.auditTarget(), before, AuditSnapshot{"name": name})
+		return a.log("category.rename", label.auditTarget(), before, AuditSnapshot{"name": name})
 	})
 }
 
@@ -212,25 +212,25 @@ func (s *Store) MergeCategory(
 ) (into *Category, moved int64, err error) {
 	defer doing(&err, "merge category")
 	into = &Category{}
-	_, err = s.changeCategory(ctx, projectID, id, actor, func(c *auditedTx, label *CategoryUse) error {
+	_, err = s.changeCategory(ctx, projectID, id, actor, func(a *auditedTx, label *CategoryUse) error {
 		if why := label.BlockedReason(); why != "" {
 			return Conflict(why)
 		}
-		err := c.tx.Where("project_id = ? AND id = ?", projectID, intoID).Take(into).Error
+		err := a.tx.Where("project_id = ? AND id = ?", projectID, intoID).Take(into).Error
 		if errors.Is(err, gorm.ErrRecordNotFound) || into.ID == label.ID {
 			return invalidField("into", "Choose another category of this project.")
 		} else if err != nil {
 			return err
 		}
-		result := c.tx.Model(&Key{}).Where("project_id = ? AND category_id = ?", projectID, label.ID).
-			UpdateColumns(map[string]any{"category_id": into.ID, "updated_at": c.now})
+		result := a.tx.Model(&Key{}).Where("project_id = ? AND category_id = ?", projectID, label.ID).
+			UpdateColumns(map[string]any{"category_id": into.ID, "updated_at": a.now})
 		if moved = result.RowsAffected; result.Error != nil {
 			return result.Error
 		}
-		if err := c.tx.Delete(&label.Category).Error; err != nil {
+		if err := a.tx.Delete(&label.Category).Error; err != nil {
 			return err
 		}
-		return c.log("category.merge", label.auditTarget(), AuditSnapshot{"name": label.Name}, AuditSnapshot{"merged_into": into.Name, "keys_moved": moved})
+		return a.log("category.merge", label.auditTarget(), AuditSnapshot{"name": label.Name}, AuditSnapshot{"merged_into": into.Name, "keys_moved": moved})
 	})
 	return into, moved, err
 }
@@ -238,14 +238,14 @@ func (s *Store) MergeCategory(
 // DeleteCategory removes a label that no key has; [CodeConflict] with the reason where that is not possible.
 func (s *Store) DeleteCategory(ctx context.Context, projectID, id int64, actor Actor) (_ *Category, err error) {
 	defer doing(&err, "delete category")
-	return s.changeCategory(ctx, projectID, id, actor, func(c *auditedTx, label *CategoryUse) error {
+	return s.changeCategory(ctx, projectID, id, actor, func(a *auditedTx, label *CategoryUse) error {
 		if why := label.DeleteBlockedReason(); why != "" {
 			return Conflict(why)
 		}
-		if err := c.tx.Delete(&label.Category).Error; err != nil {
+		if err := a.tx.Delete(&label.Category).Error; err != nil {
 			return err
 		}
-		return c.log("category.delete", label.auditTarget(), AuditSnapshot{"name": label.Name}, nil)
+		return a.log("category.delete", label.auditTarget(), AuditSnapshot{"name": label.Name}, nil)
 	})
 }
 
@@ -253,12 +253,12 @@ func (s *Store) DeleteCategory(ctx context.Context, projectID, id int64, actor A
 // all of that holds the chain's lock.
 func (s *Store) changeCategory(ctx context.Context, projectID, id int64, actor Actor, fn func(*auditedTx, *CategoryUse) error) (*Category, error) {
 	var label CategoryUse
-	err := s.inAuditedTx(ctx, projectID, actor, func(c *auditedTx) error {
-		err := s.categoryUses(c.tx, projectID).Where("id = ?", id).Take(&label).Error
+	err := s.inAuditedTx(ctx, projectID, actor, func(a *auditedTx) error {
+		err := s.categoryUses(a.tx, projectID).Where("id = ?", id).Take(&label).Error
 		if err != nil {
 			return notFoundAs(err, "category")
 		}
-		return fn(c, &label)
+		return fn(a, &label)
 	})
 	return &label.Category, err
 }

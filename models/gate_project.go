@@ -10,7 +10,7 @@ type GateProject struct {
 	ID          int64
 	Slug        string
 	Limits      PlanLimits // of its plan with its overrides
-	QuotaStatus int         // with which a request over a quota is rejected: 401, or 429 where the project chose so
+	QuotaStatus int        // with which a request over a quota is rejected: 401, or 429 where the project chose so
 }
 
 // The statuses that a project can choose for requests over a quota.

@@ -43,20 +43,20 @@ func (appliedRequest) TableName() string { return "idempotency_keys" }
 
 // once runs fn unless the actor's [Once] was done before, and remembers it with what fn made. The chain's lock is held: of
 // two requests at the same moment the second finds what the first one did. Errors: [Done], [CodeIdempotencyMismatch].
-func (c *auditedTx) applyOnce(fn func(c *auditedTx) error) error {
-	if c.actor.IdempotencyKey == nil {
-		return fn(c)
+func (a *auditedTx) applyOnce(fn func(a *auditedTx) error) error {
+	if a.actor.IdempotencyKey == nil {
+		return fn(a)
 	}
-	row := appliedRequest{TokenID: c.actor.ID, CreatedAt: c.now}
-	row.KeyHash, row.RequestHash = c.store.pepper.hashIdempotency("key", c.actor.IdempotencyKey.Key), c.store.pepper.hashIdempotency("request", c.actor.IdempotencyKey.Request)
+	row := appliedRequest{TokenID: a.actor.ID, CreatedAt: a.now}
+	row.KeyHash, row.RequestHash = a.store.pepper.hashIdempotency("key", a.actor.IdempotencyKey.Key), a.store.pepper.hashIdempotency("request", a.actor.IdempotencyKey.Request)
 	var before appliedRequest
-	err := c.tx.Where("token_id = ? AND key_hash = ?", row.TokenID, row.KeyHash).Take(&before).Error
+	err := a.tx.Where("token_id = ? AND key_hash = ?", row.TokenID, row.KeyHash).Take(&before).Error
 	switch {
 	case errors.Is(err, gorm.ErrRecordNotFound):
 	case err != nil:
 		return err
-	case c.now.Sub(before.CreatedAt) >= appliedLifetime:
-		if err := c.tx.Delete(&before).Error; err != nil {
+	case a.now.Sub(before.CreatedAt) >= appliedLifetime:
+		if err := a.tx.Delete(&before).Error; err != nil {
 			return err
 		}
 	case !bytes.Equal(before.RequestHash, row.RequestHash):
@@ -64,28 +64,28 @@ func (c *auditedTx) applyOnce(fn func(c *auditedTx) error) error {
 	default:
 		return AlreadyApplied{before.ObjectID}
 	}
-	if err := fn(c); err != nil {
+	if err := fn(a); err != nil {
 		return err
 	}
-	if len(c.done) == 0 {
+	if len(a.done) == 0 {
 		return nil // nothing was changed, so that doing it again changes nothing either
 	}
-	row.ObjectID = c.done[len(c.done)-1].ID // what was written down last is what was asked for
-	if err := c.tx.Create(&row).Error; err != nil {
+	row.ObjectID = a.done[len(a.done)-1].ID // what was written down last is what was asked for
+	if err := a.tx.Create(&row).Error; err != nil {
 		return err
 	}
-	return c.removeOldApplied()
+	return a.removeOldApplied()
 }
 
 // forgetOldOnces removes a few rows whose time is over: more than the one that each change adds.
-func (c *auditedTx) removeOldApplied() error {
+func (a *auditedTx) removeOldApplied() error {
 	var old []int64
-	err := c.tx.Model(&appliedRequest{}).Clauses(clause.Locking{Strength: "UPDATE", Options: "SKIP LOCKED"}).
-		Where("created_at <= ?", c.now.Add(-appliedLifetime)).Order("created_at").Limit(oldAppliedAtOnce).Pluck("id", &old).Error
+	err := a.tx.Model(&appliedRequest{}).Clauses(clause.Locking{Strength: "UPDATE", Options: "SKIP LOCKED"}).
+		Where("created_at <= ?", a.now.Add(-appliedLifetime)).Order("created_at").Limit(oldAppliedAtOnce).Pluck("id", &old).Error
 	if err != nil || len(old) == 0 {
 		return err
 	}
-	return c.tx.Delete(&appliedRequest{}, old).Error
+	return a.tx.Delete(&appliedRequest{}, old).Error
 }
 
 func (p Pepper) hashIdempotency(what, text string) []byte {

@@ -22,15 +22,15 @@ func (s *Store) CreateKey(
 		key    *Key
 		secret Secret
 	)
-	err = s.inAuditedTx(ctx, projectID, actor, func(c *auditedTx) error {
-		project, err := c.project()
+	err = s.inAuditedTx(ctx, projectID, actor, func(a *auditedTx) error {
+		project, err := a.project()
 		if err != nil {
 			return err
 		}
-		if err := c.roomForKey(project); err != nil {
+		if err := a.roomForKey(project); err != nil {
 			return err
 		}
-		key, secret, err = c.createKey(project, in, false)
+		key, secret, err = a.createKey(project, in, false)
 		return err
 	})
 	if err != nil {
@@ -39,8 +39,8 @@ func (s *Store) CreateKey(
 	return key, secret, nil
 }
 
-func (c *auditedTx) createKey(project *Project, in KeyInput, isDefault bool) (*Key, Secret, error) {
-	category, err := c.ensureCategory(project.ID, in.Category)
+func (a *auditedTx) createKey(project *Project, in KeyInput, isDefault bool) (*Key, Secret, error) {
+	category, err := a.ensureCategory(project.ID, in.Category)
 	if err != nil {
 		return nil, Secret{}, err
 	}
@@ -48,40 +48,40 @@ func (c *auditedTx) createKey(project *Project, in KeyInput, isDefault bool) (*K
 		ProjectID: project.ID, Name: in.Name, Description: in.Description, Type: in.Type, CategoryID: category.ID,
 		State: StateActive, IsDefault: isDefault, SelfRotation: in.SelfRotation, ExpiresAt: in.ExpiresAt,
 		Restrictions: in.Restrictions, Quotas: in.Quotas,
-		Version: 1, CreatedBy: c.actor.userID(), CreatedAt: c.now, UpdatedAt: c.now,
+		Version: 1, CreatedBy: a.actor.userID(), CreatedAt: a.now, UpdatedAt: a.now,
 	}
-	if err := c.tx.Create(key).Error; err != nil {
+	if err := a.tx.Create(key).Error; err != nil {
 		return nil, Secret{}, nameTaken(err)
 	}
-	if err := claimName(c.tx, key); err != nil {
+	if err := claimName(a.tx, key); err != nil {
 		return nil, Secret{}, err
 	}
-	secret, err := c.createVersion(key, project.KeyPrefix)
+	secret, err := a.createVersion(key, project.KeyPrefix)
 	if err != nil {
 		return nil, Secret{}, err
 	}
-	return key, secret, c.log("key.create", key.auditTarget(), nil, key.snapshot(category.Name))
+	return key, secret, a.log("key.create", key.auditTarget(), nil, key.snapshot(category.Name))
 }
 
 // createVersion makes the secret of the key's version.
-func (c *auditedTx) createVersion(key *Key, prefix string) (Secret, error) {
-	secret, err := NewSecret(c.store.random, prefix, key.Type.SecretKind())
+func (a *auditedTx) createVersion(key *Key, prefix string) (Secret, error) {
+	secret, err := NewSecret(a.store.random, prefix, key.Type.SecretKind())
 	if err != nil {
 		return Secret{}, err
 	}
-	digest := c.store.pepper.Digest(secret)
-	return secret, c.tx.Create(&KeyVersion{
+	digest := a.store.pepper.Digest(secret)
+	return secret, a.tx.Create(&KeyVersion{
 		KeyID: key.ID, Number: key.Version, Digest: digest[:], Prefix: secret.Prefix, Last4: secret.Last4(),
-		CreatedBy: c.actor.userID(), CreatedByName: c.actor.Name, CreatedAt: c.now,
+		CreatedBy: a.actor.userID(), CreatedByName: a.actor.Name, CreatedAt: a.now,
 	}).Error
 }
 
-func (c *auditedTx) createDefaultKey(project *Project) (*Key, Secret, error) {
-	suffix, err := rand.Int(c.store.random, big.NewInt(1_000_000))
+func (a *auditedTx) createDefaultKey(project *Project) (*Key, Secret, error) {
+	suffix, err := rand.Int(a.store.random, big.NewInt(1_000_000))
 	if err != nil {
 		return nil, Secret{}, err
 	}
-	return c.createKey(project, KeyInput{
+	return a.createKey(project, KeyInput{
 		Name:        fmt.Sprintf("%d_default_%06d", project.ID, suffix),
 		Description: "Made with the project.",
 		Type:        TypeProduction,
@@ -125,39 +125,39 @@ func (s *Store) EditKey(
 	ctx context.Context, projectID, keyID int64, actor Actor, edit func(key *Key, as KeyInput) (KeyInput, error),
 ) (_ *Key, err error) {
 	defer doing(&err, "edit key")
-	return s.changeKey(ctx, projectID, keyID, actor, ActionEdit, func(c *auditedTx, key *Key) error {
+	return s.changeKey(ctx, projectID, keyID, actor, ActionEdit, func(a *auditedTx, key *Key) error {
 		var was Category
-		if err := c.tx.Take(&was, key.CategoryID).Error; err != nil {
+		if err := a.tx.Take(&was, key.CategoryID).Error; err != nil {
 			return err
 		}
 		in, err := edit(key, key.input(was.Name))
 		if err != nil {
 			return err
 		}
-		if err := in.normalize(key, c.now); err != nil {
+		if err := in.normalize(key, a.now); err != nil {
 			return err
 		}
-		before, status := key.snapshot(was.Name), key.Status(c.now)
-		category, err := c.ensureCategory(projectID, in.Category)
+		before, status := key.snapshot(was.Name), key.Status(a.now)
+		category, err := a.ensureCategory(projectID, in.Category)
 		if err != nil {
 			return err
 		}
 		key.Name, key.Description, key.CategoryID = in.Name, in.Description, category.ID
-		key.ExpiresAt, key.SelfRotation, key.UpdatedAt = in.ExpiresAt, in.SelfRotation, c.now
+		key.ExpiresAt, key.SelfRotation, key.UpdatedAt = in.ExpiresAt, in.SelfRotation, a.now
 		key.Restrictions, key.Quotas = in.Restrictions, in.Quotas
-		if err := c.roomIfActive(key, status); err != nil { // an expired key comes back with a later end
+		if err := a.roomIfActive(key, status); err != nil { // an expired key comes back with a later end
 			return err
 		}
-		err = c.tx.Model(key).Select("name", "description", "category_id", "expires_at", "self_rotation", "updated_at",
+		err = a.tx.Model(key).Select("name", "description", "category_id", "expires_at", "self_rotation", "updated_at",
 			"platform_ios", "platform_android", "ios_bundle_id", "android_package",
 			"quota_total", "quota_daily", "quota_weekly", "quota_monthly").Updates(key).Error
 		if err != nil {
 			return nameTaken(err)
 		}
-		if err := claimName(c.tx, key); err != nil {
+		if err := claimName(a.tx, key); err != nil {
 			return err
 		}
-		return c.log("key.edit", key.auditTarget(), before, key.snapshot(category.Name))
+		return a.log("key.edit", key.auditTarget(), before, key.snapshot(category.Name))
 	})
 }
 
@@ -172,16 +172,16 @@ func (s *Store) ChangeKeyState(
 	if !known {
 		return nil, fmt.Errorf("no state follows from %q", action)
 	}
-	return s.changeKey(ctx, projectID, keyID, actor, action, func(c *auditedTx, key *Key) error {
-		before, status := AuditSnapshot{"state": key.State}, key.Status(c.now)
-		key.State, key.UpdatedAt = next, c.now
-		if err := c.roomIfActive(key, status); err != nil {
+	return s.changeKey(ctx, projectID, keyID, actor, action, func(a *auditedTx, key *Key) error {
+		before, status := AuditSnapshot{"state": key.State}, key.Status(a.now)
+		key.State, key.UpdatedAt = next, a.now
+		if err := a.roomIfActive(key, status); err != nil {
 			return err
 		}
-		if err := c.tx.Model(key).Select("state", "updated_at").Updates(key).Error; err != nil {
+		if err := a.tx.Model(key).Select("state", "updated_at").Updates(key).Error; err != nil {
 			return err
 		}
-		return c.log("key."+string(action), key.auditTarget(), before, AuditSnapshot{"state": key.State})
+		return a.log("key."+string(action), key.auditTarget(), before, AuditSnapshot{"state": key.State})
 	})
 }
 
@@ -189,16 +189,16 @@ func (s *Store) ChangeKeyState(
 func (s *Store) DeleteKey(ctx context.Context, projectID, keyID int64, actor Actor) (key *Key, err error) {
 	defer doing(&err, "delete key")
 	err = s.log.HoldUse(ctx, keyID, func(used bool) error {
-		key, err = s.changeKey(ctx, projectID, keyID, actor, ActionDelete, func(c *auditedTx, key *Key) error {
-			result := c.tx.Where("project_id = ? AND last_used_at IS NULL AND NOT ?", projectID, used).Delete(key)
+		key, err = s.changeKey(ctx, projectID, keyID, actor, ActionDelete, func(a *auditedTx, key *Key) error {
+			result := a.tx.Where("project_id = ? AND last_used_at IS NULL AND NOT ?", projectID, used).Delete(key)
 			if result.Error != nil {
 				return result.Error
 			}
 			if result.RowsAffected == 0 { // a request was written down at this moment
-				key.LastUsedAt = &c.now
+				key.LastUsedAt = &a.now
 				return Conflict(key.BlockedReason(ActionDelete))
 			}
-			return c.log("key.delete", key.auditTarget(), AuditSnapshot{"name": key.Name, "type": key.Type, "state": key.State}, nil)
+			return a.log("key.delete", key.auditTarget(), AuditSnapshot{"name": key.Name, "type": key.Type, "state": key.State}, nil)
 		})
 		return err
 	})
@@ -208,15 +208,15 @@ func (s *Store) DeleteKey(ctx context.Context, projectID, keyID int64, actor Act
 // changeKey runs fn with a key of the project that is locked, where the key as it is allows the action.
 func (s *Store) changeKey(ctx context.Context, projectID, keyID int64, actor Actor, action KeyAction, fn func(*auditedTx, *Key) error) (*Key, error) {
 	var key *Key
-	err := s.inAuditedTx(ctx, projectID, actor, func(c *auditedTx) error {
+	err := s.inAuditedTx(ctx, projectID, actor, func(a *auditedTx) error {
 		var err error
-		if key, err = lockKey(c.tx, projectID, keyID); err != nil {
+		if key, err = lockKey(a.tx, projectID, keyID); err != nil {
 			return err
 		}
 		if why := key.BlockedReason(action); why != "" {
 			return Conflict(why)
 		}
-		return fn(c, key)
+		return fn(a, key)
 	})
 	return key, err
 }

@@ -8,8 +8,8 @@ import (
 
 // Plan is what projects may do and how fast: product.md, section 4.
 type Plan struct {
-	ID          int64 // in the order of what they allow
-	Name        string
+	ID         int64 // in the order of what they allow
+	Name       string
 	PlanLimits `gorm:"embedded"`
 }
 
@@ -45,39 +45,39 @@ var NumberLimits = []PlanLimit{
 }
 
 // number is where the figure is kept; nil for rotation, which is no number.
-func (f *PlanLimits) number(name PlanLimit) **int64 {
+func (l *PlanLimits) number(name PlanLimit) **int64 {
 	switch name {
 	case LimitActiveKeys:
-		return &f.ActiveKeys
+		return &l.ActiveKeys
 	case LimitProjectPerSecond:
-		return &f.ProjectPerSecond
+		return &l.ProjectPerSecond
 	case LimitProjectPerMinute:
-		return &f.ProjectPerMinute
+		return &l.ProjectPerMinute
 	case LimitKeyPerMinute:
-		return &f.KeyPerMinute
+		return &l.KeyPerMinute
 	case LimitIPPerMinute:
-		return &f.IPPerMinute
+		return &l.IPPerMinute
 	case LimitSessionPerMinute:
-		return &f.SessionPerMinute
+		return &l.SessionPerMinute
 	case LimitLogDays:
-		return &f.LogDays
+		return &l.LogDays
 	}
 	return nil
 }
 
 // Number is the figure of that name, nil for no limit. It panics for rotation and for names that are none.
-func (f PlanLimits) Number(name PlanLimit) *int64 { return *f.number(name) }
+func (l PlanLimits) Number(name PlanLimit) *int64 { return *l.number(name) }
 
 // SetNumber is the other way round of [PlanFigures.Number].
-func (f *PlanLimits) SetNumber(name PlanLimit, n *int64) { *f.number(name) = n }
+func (l *PlanLimits) SetNumber(name PlanLimit, n *int64) { *l.number(name) = n }
 
 const maxPlanLimit = 1_000_000_000
 
 // Check holds the figures against their rules. Errors: the fields named by [Figure].
-func (f PlanLimits) Check() error {
+func (l PlanLimits) Check() error {
 	problems := fieldErrors{}
 	for _, name := range NumberLimits {
-		problems.add(string(name), limitProblem(f.Number(name)))
+		problems.add(string(name), limitProblem(l.Number(name)))
 	}
 	return problems.err()
 }
@@ -89,10 +89,10 @@ func limitProblem(n *int64) string {
 	return ""
 }
 
-func (f PlanLimits) snapshot() AuditSnapshot {
-	facts := AuditSnapshot{string(LimitRotation): f.Rotation}
+func (l PlanLimits) snapshot() AuditSnapshot {
+	facts := AuditSnapshot{string(LimitRotation): l.Rotation}
 	for _, name := range NumberLimits {
-		facts[string(name)] = f.Number(name)
+		facts[string(name)] = l.Number(name)
 	}
 	return facts
 }
@@ -103,15 +103,15 @@ func (p *Plan) auditTarget() AuditTarget { return AuditTarget{"plan", p.ID, p.Na
 type Overrides map[PlanLimit]*int64
 
 // over gives the figures with the overrides in place.
-func (o Overrides) over(f PlanLimits) PlanLimits {
+func (o Overrides) over(l PlanLimits) PlanLimits {
 	for name, value := range o {
 		if name == LimitRotation {
-			f.Rotation = value != nil && *value != 0
+			l.Rotation = value != nil && *value != 0
 		} else {
-			f.SetNumber(name, value)
+			l.SetNumber(name, value)
 		}
 	}
-	return f
+	return l
 }
 
 // Check holds the overrides against their rules. Errors: the fields named by [Figure].
@@ -136,8 +136,8 @@ func (o Overrides) Check() error {
 type ProjectPlan struct {
 	Plan      Plan
 	Overrides Overrides
-	Limits   PlanLimits // of the plan with the overrides: what counts
-	all       []Plan      // of the instance, to name one that allows more
+	Limits    PlanLimits // of the plan with the overrides: what counts
+	all       []Plan     // of the instance, to name one that allows more
 }
 
 // ActiveKeysBlockedReason says why a project with so many active keys cannot have one more, and which plan would allow it;
@@ -151,7 +151,7 @@ func (p *ProjectPlan) ActiveKeysBlockedReason(active int64) string {
 	if _, own := p.Overrides[LimitActiveKeys]; own {
 		text = "This project may have " + countOf(*most, "active key") + "."
 	}
-	return text + p.whichWould("allows more", func(f PlanLimits) bool { return f.ActiveKeys == nil || *f.ActiveKeys > active })
+	return text + p.whichWould("allows more", func(l PlanLimits) bool { return l.ActiveKeys == nil || *l.ActiveKeys > active })
 }
 
 // RotationBlockedReason says why the key cannot be rotated by the actor under this plan, and which plan would allow it; ""
@@ -164,7 +164,7 @@ func (p *ProjectPlan) RotationBlockedReason(k *Key, a Actor) string {
 	if _, own := p.Overrides[LimitRotation]; own {
 		text = "Keys of this project cannot be rotated."
 	}
-	return text + p.whichWould("allows it", func(f PlanLimits) bool { return f.Rotation })
+	return text + p.whichWould("allows it", func(l PlanLimits) bool { return l.Rotation })
 }
 
 // whichWould names the first plan that allows more than the present one.

@@ -9,7 +9,7 @@ import (
 
 // planOverride is one figure that a project has in place of its plan's.
 type planOverride struct {
-	ProjectID int64  `gorm:"primaryKey;autoIncrement:false"`
+	ProjectID int64     `gorm:"primaryKey;autoIncrement:false"`
 	Figure    PlanLimit `gorm:"primaryKey;column:limit_name"`
 	Value     *int64
 }
@@ -50,16 +50,16 @@ func (s *Store) UpdatePlan(ctx context.Context, actor Actor, id int64, figures P
 		return nil, err
 	}
 	var plan Plan
-	err = s.inAuditedTx(ctx, InstanceChain, actor, func(c *auditedTx) error {
-		if err := c.tx.Take(&plan, id).Error; err != nil {
+	err = s.inAuditedTx(ctx, InstanceChain, actor, func(a *auditedTx) error {
+		if err := a.tx.Take(&plan, id).Error; err != nil {
 			return notFoundAs(err, "plan")
 		}
 		before := plan.snapshot()
 		plan.PlanLimits = figures
-		if err := c.tx.Select("*").Updates(&plan).Error; err != nil {
+		if err := a.tx.Select("*").Updates(&plan).Error; err != nil {
 			return err
 		}
-		return c.log("plan.edit", plan.auditTarget(), before, plan.snapshot())
+		return a.log("plan.edit", plan.auditTarget(), before, plan.snapshot())
 	})
 	return &plan, err
 }
@@ -68,25 +68,25 @@ func (s *Store) UpdatePlan(ctx context.Context, actor Actor, id int64, figures P
 func (s *Store) SetDefaultPlan(ctx context.Context, actor Actor, id int64) (_ *Plan, err error) {
 	defer doing(&err, "set default plan")
 	var plan Plan
-	err = s.inAuditedTx(ctx, InstanceChain, actor, func(c *auditedTx) error {
-		if err := c.tx.Take(&plan, id).Error; err != nil {
+	err = s.inAuditedTx(ctx, InstanceChain, actor, func(a *auditedTx) error {
+		if err := a.tx.Take(&plan, id).Error; err != nil {
 			return notFoundAs(err, "plan")
 		}
-		was, err := c.defaultPlan()
+		was, err := a.defaultPlan()
 		if err != nil {
 			return err
 		}
-		if err := c.tx.Model(&instanceSettings{ID: 1}).Update("default_plan_id", plan.ID).Error; err != nil {
+		if err := a.tx.Model(&instanceSettings{ID: 1}).Update("default_plan_id", plan.ID).Error; err != nil {
 			return err
 		}
-		return c.log("plan.set_default", plan.auditTarget(), AuditSnapshot{"default_plan": was.Name}, AuditSnapshot{"default_plan": plan.Name})
+		return a.log("plan.set_default", plan.auditTarget(), AuditSnapshot{"default_plan": was.Name}, AuditSnapshot{"default_plan": plan.Name})
 	})
 	return &plan, err
 }
 
-func (c *auditedTx) defaultPlan() (*Plan, error) {
+func (a *auditedTx) defaultPlan() (*Plan, error) {
 	var plan Plan
-	return &plan, c.tx.Joins("JOIN instance ON instance.default_plan_id = plans.id").Take(&plan).Error
+	return &plan, a.tx.Joins("JOIN instance ON instance.default_plan_id = plans.id").Take(&plan).Error
 }
 
 // ProjectPlan reads what the project may do, or [CodeNotFound].
@@ -127,11 +127,11 @@ func (s *Store) ChangeProjectPlan(
 		return nil, err
 	}
 	var project Project
-	err = s.inAuditedTx(ctx, projectID, actor, func(c *auditedTx) error {
-		if err := c.tx.Take(&project, projectID).Error; err != nil {
+	err = s.inAuditedTx(ctx, projectID, actor, func(a *auditedTx) error {
+		if err := a.tx.Take(&project, projectID).Error; err != nil {
 			return notFoundAs(err, "project")
 		}
-		was, err := projectPlan(c.tx, &project)
+		was, err := projectPlan(a.tx, &project)
 		if err != nil {
 			return err
 		}
@@ -145,18 +145,18 @@ func (s *Store) ChangeProjectPlan(
 		if is.Plan.ID == 0 {
 			return invalidField("plan", "Choose one of these.")
 		}
-		if err := c.tx.Model(&project).Update("plan_id", planID).Error; err != nil {
+		if err := a.tx.Model(&project).Update("plan_id", planID).Error; err != nil {
 			return err
 		}
-		if err := c.tx.Where("project_id = ?", projectID).Delete(&planOverride{}).Error; err != nil {
+		if err := a.tx.Where("project_id = ?", projectID).Delete(&planOverride{}).Error; err != nil {
 			return err
 		}
 		for figure, value := range overrides {
-			if err := c.tx.Create(&planOverride{ProjectID: projectID, Figure: figure, Value: value}).Error; err != nil {
+			if err := a.tx.Create(&planOverride{ProjectID: projectID, Figure: figure, Value: value}).Error; err != nil {
 				return err
 			}
 		}
-		return c.log("project.change_plan", project.auditTarget(), was.snapshot(), is.snapshot())
+		return a.log("project.change_plan", project.auditTarget(), was.snapshot(), is.snapshot())
 	})
 	return &project, err
 }
@@ -226,32 +226,32 @@ func activeKeys(tx *gorm.DB, projectID int64, now time.Time) *gorm.DB {
 
 // roomForKey is an error where the project cannot have one more active key. The chain's lock is held, so that of many
 // at the same moment only as many pass as there is room for.
-func (c *auditedTx) roomForKey(project *Project) error {
-	plan, err := projectPlan(c.tx, project)
+func (a *auditedTx) roomForKey(project *Project) error {
+	plan, err := projectPlan(a.tx, project)
 	if err != nil || plan.Limits.ActiveKeys == nil {
 		return err
 	}
 	var active int64
-	if err := activeKeys(c.tx, project.ID, c.now).Count(&active).Error; err != nil {
+	if err := activeKeys(a.tx, project.ID, a.now).Count(&active).Error; err != nil {
 		return err
 	}
 	return planLimitError(plan.ActiveKeysBlockedReason(active))
 }
 
 // roomIfActive is [change.roomForKey] for a key that was of another status and would be active now.
-func (c *auditedTx) roomIfActive(key *Key, was KeyStatus) error {
-	if was == StatusActive || key.Status(c.now) != StatusActive {
+func (a *auditedTx) roomIfActive(key *Key, was KeyStatus) error {
+	if was == StatusActive || key.Status(a.now) != StatusActive {
 		return nil
 	}
-	project, err := c.project()
+	project, err := a.project()
 	if err != nil {
 		return err
 	}
-	return c.roomForKey(project)
+	return a.roomForKey(project)
 }
 
 // project reads the project of this chain.
-func (c *auditedTx) project() (*Project, error) {
+func (a *auditedTx) project() (*Project, error) {
 	var project Project
-	return &project, notFoundAs(c.tx.Take(&project, c.head.Chain).Error, "project")
+	return &project, notFoundAs(a.tx.Take(&project, a.head.Chain).Error, "project")
 }

@@ -146,8 +146,8 @@ func (s *Store) CreateProject(
 		key     *Key
 		secret  Secret
 	)
-	err = s.inAuditedTx(ctx, InstanceChain, actor, func(c *auditedTx) (err error) {
-		project, key, secret, err = c.createProject(in)
+	err = s.inAuditedTx(ctx, InstanceChain, actor, func(a *auditedTx) (err error) {
+		project, key, secret, err = a.createProject(in)
 		return err
 	})
 	if err != nil {
@@ -164,31 +164,31 @@ func (p *Project) snapshot() AuditSnapshot {
 }
 
 // createProject goes on in the chain of the new project.
-func (c *auditedTx) createProject(in ProjectInput) (*Project, *Key, Secret, error) {
-	plan, err := c.defaultPlan()
+func (a *auditedTx) createProject(in ProjectInput) (*Project, *Key, Secret, error) {
+	plan, err := a.defaultPlan()
 	if err != nil {
 		return nil, nil, Secret{}, err
 	}
-	project := &Project{Name: in.Name, Slug: in.Slug, KeyPrefix: in.KeyPrefix, PlanID: plan.ID, QuotaStatus: in.QuotaStatus, CreatedBy: c.actor.userID(), CreatedAt: c.now}
-	if err := c.tx.Create(project).Error; err != nil {
+	project := &Project{Name: in.Name, Slug: in.Slug, KeyPrefix: in.KeyPrefix, PlanID: plan.ID, QuotaStatus: in.QuotaStatus, CreatedBy: a.actor.userID(), CreatedAt: a.now}
+	if err := a.tx.Create(project).Error; err != nil {
 		return nil, nil, Secret{}, slugTaken(err)
 	}
-	owner := &Member{ProjectID: project.ID, UserID: c.actor.ID, Role: RoleOwner, CreatedAt: c.now}
-	if err := c.tx.Create(owner).Error; err != nil {
+	owner := &Member{ProjectID: project.ID, UserID: a.actor.ID, Role: RoleOwner, CreatedAt: a.now}
+	if err := a.tx.Create(owner).Error; err != nil {
 		return nil, nil, Secret{}, err
 	}
-	if err := createBuiltInCategories(c.tx, project.ID, c.now); err != nil {
+	if err := createBuiltInCategories(a.tx, project.ID, a.now); err != nil {
 		return nil, nil, Secret{}, err
 	}
-	if err := c.startChain(project.ID); err != nil {
+	if err := a.startChain(project.ID); err != nil {
 		return nil, nil, Secret{}, err
 	}
 	facts := project.snapshot()
-	facts["owner"], facts["plan"] = c.actor.Name, plan.Name
-	if err := c.log("project.create", project.auditTarget(), nil, facts); err != nil {
+	facts["owner"], facts["plan"] = a.actor.Name, plan.Name
+	if err := a.log("project.create", project.auditTarget(), nil, facts); err != nil {
 		return nil, nil, Secret{}, err
 	}
-	key, secret, err := c.createDefaultKey(project)
+	key, secret, err := a.createDefaultKey(project)
 	return project, key, secret, err
 }
 
@@ -230,16 +230,16 @@ func (s *Store) ChangeSlug(ctx context.Context, projectID int64, actor Actor, sl
 
 func (s *Store) changeProject(ctx context.Context, projectID int64, actor Actor, action string, edit func(*Project)) (*Project, error) {
 	var project *Project
-	err := s.inAuditedTx(ctx, projectID, actor, func(c *auditedTx) (err error) {
-		if project, err = c.project(); err != nil {
+	err := s.inAuditedTx(ctx, projectID, actor, func(a *auditedTx) (err error) {
+		if project, err = a.project(); err != nil {
 			return err
 		}
 		before := project.snapshot()
 		edit(project)
-		if err := c.tx.Select("name", "slug", "key_prefix", "quota_status").Updates(project).Error; err != nil {
+		if err := a.tx.Select("name", "slug", "key_prefix", "quota_status").Updates(project).Error; err != nil {
 			return slugTaken(err)
 		}
-		return c.log(action, project.auditTarget(), before, project.snapshot())
+		return a.log(action, project.auditTarget(), before, project.snapshot())
 	})
 	return project, err
 }

@@ -16,42 +16,42 @@ func (s *Store) RotateKey(
 ) (_ *Key, _ Secret, err error) {
 	defer doing(&err, "rotate key")
 	var secret Secret
-	key, err := s.changeKey(ctx, projectID, keyID, actor, ActionRotate, func(c *auditedTx, key *Key) error {
+	key, err := s.changeKey(ctx, projectID, keyID, actor, ActionRotate, func(a *auditedTx, key *Key) error {
 		if actor.Kind == ActorKey {
-			if err := key.selfRotationDenied(seen, c.now); err != nil {
+			if err := key.selfRotationDenied(seen, a.now); err != nil {
 				return err
 			}
 		}
 		if seen != 0 && seen != key.Version {
 			return Conflict("The key was rotated at the same moment by somebody else. Look at the newest version first.")
 		}
-		project, err := c.project()
+		project, err := a.project()
 		if err != nil {
 			return err
 		}
-		plan, err := projectPlan(c.tx, project)
+		plan, err := projectPlan(a.tx, project)
 		if err != nil {
 			return err
 		}
 		if err := planLimitError(plan.RotationBlockedReason(key, actor)); err != nil {
 			return err
 		}
-		ends := c.now.Add(grace)
-		err = c.tx.Model(&KeyVersion{}).Where("key_id = ? AND number = ?", key.ID, key.Version).Update("ends_at", ends).Error
+		ends := a.now.Add(grace)
+		err = a.tx.Model(&KeyVersion{}).Where("key_id = ? AND number = ?", key.ID, key.Version).Update("ends_at", ends).Error
 		if err != nil {
 			return err
 		}
 		before := AuditSnapshot{"version": key.Version}
 		key.Version++
-		key.RotatedAt, key.UpdatedAt = &c.now, c.now
-		if err := c.tx.Model(key).Select("version", "rotated_at", "updated_at").Updates(key).Error; err != nil {
+		key.RotatedAt, key.UpdatedAt = &a.now, a.now
+		if err := a.tx.Model(key).Select("version", "rotated_at", "updated_at").Updates(key).Error; err != nil {
 			return err
 		}
 		// The prefix is the project's of today: it may have changed since the last version.
-		if secret, err = c.createVersion(key, project.KeyPrefix); err != nil {
+		if secret, err = a.createVersion(key, project.KeyPrefix); err != nil {
 			return err
 		}
-		return c.log("key.rotate", key.auditTarget(), before, AuditSnapshot{"version": key.Version, "previous_ends_at": ends})
+		return a.log("key.rotate", key.auditTarget(), before, AuditSnapshot{"version": key.Version, "previous_ends_at": ends})
 	})
 	if err != nil {
 		return nil, Secret{}, err
@@ -80,24 +80,24 @@ func (s *Store) EndVersion(
 	ctx context.Context, projectID, keyID int64, actor Actor, number int, in time.Duration,
 ) (_ *Key, err error) {
 	defer doing(&err, "end version")
-	return s.changeKey(ctx, projectID, keyID, actor, ActionRotate, func(c *auditedTx, key *Key) error {
+	return s.changeKey(ctx, projectID, keyID, actor, ActionRotate, func(a *auditedTx, key *Key) error {
 		var version KeyVersion
-		err := c.tx.Clauses(clause.Locking{Strength: "UPDATE"}).Where("key_id = ? AND number = ?", key.ID, number).Take(&version).Error
+		err := a.tx.Clauses(clause.Locking{Strength: "UPDATE"}).Where("key_id = ? AND number = ?", key.ID, number).Take(&version).Error
 		if err != nil {
 			return notFoundAs(err, "version")
 		}
-		switch version.Status(c.now) {
+		switch version.Status(a.now) {
 		case VersionCurrent:
 			return Conflict("This is the newest version. Rotate the key to replace it, or revoke the key to end it.")
 		case VersionEnded:
 			return Conflict("This version has ended already. An ended secret is never valid again.")
 		}
 		before := AuditSnapshot{"ends_at": *version.EndsAt} // a copy: the update writes where the pointer points
-		ends := c.now.Add(in)
-		if err := c.tx.Model(&version).Update("ends_at", ends).Error; err != nil {
+		ends := a.now.Add(in)
+		if err := a.tx.Model(&version).Update("ends_at", ends).Error; err != nil {
 			return err
 		}
-		return c.log("key.end_version", key.auditTarget(), before, AuditSnapshot{"ends_at": ends, "version": number})
+		return a.log("key.end_version", key.auditTarget(), before, AuditSnapshot{"ends_at": ends, "version": number})
 	})
 }
 

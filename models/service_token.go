@@ -84,19 +84,19 @@ func (s *Store) CreateServiceToken(
 		token  *ServiceToken
 		secret Secret
 	)
-	err = s.inAuditedTx(ctx, projectID, actor, func(c *auditedTx) error {
+	err = s.inAuditedTx(ctx, projectID, actor, func(a *auditedTx) error {
 		var living int64
-		if err := c.tx.Model(&ServiceToken{}).Where("project_id = ? AND revoked_at IS NULL", projectID).Count(&living).Error; err != nil {
+		if err := a.tx.Model(&ServiceToken{}).Where("project_id = ? AND revoked_at IS NULL", projectID).Count(&living).Error; err != nil {
 			return err
 		}
 		if living >= maxTokens {
 			return Conflict("This project has 100 service tokens. Revoke one that is no longer used.")
 		}
-		project, err := c.project()
+		project, err := a.project()
 		if err != nil {
 			return err
 		}
-		token, secret, err = c.createServiceToken(project, name, scopes)
+		token, secret, err = a.createServiceToken(project, name, scopes)
 		return err
 	})
 	if err != nil {
@@ -105,8 +105,8 @@ func (s *Store) CreateServiceToken(
 	return token, secret, nil
 }
 
-func (c *auditedTx) createServiceToken(project *Project, name string, scopes []Scope) (*ServiceToken, Secret, error) {
-	secret, err := NewSecret(c.store.random, project.KeyPrefix, SecretService)
+func (a *auditedTx) createServiceToken(project *Project, name string, scopes []Scope) (*ServiceToken, Secret, error) {
+	secret, err := NewSecret(a.store.random, project.KeyPrefix, SecretService)
 	if err != nil {
 		return nil, Secret{}, err
 	}
@@ -114,15 +114,15 @@ func (c *auditedTx) createServiceToken(project *Project, name string, scopes []S
 	for i, scope := range scopes {
 		words[i] = string(scope)
 	}
-	digest := c.store.pepper.Digest(secret)
+	digest := a.store.pepper.Digest(secret)
 	token := &ServiceToken{
 		ProjectID: project.ID, Name: name, Digest: digest[:], Prefix: secret.Prefix, Last4: secret.Last4(),
-		Scopes: strings.Join(words, " "), CreatedBy: c.actor.userID(), CreatedAt: c.now,
+		Scopes: strings.Join(words, " "), CreatedBy: a.actor.userID(), CreatedAt: a.now,
 	}
-	if err := c.tx.Create(token).Error; err != nil {
+	if err := a.tx.Create(token).Error; err != nil {
 		return nil, Secret{}, err
 	}
-	return token, secret, c.log("service_token.create", token.auditTarget(), nil, AuditSnapshot{"name": name, "scopes": words, "last4": token.Last4})
+	return token, secret, a.log("service_token.create", token.auditTarget(), nil, AuditSnapshot{"name": name, "scopes": words, "last4": token.Last4})
 }
 
 func (t *ServiceToken) auditTarget() AuditTarget { return AuditTarget{"service_token", t.ID, t.Name} }
@@ -133,19 +133,19 @@ func (s *Store) RevokeServiceToken(
 ) (_ *ServiceToken, err error) {
 	defer doing(&err, "revoke service token")
 	var token ServiceToken
-	err = s.inAuditedTx(ctx, projectID, actor, func(c *auditedTx) error {
-		err := c.tx.Clauses(clause.Locking{Strength: "UPDATE"}).Where("project_id = ? AND id = ?", projectID, tokenID).Take(&token).Error
+	err = s.inAuditedTx(ctx, projectID, actor, func(a *auditedTx) error {
+		err := a.tx.Clauses(clause.Locking{Strength: "UPDATE"}).Where("project_id = ? AND id = ?", projectID, tokenID).Take(&token).Error
 		if err != nil {
 			return notFoundAs(err, "service token")
 		}
 		if token.RevokedAt != nil {
 			return Conflict("The token is revoked already.")
 		}
-		token.RevokedAt = &c.now
-		if err := c.tx.Model(&token).Select("revoked_at").Updates(&token).Error; err != nil {
+		token.RevokedAt = &a.now
+		if err := a.tx.Model(&token).Select("revoked_at").Updates(&token).Error; err != nil {
 			return err
 		}
-		return c.log("service_token.revoke", token.auditTarget(), AuditSnapshot{"revoked": false}, AuditSnapshot{"revoked": true})
+		return a.log("service_token.revoke", token.auditTarget(), AuditSnapshot{"revoked": false}, AuditSnapshot{"revoked": true})
 	})
 	return &token, err
 }

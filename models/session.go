@@ -116,10 +116,10 @@ func (s *Store) EndSession(ctx context.Context, userID, sessionID int64) (err er
 // EndAllSessions signs an account out everywhere.
 func (s *Store) EndAllSessions(ctx context.Context, actor Actor) (err error) {
 	defer doing(&err, "end all sessions")
-	return s.inAuditedTx(ctx, InstanceChain, actor, func(c *auditedTx) error {
-		if err := c.tx.Where("user_id = ?", actor.ID).Delete(&Session{}).Error; err != nil {
+	return s.inAuditedTx(ctx, InstanceChain, actor, func(a *auditedTx) error {
+		if err := a.tx.Where("user_id = ?", actor.ID).Delete(&Session{}).Error; err != nil {
 			return err
 		}
-		return c.log("account.end_sessions", AuditTarget{"account", actor.ID, actor.Name}, nil, nil)
+		return a.log("account.end_sessions", AuditTarget{"account", actor.ID, actor.Name}, nil, nil)
 	})
 }

@@ -33,16 +33,16 @@ func (s *Store) Setup(ctx context.Context, email, password, slug string) (_ *Set
 		admin.IsAdmin = true
 	}
 	result := &SetupResult{}
-	err = s.inAuditedTx(ctx, InstanceChain, Actor{Kind: ActorSystem, Name: "claviger setup"}, func(c *auditedTx) error {
-		if result.User, err = c.setupUser(admin, email); err != nil {
+	err = s.inAuditedTx(ctx, InstanceChain, Actor{Kind: ActorSystem, Name: "claviger setup"}, func(a *auditedTx) error {
+		if result.User, err = a.setupUser(admin, email); err != nil {
 			return err
 		}
 		result.UserCreated = result.User == admin
-		c.actor = result.User.Actor("") // what follows is theirs
-		if result.Project, _, result.Key, err = c.createProject(in); err != nil {
+		a.actor = result.User.Actor("") // what follows is theirs
+		if result.Project, _, result.Key, err = a.createProject(in); err != nil {
 			return err
 		}
-		_, result.ServiceToken, err = c.createServiceToken(result.Project, "setup", AllScopes)
+		_, result.ServiceToken, err = a.createServiceToken(result.Project, "setup", AllScopes)
 		return err
 	})
 	if err != nil {
@@ -52,15 +52,15 @@ func (s *Store) Setup(ctx context.Context, email, password, slug string) (_ *Set
 }
 
 // setupUser creates admin where it is given and the instance is still empty, and finds the account of email otherwise.
-func (c *auditedTx) setupUser(admin *User, email string) (*User, error) {
-	if some, err := hasUsers(c.tx); err != nil {
+func (a *auditedTx) setupUser(admin *User, email string) (*User, error) {
+	if some, err := hasUsers(a.tx); err != nil {
 		return nil, err
 	} else if !some && admin != nil {
-		return admin, c.createUser(admin)
+		return admin, a.createUser(admin)
 	}
 	email, _ = NormalizeEmail(email)
 	var user User
-	err := c.tx.Where("email = ?", email).Limit(1).Find(&user).Error
+	err := a.tx.Where("email = ?", email).Limit(1).Find(&user).Error
 	if err == nil && user.ID == 0 {
 		return nil, invalidField("email", "This instance has accounts, but none with this address. Give the address of one of them.")
 	}

@@ -73,8 +73,8 @@ func (s *Store) SignUp(ctx context.Context, mode SignupMode, email, password, ip
 	if err != nil {
 		return nil, err
 	}
-	err = s.inAuditedTx(ctx, InstanceChain, Actor{Kind: ActorMember, IP: ip}, func(c *auditedTx) error {
-		some, err := hasUsers(c.tx)
+	err = s.inAuditedTx(ctx, InstanceChain, Actor{Kind: ActorMember, IP: ip}, func(a *auditedTx) error {
+		some, err := hasUsers(a.tx)
 		if err != nil {
 			return err
 		}
@@ -82,7 +82,7 @@ func (s *Store) SignUp(ctx context.Context, mode SignupMode, email, password, ip
 			return Forbidden("Sign-up is by invitation. Ask a member of your team to invite you.")
 		}
 		user.IsAdmin = !some
-		return c.createUser(user)
+		return a.createUser(user)
 	})
 	if err != nil {
 		return nil, err
@@ -110,18 +110,18 @@ func (s *Store) newUser(ctx context.Context, email, password string) (*User, err
 }
 
 // createUser makes the account. A member without an id, who signs up, becomes the actor of it.
-func (c *auditedTx) createUser(user *User) error {
-	err := c.tx.Create(user).Error
+func (a *auditedTx) createUser(user *User) error {
+	err := a.tx.Create(user).Error
 	if isDuplicate(err) {
 		return invalidField("email", "There is already an account with this address. Sign in instead.")
 	}
 	if err != nil {
 		return err
 	}
-	if c.actor.Kind == ActorMember && c.actor.ID == 0 {
-		c.actor.ID, c.actor.Name = user.ID, user.Email
+	if a.actor.Kind == ActorMember && a.actor.ID == 0 {
+		a.actor.ID, a.actor.Name = user.ID, user.Email
 	}
-	return c.log("account.create", user.auditTarget(), nil, AuditSnapshot{"email": user.Email, "admin": user.IsAdmin})
+	return a.log("account.create", user.auditTarget(), nil, AuditSnapshot{"email": user.Email, "admin": user.IsAdmin})
 }
 
 func (u *User) auditTarget() AuditTarget { return AuditTarget{"account", u.ID, u.Email} }
@@ -178,20 +178,20 @@ func (s *Store) ChangePassword(
 	if err != nil {
 		return err
 	}
-	return s.inAuditedTx(ctx, InstanceChain, actor, func(c *auditedTx) error {
+	return s.inAuditedTx(ctx, InstanceChain, actor, func(a *auditedTx) error {
 		// The old hash in the condition: of two changes at the same moment, one wins.
-		result := c.tx.Model(&User{}).Where("id = ? AND password_hash = ?", user.ID, user.PasswordHash).
-			Updates(map[string]any{"password_hash": hash, "password_changed_at": c.now})
+		result := a.tx.Model(&User{}).Where("id = ? AND password_hash = ?", user.ID, user.PasswordHash).
+			Updates(map[string]any{"password_hash": hash, "password_changed_at": a.now})
 		if result.Error != nil {
 			return result.Error
 		}
 		if result.RowsAffected == 0 {
 			return Conflict("The password was changed at the same moment from elsewhere. Sign in again.")
 		}
-		if err := c.tx.Where("user_id = ? AND secret_hash <> ?", user.ID, keep[:]).Delete(&Session{}).Error; err != nil {
+		if err := a.tx.Where("user_id = ? AND secret_hash <> ?", user.ID, keep[:]).Delete(&Session{}).Error; err != nil {
 			return err
 		}
-		return c.log("account.change_password", user.auditTarget(), nil, nil)
+		return a.log("account.change_password", user.auditTarget(), nil, nil)
 	})
 }
 
