@@ -12,27 +12,27 @@ import (
 type AddressBlock struct {
 	ID        int64
 	ProjectID int64
-	Address   string // "203.0.113.7", or of IPv6 the /64: "2001:db8::/64"
-	Strikes   int    // blocks one after the other, this one included
+	Address   string // an IPv4 address or the /64 of an IPv6 address: "203.0.113.7", "2001:db8::/64"
+	Strikes   int    // number of blocks in a row, including this one
 	BlockedAt time.Time
-	EndsAt    time.Time // unless it is lifted before
-	LiftedAt  *time.Time
+	EndsAt    time.Time  // unless it is lifted before
+	LiftedAt  *time.Time // nil if nobody lifted it
 }
 
 const (
 	firstBlock   = 15 * time.Minute
 	longestBlock = 24 * time.Hour
-	// strikesForgotten is how long after the end of its block an address starts anew.
-	strikesForgotten = 24 * time.Hour
+	// strikeMemory is how long after its end a block counts for the length of the next one.
+	strikeMemory = 24 * time.Hour
 
-	// maxAddressBlocks bounds the rows of one project, and so what an attack from many addresses adds to the audit log.
-	// Further blocks hold in the process that made them.
+	// maxAddressBlocks is the most rows of one project. It bounds how many rows an attack from many addresses adds to
+	// the audit log. Further blocks hold only in the process that made them.
 	maxAddressBlocks = 10_000
-	// oldBlocksAtOnce bounds what a new block removes of those that no longer count.
+	// oldBlocksAtOnce is the most rows that a new block removes of those that no longer count.
 	oldBlocksAtOnce = 100
 )
 
-// Over is when the block ends or ended.
+// Over returns when the block ends or ended.
 func (b *AddressBlock) Over() time.Time {
 	if b.LiftedAt != nil {
 		return *b.LiftedAt
@@ -40,25 +40,26 @@ func (b *AddressBlock) Over() time.Time {
 	return b.EndsAt
 }
 
-// InForce tells whether the address is blocked at that moment.
+// InForce reports whether the block holds at now.
 func (b *AddressBlock) InForce(now time.Time) bool { return now.Before(b.Over()) }
 
-// Strike is the number of a block that begins now, where the one before it had the number strikes and was over at that
-// time; 0 strikes where there was none.
+// Strike returns the number of strikes of a block that begins now. strikes and over are those of the address's previous
+// block, 0 and the zero time if there was none.
 func Strike(strikes int, over, now time.Time) int {
-	if now.Before(over.Add(strikesForgotten)) {
+	if now.Before(over.Add(strikeMemory)) {
 		return strikes + 1
 	}
 	return 1
 }
 
-// BlockLasts is how long the block with that number lasts: 15 minutes, and twice as long with each, up to a day.
+// BlockLasts returns how long a block with that number of strikes lasts: 15 minutes for the first, and twice as long
+// for each further one, up to a day.
 func BlockLasts(strike int) time.Duration {
-	lasts := firstBlock
-	for i := 1; i < strike && lasts < longestBlock; i++ {
-		lasts *= 2
+	length := firstBlock
+	for i := 1; i < strike && length < longestBlock; i++ {
+		length *= 2
 	}
-	return min(lasts, longestBlock)
+	return min(length, longestBlock)
 }
 
 func (b *AddressBlock) auditTarget() AuditTarget {
@@ -67,9 +68,10 @@ func (b *AddressBlock) auditTarget() AuditTarget {
 
 var blocker = Actor{Kind: ActorSystem, Name: "claviger"}
 
-// BlockAddress writes down that an address is blocked since b.BlockedAt, with at least b.Strikes strikes, and gives the row as
-// it is then: where another process blocked the address before, or somebody has lifted the block since, that one. It may be
-// repeated. [CodeConflict] where the project has no room for further rows.
+// BlockAddress stores a block of an address that begins at b.BlockedAt and has at least b.Strikes strikes. It returns
+// the stored row. If the address already had a block in force at that time, by another process or lifted since, it
+// returns that one and stores nothing, so a call may be repeated. The error is [CodeConflict] if the project has as
+// many rows as it may have.
 func (s *Store) BlockAddress(ctx context.Context, b AddressBlock) (_ *AddressBlock, err error) {
 	defer doing(&err, "block address")
 	row := &AddressBlock{ProjectID: b.ProjectID, Address: b.Address, Strikes: b.Strikes, BlockedAt: b.BlockedAt}
@@ -85,7 +87,8 @@ func (s *Store) BlockAddress(ctx context.Context, b AddressBlock) (_ *AddressBlo
 			return nil
 		default:
 			row.Strikes = max(row.Strikes, Strike(last.Strikes, last.Over(), b.BlockedAt))
-			if err := a.tx.Delete(&last).Error; err != nil { // the new row gets a new id: lists go by it
+			// Delete and insert, so that the new row gets a new id: lists are in the order of ids.
+			if err := a.tx.Delete(&last).Error; err != nil {
 				return err
 			}
 		}
@@ -96,7 +99,10 @@ func (s *Store) BlockAddress(ctx context.Context, b AddressBlock) (_ *AddressBlo
 		if err := a.tx.Create(row).Error; err != nil {
 			return err
 		}
-		return a.log("address_block.create", row.auditTarget(), nil, AuditSnapshot{"times_blocked": row.Strikes, "ends_at": row.EndsAt})
+		return a.log("address_block.create", row.auditTarget(), nil, AuditSnapshot{
+			"times_blocked": row.Strikes,
+			"ends_at":       row.EndsAt,
+		})
 	})
 	if err != nil {
 		return nil, err
@@ -104,10 +110,13 @@ func (s *Store) BlockAddress(ctx context.Context, b AddressBlock) (_ *AddressBlo
 	return row, nil
 }
 
-// roomForAddressBlock removes some of the project's blocks that no longer count, and is an error where too many do.
+// roomForAddressBlock removes some of the project's blocks that no longer count. It returns an error if there is no
+// room for another row.
 func (a *auditedTx) roomForAddressBlock() error {
-	old := a.tx.Model(&AddressBlock{}).Select("id").Where("project_id = ? AND ends_at <= ?", a.head.Chain, a.now.Add(-strikesForgotten)).
-		Order("ends_at").Limit(oldBlocksAtOnce)
+	old := a.tx.Model(&AddressBlock{}).Select("id").
+		Where("project_id = ? AND ends_at <= ?", a.head.Chain, a.now.Add(-strikeMemory)).
+		Order("ends_at").
+		Limit(oldBlocksAtOnce)
 	if err := a.tx.Where("id IN (?)", old).Delete(&AddressBlock{}).Error; err != nil {
 		return err
 	}
@@ -116,12 +125,12 @@ func (a *auditedTx) roomForAddressBlock() error {
 		return err
 	}
 	if count >= maxAddressBlocks {
-		return Conflict("This project has 10,000 blocked addresses already.")
+		return Conflict("This project already has 10,000 blocked addresses.")
 	}
 	return nil
 }
 
-// LiftAddressBlock ends a block that is in force; [CodeConflict] where it is over.
+// LiftAddressBlock ends a block that is in force. The error is [CodeConflict] if it is over.
 func (s *Store) LiftAddressBlock(
 	ctx context.Context, projectID, id int64, actor Actor,
 ) (_ *AddressBlock, err error) {
@@ -132,13 +141,14 @@ func (s *Store) LiftAddressBlock(
 			return notFoundAs(err, "block")
 		}
 		if !b.InForce(a.now) {
-			return Conflict("This block is over already.")
+			return Conflict("This block is already over.")
 		}
 		b.LiftedAt = &a.now
 		if err := a.tx.Model(&b).Select("lifted_at").Updates(&b).Error; err != nil {
 			return err
 		}
-		return a.log("address_block.lift", b.auditTarget(), AuditSnapshot{"ends_at": b.EndsAt}, AuditSnapshot{"ends_at": a.now})
+		before, after := AuditSnapshot{"ends_at": b.EndsAt}, AuditSnapshot{"ends_at": a.now}
+		return a.log("address_block.lift", b.auditTarget(), before, after)
 	})
 	if err != nil {
 		return nil, err
@@ -154,20 +164,21 @@ func (s *Store) AddressBlock(ctx context.Context, projectID, id int64) (_ *Addre
 	return &b, notFoundAs(err, "block")
 }
 
-// AddressBlockFilter narrows a list of blocks; zero fields do not.
+// AddressBlockFilter narrows a list of blocks. Zero fields do not filter.
 type AddressBlockFilter struct {
 	Address string // part of it
 	Before  int64  // only blocks with a smaller id: the cursor
 	Limit   int
 }
 
-// AddressBlockPage is a stretch of the list, newest first.
+// AddressBlockPage is a page of the list, newest first.
 type AddressBlockPage struct {
 	Blocks []AddressBlock
 	Next   int64 // cursor of the next page, 0 on the last one
 }
 
-// AddressBlocks lists a project's blocks, newest first: those in force and those that still count for the next.
+// AddressBlocks lists a project's blocks, newest first: those in force, and those that still count for the length of
+// the next one.
 func (s *Store) AddressBlocks(
 	ctx context.Context, projectID int64, f AddressBlockFilter,
 ) (_ AddressBlockPage, err error) {
@@ -187,12 +198,13 @@ func (s *Store) AddressBlocks(
 	return page, nil
 }
 
-// AllAddressBlocks gives the newest blocks of all projects that are in force or still count for the next, for the gate's memory.
+// AllAddressBlocks returns the newest blocks of all projects, for the gate's memory: those in force, and those that
+// still count for the length of the next one.
 func (s *Store) AllAddressBlocks(ctx context.Context, limit int) (list []AddressBlock, err error) {
 	defer doing(&err, "list address blocks")
 	return list, s.countingBlocks(ctx).Order("id DESC").Limit(limit).Find(&list).Error
 }
 
 func (s *Store) countingBlocks(ctx context.Context) *gorm.DB {
-	return s.read.WithContext(ctx).Where("ends_at > ?", s.Now().Add(-strikesForgotten))
+	return s.read.WithContext(ctx).Where("ends_at > ?", s.Now().Add(-strikeMemory))
 }

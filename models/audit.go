@@ -13,7 +13,7 @@ import (
 	"gorm.io/gorm/clause"
 )
 
-// Action is one row of the audit log: who changed what, from what to what.
+// AuditRow is one row of the audit log. It records one change of one object.
 type AuditRow struct {
 	ID         int64
 	Chain      int64 // project id, or [InstanceChain]
@@ -26,19 +26,19 @@ type AuditRow struct {
 	ObjectKind string
 	ObjectID   int64
 	ObjectName string
-	Before     string // JSON object with what changed, as it was
-	After      string // and as it is; never a secret
+	Before     string // JSON object with the changed fields before the change; never a secret
+	After      string // the same fields after it
 	IP         string
 	Hash       []byte
 }
 
-// TableName is the name of the table, which is older than the word audit.
+// TableName returns the table's name, which differs from the type's.
 func (AuditRow) TableName() string { return "actions" }
 
-// InstanceChain holds what concerns no project: accounts and plans.
+// InstanceChain is the chain of changes that belong to no project, such as those of accounts and plans.
 const InstanceChain int64 = 0
 
-// actionChain is the newest row of a chain.
+// auditChain is the end of a chain: the number and hash of its newest row.
 type auditChain struct {
 	Chain int64 `gorm:"primaryKey;autoIncrement:false"`
 	Seq   int64
@@ -47,17 +47,18 @@ type auditChain struct {
 
 func (auditChain) TableName() string { return "action_chains" }
 
-// AuditTarget is what a change was made to.
+// AuditTarget is the object that was changed.
 type AuditTarget struct {
-	Kind string
+	Kind string // key, category, service_token, address_block, project, plan or account
 	ID   int64
 	Name string
 }
 
-// Facts are the fields of an object that a change may touch, by name. Values are what JSON can hold; no secrets.
+// AuditSnapshot has the fields of an object before or after a change, by name. Values must be encodable as JSON and
+// must not be secrets.
 type AuditSnapshot map[string]any
 
-// inUTC gives a copy whose times are in UTC: databases and forms give the same moment in zones of their own.
+// inUTC returns a copy whose times are in UTC. The databases and forms return the same moment in different zones.
 func (s AuditSnapshot) inUTC() AuditSnapshot {
 	s = maps.Clone(s)
 	for name, value := range s {
@@ -73,14 +74,15 @@ func (s AuditSnapshot) inUTC() AuditSnapshot {
 	return s
 }
 
-// changed leaves only the fields that differ between before and after. Of something new or gone, all stay.
-func changed(before, after AuditSnapshot) (AuditSnapshot, AuditSnapshot) {
+// changedFields returns copies of before and after without the fields that are equal in both. If either is nil, because
+// the object is new or deleted, the other keeps all its fields.
+func changedFields(before, after AuditSnapshot) (AuditSnapshot, AuditSnapshot) {
 	before, after = before.inUTC(), after.inUTC()
 	if before == nil || after == nil {
 		return before, after
 	}
-	for name, was := range before {
-		if is, both := after[name]; both && jsonEqual(was, is) {
+	for name, old := range before {
+		if value, both := after[name]; both && jsonEqual(old, value) {
 			delete(before, name)
 			delete(after, name)
 		}
@@ -94,51 +96,52 @@ func jsonEqual(a, b any) bool {
 	return errX == nil && errY == nil && bytes.Equal(x, y)
 }
 
-// change is a transaction that makes changes in one chain and writes down each.
+// auditedTx is a transaction that holds the lock of one audit chain and writes an audit row for each change.
 type auditedTx struct {
-	tx     *gorm.DB
-	store  *Store
-	actor  Actor
-	now    time.Time
-	head   auditChain
-	logged bool
-	done   []Change
+	tx      *gorm.DB
+	store   *Store
+	actor   Actor
+	now     time.Time
+	head    auditChain // the chain's end, including the rows of this transaction
+	logged  bool       // whether the transaction has written rows of this chain
+	changes []Change   // for the change feed, one for each audit row
 }
 
-// change runs fn in a transaction that holds the chain's lock, so that changes of one project come one after the other,
-// rules that count rows hold, and each change is in the log or did not happen.
+// inAuditedTx runs fn in an audit transaction. Because it holds the chain's lock, the changes of one project are made
+// one after the other, and rules that count rows hold. Because the audit rows are written in the same transaction,
+// each change is in the audit log or did not happen. After the commit, the subscribers are called for each change.
 func (s *Store) inAuditedTx(ctx context.Context, chain int64, actor Actor, fn func(a *auditedTx) error) error {
-	c := &auditedTx{store: s, actor: actor}
+	a := &auditedTx{store: s, actor: actor}
 	err := s.tx(ctx, func(tx *gorm.DB) error {
-		c.tx = tx
-		err := tx.Clauses(clause.Locking{Strength: "UPDATE"}).Where("chain = ?", chain).Take(&c.head).Error
+		a.tx = tx
+		err := tx.Clauses(clause.Locking{Strength: "UPDATE"}).Where("chain = ?", chain).Take(&a.head).Error
 		if err != nil {
 			return notFoundAs(err, "project")
 		}
-		c.now = s.Now() // with the lock held, so that times are in the order of the rows
-		if err := c.applyOnce(fn); err != nil {
+		a.now = s.Now() // with the lock held, so that times are in the order of the rows
+		if err := a.applyOnce(fn); err != nil {
 			return err
 		}
-		if err := c.saveHead(); err != nil {
+		if err := a.saveHead(); err != nil {
 			return err
 		}
-		made := s.now()
-		for i := range c.done {
-			c.done[i].At = made
+		at := s.now()
+		for i := range a.changes {
+			a.changes[i].At = at
 		}
-		return s.notify(tx, c.done)
+		return s.notify(tx, a.changes)
 	})
-	var refused *Error
-	if err != nil && len(c.done) > 0 && !errors.As(err, &refused) {
-		// A commit that seems to have failed may have been stored, or be stored later still: then its notice has to be heeded
-		// here, too.
+	var rejected *Error
+	if err != nil && len(a.changes) > 0 && !errors.As(err, &rejected) {
+		// A commit that seems to have failed may take effect all the same, even later. With a new sender name, this
+		// process does not ignore the notice of that commit.
 		s.renameSender()
 	}
-	s.tell(c.done) // also after an error, for a commit that was stored
+	s.publish(a.changes) // after an error too: the commit may have taken effect
 	return err
 }
 
-// startChain makes the chain of a project that was just created and goes on in it.
+// startChain creates the chain of a project that was just created. Further audit rows go to that chain.
 func (a *auditedTx) startChain(projectID int64) error {
 	if err := a.saveHead(); err != nil {
 		return err
@@ -155,16 +158,17 @@ func (a *auditedTx) saveHead() error {
 		Updates(map[string]any{"seq": a.head.Seq, "hash": a.head.Hash}).Error
 }
 
-// log writes one row. before is nil for something new, after for something that is gone; equal fields are left out.
-// Where all are equal nothing was changed, and no row says so.
-func (a *auditedTx) log(action string, object AuditTarget, before, after AuditSnapshot) error {
-	before, after = changed(before, after)
+// log writes one audit row with the fields that differ. before is nil if target is new, after if it was deleted. If
+// both are given and no field differs, nothing was changed, and log writes no row.
+func (a *auditedTx) log(action string, target AuditTarget, before, after AuditSnapshot) error {
+	before, after = changedFields(before, after)
 	if before != nil && after != nil && len(before)+len(after) == 0 {
 		return nil
 	}
 	row := AuditRow{
-		Chain: a.head.Chain, Seq: a.head.Seq + 1, At: a.now, ActorKind: a.actor.Kind, ActorID: a.actor.ID, ActorName: a.actor.Name,
-		Action: action, ObjectKind: object.Kind, ObjectID: object.ID, ObjectName: object.Name, IP: a.actor.IP,
+		Chain: a.head.Chain, Seq: a.head.Seq + 1, At: a.now,
+		ActorKind: a.actor.Kind, ActorID: a.actor.ID, ActorName: a.actor.Name, IP: a.actor.IP,
+		Action: action, ObjectKind: target.Kind, ObjectID: target.ID, ObjectName: target.Name,
 	}
 	var err error
 	if row.Before, err = snapshotJSON(before); err != nil {
@@ -180,7 +184,7 @@ func (a *auditedTx) log(action string, object AuditTarget, before, after AuditSn
 		return err
 	}
 	a.head.Seq, a.head.Hash, a.logged = row.Seq, row.Hash, true
-	a.done = append(a.done, Change{Kind: object.Kind, ID: object.ID, ProjectID: a.head.Chain})
+	a.changes = append(a.changes, Change{Kind: target.Kind, ID: target.ID, ProjectID: a.head.Chain})
 	return nil
 }
 
@@ -192,13 +196,19 @@ func snapshotJSON(s AuditSnapshot) (string, error) {
 	return string(text), err
 }
 
-// hashAction covers the row and the hash before it. It is keyed by the pepper: who can write to the database alone cannot
-// make a chain that fits. The id is left out: it is not known before the row is stored, and the row is found by chain and seq.
+// hashAuditRow returns the hash of a row, which covers the row and the hash before it. It is keyed with the pepper,
+// so write access to the database alone is not enough to forge a chain. It leaves out the id, which is not known
+// before the row is stored; verifying finds rows by chain and seq.
 func (p Pepper) hashAuditRow(previous []byte, row *AuditRow) ([]byte, error) {
 	text, err := json.Marshal([]any{
-		// In hex, because an empty hash is nil from one driver and not from the other, which JSON tells apart.
-		"claviger action", hex.EncodeToString(previous), row.Chain, row.Seq, row.At.UnixMicro(), row.ActorKind, row.ActorID, row.ActorName, row.Action,
-		row.ObjectKind, row.ObjectID, row.ObjectName, row.Before, row.After, row.IP,
+		"claviger action",
+		// In hex, because one driver returns an empty hash as nil and the other does not, and JSON encodes them
+		// differently.
+		hex.EncodeToString(previous),
+		row.Chain, row.Seq, row.At.UnixMicro(),
+		row.ActorKind, row.ActorID, row.ActorName,
+		row.Action, row.ObjectKind, row.ObjectID, row.ObjectName,
+		row.Before, row.After, row.IP,
 	})
 	if err != nil {
 		return nil, err
@@ -207,18 +217,18 @@ func (p Pepper) hashAuditRow(previous []byte, row *AuditRow) ([]byte, error) {
 	return digest[:], nil
 }
 
-// ActionFilter narrows a list of actions; zero fields do not.
+// AuditFilter narrows a list of audit rows. Zero fields do not filter.
 type AuditFilter struct {
-	Actor  string // part of the name
-	Action string // the whole of it, or its first part: "key"
-	Object string // part of the name
+	Actor  string // part of the actor's name
+	Action string // a whole action such as "key.create", or its first part: "key"
+	Object string // part of the name of the audit target
 	From   time.Time
 	To     time.Time // exclusive
 	Before int64     // only rows with a smaller seq: the cursor
 	Limit  int
 }
 
-// Actions lists changes in a project, newest first, and tells whether there are older ones.
+// AuditRows lists the audit rows of a project, newest first. more reports whether there are older ones.
 func (s *Store) AuditRows(
 	ctx context.Context, projectID int64, f AuditFilter,
 ) (rows []AuditRow, more bool, err error) {
@@ -247,18 +257,20 @@ func (s *Store) AuditRows(
 	return rows, false, nil
 }
 
-// whereContains finds part of a text in any case. SQLite knows the cases of ASCII alone: other letters are found as typed.
+// whereContains adds the condition that the column contains part, ignoring case. An empty part adds no condition.
+// SQLite knows upper and lower case of ASCII letters only: other letters must be given as they are stored.
 func whereContains(q *gorm.DB, column, part string) *gorm.DB {
 	if part == "" {
 		return q
 	}
-	return q.Where("(lower("+column+`) LIKE ? ESCAPE '\' OR `+column+` LIKE ? ESCAPE '\')`, like(part), "%"+likeEscaper.Replace(part)+"%")
+	return q.Where("(lower("+column+`) LIKE ? ESCAPE '\' OR `+column+` LIKE ? ESCAPE '\')`,
+		like(part), "%"+likeEscaper.Replace(part)+"%")
 }
 
-// Action reads one change of the project, or [CodeNotFound].
+// AuditRow reads one audit row of the project. The error is [CodeNotFound] if there is none with that seq.
 func (s *Store) AuditRow(ctx context.Context, projectID, seq int64) (_ *AuditRow, err error) {
 	defer doing(&err, "read audit row")
 	var row AuditRow
 	err = s.read.WithContext(ctx).Where("chain = ? AND seq = ?", projectID, seq).Take(&row).Error
-	return &row, notFoundAs(err, "change")
+	return &row, notFoundAs(err, "audit row")
 }

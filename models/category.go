@@ -11,7 +11,7 @@ import (
 	"gorm.io/gorm"
 )
 
-// Category is an organisational tag of keys. It never changes a verdict.
+// Category is a label that a project sorts its keys by. It never changes a verdict.
 type Category struct {
 	ID        int64
 	ProjectID int64
@@ -22,21 +22,21 @@ type Category struct {
 
 func (c *Category) auditTarget() AuditTarget { return AuditTarget{"category", c.ID, c.Name} }
 
-// BlockedReason says why the label cannot be renamed or merged into another one, or "" where it can.
+// BlockedReason returns why the category cannot be renamed or merged into another one, or "" if it can.
 func (c *Category) BlockedReason() string {
 	if c.BuiltIn {
-		return "Every project has the category " + c.Name + ": it stays as it is."
+		return "The category " + c.Name + " is built in and cannot be changed."
 	}
 	return ""
 }
 
-// CategoryUse is a label with the number of keys that have it, revoked ones included.
+// CategoryUse is a category with the number of keys that have it, including revoked ones.
 type CategoryUse struct {
 	Category `gorm:"embedded"`
 	KeyCount int64
 }
 
-// DeleteBlockedReason says why the label cannot be deleted, or "" where it can.
+// DeleteBlockedReason returns why the category cannot be deleted, or "" if it can.
 func (c *CategoryUse) DeleteBlockedReason() string {
 	switch why := c.BlockedReason(); {
 	case why != "":
@@ -49,16 +49,16 @@ func (c *CategoryUse) DeleteBlockedReason() string {
 	return ""
 }
 
-// BuiltInCategories every project has, in the order in which forms offer them.
+// BuiltInCategories are the categories that every project has, in the order in which forms offer them.
 var BuiltInCategories = []string{"production", "development", "staging"}
 
 const (
 	maxCategory = 40
-	// maxCategories bounds the labels of one project: forms list all of them.
+	// maxCategories bounds the categories of one project, because forms list all of them.
 	maxCategories = 200
 )
 
-// categoryProblem says what is wrong with a label, or "".
+// categoryProblem returns what is wrong with the name of a category, or "".
 func categoryProblem(name string) string {
 	trimmed, printable := oneLine(name)
 	switch {
@@ -67,7 +67,7 @@ func categoryProblem(name string) string {
 	case !printable:
 		return "Use printable characters only."
 	case strings.HasPrefix(trimmed, "+"):
-		return "Do not start with +." // forms offer "+new" for a label that is typed
+		return "Do not start with +." // forms use "+new" for the choice to type a new name
 	case utf8.RuneCountInString(trimmed) > maxCategory:
 		return "Use at most 40 characters."
 	}
@@ -82,7 +82,7 @@ func createBuiltInCategories(tx *gorm.DB, projectID int64, now time.Time) error 
 	return tx.Create(&rows).Error
 }
 
-// ensureCategory finds the label in the project or adds it.
+// ensureCategory returns the category of that name in the project and creates it if there is none.
 func (a *auditedTx) ensureCategory(projectID int64, name string) (*Category, error) {
 	name = strings.TrimSpace(name)
 	found, err := findCategory(a.tx, projectID, name)
@@ -92,14 +92,14 @@ func (a *auditedTx) ensureCategory(projectID int64, name string) (*Category, err
 	return a.addCategory(projectID, name, "category")
 }
 
-// addCategory makes a label that is not there yet. field is where a form would show that there is no room for it.
+// addCategory creates a category. If the project has as many as it may have, the error is at field.
 func (a *auditedTx) addCategory(projectID int64, name, field string) (*Category, error) {
 	var count int64
 	if err := a.tx.Model(&Category{}).Where("project_id = ?", projectID).Count(&count).Error; err != nil {
 		return nil, err
 	}
 	if count >= maxCategories {
-		return nil, invalidField(field, "This project has 200 categories already, the most there can be.")
+		return nil, invalidField(field, "This project already has 200 categories, the most that it may have.")
 	}
 	added := &Category{ProjectID: projectID, Name: name, CreatedAt: a.now}
 	if err := a.tx.Create(added).Error; err != nil {
@@ -110,7 +110,7 @@ func (a *auditedTx) addCategory(projectID int64, name, field string) (*Category,
 
 func labelTaken(err error) error {
 	if isDuplicate(err) {
-		return invalidField("name", "This project has this label already.")
+		return invalidField("name", "This project already has this label.")
 	}
 	return err
 }
@@ -120,7 +120,7 @@ func findCategory(tx *gorm.DB, projectID int64, name string) (*Category, error) 
 	return &c, tx.Where("project_id = ? AND name = ?", projectID, name).Take(&c).Error
 }
 
-// Categories lists the labels of a project: the built-in ones, then its own by name.
+// Categories lists the categories of a project: the built-in ones, then its own by name.
 func (s *Store) Categories(ctx context.Context, projectID int64) (_ []Category, err error) {
 	defer doing(&err, "list categories")
 	var list []Category
@@ -129,7 +129,7 @@ func (s *Store) Categories(ctx context.Context, projectID int64) (_ []Category, 
 	return list, err
 }
 
-// CategoryUses is [Store.Categories] with the number of keys of each.
+// CategoryUses is [Store.Categories] with the number of keys of each category.
 func (s *Store) CategoryUses(ctx context.Context, projectID int64) (_ []CategoryUse, err error) {
 	defer doing(&err, "list categories")
 	var list []CategoryUse
@@ -138,7 +138,7 @@ func (s *Store) CategoryUses(ctx context.Context, projectID int64) (_ []Category
 	return list, err
 }
 
-// Category reads one label of the project, or [CodeNotFound].
+// Category reads one category of the project, or [CodeNotFound].
 func (s *Store) Category(ctx context.Context, projectID, id int64) (_ *CategoryUse, err error) {
 	defer doing(&err, "read category")
 	var found CategoryUse
@@ -148,11 +148,18 @@ func (s *Store) Category(ctx context.Context, projectID, id int64) (_ *CategoryU
 
 func (s *Store) categoryUses(tx *gorm.DB, projectID int64) *gorm.DB {
 	return tx.Table("categories").
-		Select("categories.*, (SELECT COUNT(*) FROM keys WHERE keys.project_id = categories.project_id AND keys.category_id = categories.id) AS key_count").
+		Select(`
+			categories.*,
+			(
+				SELECT COUNT(*)
+				FROM keys
+				WHERE keys.project_id = categories.project_id AND keys.category_id = categories.id
+			) AS key_count
+		`).
 		Where("project_id = ?", projectID)
 }
 
-// CreateCategory adds a label to the project. Errors: field name.
+// CreateCategory adds a category to the project. Errors: field name.
 func (s *Store) CreateCategory(
 	ctx context.Context, projectID int64, actor Actor, name string,
 ) (_ *Category, err error) {
@@ -170,7 +177,7 @@ func (s *Store) CreateCategory(
 	return added, err
 }
 
-// checkLabel trims a label that stands alone in its form. Errors: field name.
+// checkLabel trims and checks the name of a category in a form that has no other field. Errors: field name.
 func checkLabel(name string) (string, error) {
 	name = strings.TrimSpace(name)
 	if name == "" {
@@ -182,8 +189,8 @@ func checkLabel(name string) (string, error) {
 	return name, nil
 }
 
-// RenameCategory gives a label another name, which all its keys show from then on. Requests that are in the log keep the
-// name they were made under. Errors: field name; [CodeConflict] for a built-in one.
+// RenameCategory gives a category another name, which all its keys have from then on. Logged requests keep the name of
+// their time. Errors: field name; [CodeConflict] for a built-in category.
 func (s *Store) RenameCategory(
 	ctx context.Context, projectID, id int64, actor Actor, name string,
 ) (_ *Category, err error) {
@@ -205,8 +212,8 @@ func (s *Store) RenameCategory(
 	})
 }
 
-// MergeCategory moves the keys of one label to another of the project and deletes the first. It gives the second one, and
-// how many keys moved. Errors: field into; [CodeConflict] for a built-in first one.
+// MergeCategory moves the keys of the category id to the category intoID of the same project and deletes the first. It
+// returns the second and how many keys moved. Errors: field into; [CodeConflict] if the first is built in.
 func (s *Store) MergeCategory(
 	ctx context.Context, projectID, id, intoID int64, actor Actor,
 ) (into *Category, moved int64, err error) {
@@ -230,12 +237,14 @@ func (s *Store) MergeCategory(
 		if err := a.tx.Delete(&label.Category).Error; err != nil {
 			return err
 		}
-		return a.log("category.merge", label.auditTarget(), AuditSnapshot{"name": label.Name}, AuditSnapshot{"merged_into": into.Name, "keys_moved": moved})
+		before, after := AuditSnapshot{"name": label.Name}, AuditSnapshot{"merged_into": into.Name, "keys_moved": moved}
+		return a.log("category.merge", label.auditTarget(), before, after)
 	})
 	return into, moved, err
 }
 
-// DeleteCategory removes a label that no key has; [CodeConflict] with the reason where that is not possible.
+// DeleteCategory removes a category that no key has. The error is [CodeConflict] with the reason if that is not
+// possible.
 func (s *Store) DeleteCategory(ctx context.Context, projectID, id int64, actor Actor) (_ *Category, err error) {
 	defer doing(&err, "delete category")
 	return s.changeCategory(ctx, projectID, id, actor, func(a *auditedTx, label *CategoryUse) error {
@@ -249,9 +258,11 @@ func (s *Store) DeleteCategory(ctx context.Context, projectID, id int64, actor A
 	})
 }
 
-// changeCategory runs fn with a label of the project. Nobody else changes labels or the keys that have them meanwhile:
-// all of that holds the chain's lock.
-func (s *Store) changeCategory(ctx context.Context, projectID, id int64, actor Actor, fn func(*auditedTx, *CategoryUse) error) (*Category, error) {
+// changeCategory runs fn with a category of the project in an audit transaction. Other changes of the project's
+// categories and keys wait meanwhile, because they need the chain's lock.
+func (s *Store) changeCategory(
+	ctx context.Context, projectID, id int64, actor Actor, fn func(*auditedTx, *CategoryUse) error,
+) (*Category, error) {
 	var label CategoryUse
 	err := s.inAuditedTx(ctx, projectID, actor, func(a *auditedTx) error {
 		err := s.categoryUses(a.tx, projectID).Where("id = ?", id).Take(&label).Error

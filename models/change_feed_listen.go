@@ -10,49 +10,51 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// Listener learns how far it can rely on being told what other processes change. Its methods are called one at a time.
+// Listener is called when the connection of [Store.Listen] answers or is lost. Its methods are called one at a time.
 type Listener interface {
-	// Heard says that the subscribers were told all changes of other processes that were committed after since and before
-	// asked. It is called several times a second, with the same since as long as the connection holds.
+	// SyncedUntil reports that the subscribers have been called for all changes of other processes that were
+	// committed after since and before asked. It is called several times a second. since stays the same until the
+	// connection is lost.
 	SyncedUntil(since, asked time.Time)
-	// Deaf says that changes may be missed from now on, and why: once for each loss of the connection, and where the first
-	// attempt to connect fails.
+	// Disconnected reports that changes may be missed from now on, and why. It is called once for each loss of the
+	// connection, and once if the first attempt to connect fails.
 	Disconnected(err error)
 }
 
 const (
-	// listenPing is how often the connection is asked for an answer, and listenTimeout how long one may take. A connection
-	// that is dead without saying so is found out within their sum.
+	// listenPing is how often the connection is pinged, and listenTimeout how long it may take to answer. A
+	// connection that is dead without an error is noticed within their sum.
 	listenPing    = 200 * time.Millisecond
 	listenTimeout = 300 * time.Millisecond
-	// listenConnect ends an attempt to connect and to begin to listen.
+	// listenConnect limits an attempt to connect and begin to listen.
 	listenConnect = 3 * time.Second
-	// From a loss to the first attempt to connect it takes listenRetry; from one that failed to the next, twice as long each
-	// time, up to listenRetryMax.
+	// After a loss, listenRetry passes before the first attempt to connect. The wait doubles after each attempt that
+	// fails, up to listenRetryMax.
 	listenRetry    = 100 * time.Millisecond
 	listenRetryMax = time.Second
 )
 
-// listenName is what Postgres shows as the application_name of the connection, after the name that the address gives.
+// listenName is appended to the application_name of the database URL. Postgres shows the connection under that name.
 const listenName = "listener"
 
-// Listen tells the subscribers what other processes on the same Postgres change, until ctx ends. It keeps a connection of its
-// own for that, and makes a new one when it is lost. On SQLite there is one process, and it returns at once.
+// Listen calls the subscribers for changes of other processes on the same Postgres, until ctx ends. It uses a
+// connection of its own and replaces it when it is lost. On SQLite there is only one process, and Listen returns at
+// once.
 func (s *Store) Listen(ctx context.Context, l Listener) {
 	if !s.isPostgres() {
 		return
 	}
-	deaf := false
+	disconnected := false
 	for retry := listenRetry; ; retry = min(2*retry, listenRetryMax) {
 		err := s.listen(ctx, func(since, asked time.Time) {
-			retry, deaf = listenRetry, false
+			retry, disconnected = listenRetry, false
 			l.SyncedUntil(since, asked)
 		})
 		if ctx.Err() != nil {
 			return
 		}
-		if !deaf {
-			deaf = true
+		if !disconnected {
+			disconnected = true
 			l.Disconnected(err)
 		}
 		select {
@@ -63,14 +65,15 @@ func (s *Store) Listen(ctx context.Context, l Listener) {
 	}
 }
 
-// listen is Listen over one connection. It ends with the error that ends the connection.
-func (s *Store) listen(ctx context.Context, heard func(since, asked time.Time)) error {
+// listen is Listen over one connection. It returns the error that ends the connection.
+func (s *Store) listen(ctx context.Context, syncedUntil func(since, asked time.Time)) error {
 	config, err := pgx.ParseConfig(s.db.URL)
 	if err != nil {
 		return err
 	}
-	config.RuntimeParams["application_name"] = cmp.Or(config.RuntimeParams["application_name"], "claviger") + " " + listenName
-	config.OnNotification = func(_ *pgconn.PgConn, n *pgconn.Notification) { s.heard(n.Payload) }
+	name := cmp.Or(config.RuntimeParams["application_name"], "claviger")
+	config.RuntimeParams["application_name"] = name + " " + listenName
+	config.OnNotification = func(_ *pgconn.PgConn, n *pgconn.Notification) { s.receive(n.Payload) }
 
 	connecting, cancel := context.WithTimeout(ctx, listenConnect)
 	defer cancel()
@@ -89,26 +92,27 @@ func (s *Store) listen(ctx context.Context, heard func(since, asked time.Time)) 
 	since := s.now()
 	for {
 		asked := s.now()
-		if err := answers(ctx, conn); err != nil {
+		if err := ping(ctx, conn); err != nil {
 			return err
 		}
-		// Postgres signals who listens before a commit's own call returns, and each session sends its notices before it says that
-		// it is ready for the next question. So the notices of all that was committed before asked have been told by now.
-		heard(since, asked)
-		if err := waitForNotices(ctx, conn); err != nil {
+		// Postgres signals the listening sessions before COMMIT returns, and each session sends its notifications
+		// before it reports that it is ready for the next query. So the notifications of all that was committed
+		// before asked have been received by now.
+		syncedUntil(since, asked)
+		if err := waitForNotifications(ctx, conn); err != nil {
 			return err
 		}
 	}
 }
 
-func answers(ctx context.Context, conn *pgconn.PgConn) error {
+func ping(ctx context.Context, conn *pgconn.PgConn) error {
 	ctx, cancel := context.WithTimeout(ctx, listenTimeout)
 	defer cancel()
 	return conn.Ping(ctx)
 }
 
-// waitForNotices returns when it is time for the next question.
-func waitForNotices(ctx context.Context, conn *pgconn.PgConn) error {
+// waitForNotifications receives notifications until it is time for the next ping.
+func waitForNotifications(ctx context.Context, conn *pgconn.PgConn) error {
 	waiting, cancel := context.WithTimeout(ctx, listenPing)
 	defer cancel()
 	for {

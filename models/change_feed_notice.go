@@ -10,27 +10,29 @@ import (
 	"gorm.io/gorm"
 )
 
-// notice is what a transaction tells the other processes on the same Postgres.
-type notice struct {
-	From    string       `json:"from"` // the store that made the changes
-	At      int64        `json:"at"`   // microseconds since 1970, as [Change.At]
-	Changes []noticePart `json:"changes"`
+// notification is what a transaction sends to the other processes on the same Postgres: the payload of NOTIFY, as JSON.
+type notification struct {
+	Sender  string           `json:"from"` // name of the store that made the changes
+	At      int64            `json:"at"`   // [Change.At] in microseconds since 1970
+	Changes []notifiedChange `json:"changes"`
 }
 
-type noticePart struct {
+// notifiedChange is a [Change] in a notification.
+type notifiedChange struct {
 	Kind      string `json:"kind"`
 	ID        int64  `json:"id,omitempty"`
 	ProjectID int64  `json:"project,omitempty"`
 }
 
-// maxNoticed is how many changes a notice lists. It keeps the payload far below the 8,000 bytes that Postgres takes.
-const maxNoticed = 50
+// maxNotifiedChanges is the most changes that a notification lists. A transaction with more sends one [Everything].
+// That keeps the payload far below the 8,000 bytes that Postgres allows.
+const maxNotifiedChanges = 50
 
-// maxChannel is the longest name of a channel that Postgres takes, in bytes.
+// maxChannel is the length in bytes that Postgres allows for the name of a channel.
 const maxChannel = 63
 
-// noticeChannel is the same for all processes that work in a schema, and another one for each schema.
-func noticeChannel(schema string) string {
+// notificationChannel returns the channel of a schema. All processes that use the schema have the same one.
+func notificationChannel(schema string) string {
 	channel := "claviger_" + schema
 	if len(channel) > maxChannel {
 		sum := sha256.Sum256([]byte(schema))
@@ -39,8 +41,8 @@ func noticeChannel(schema string) string {
 	return channel
 }
 
-// renameSender gives the store a new name by which it knows its own notices. Those under the old name are from then on as good
-// as another process's.
+// renameSender gives the store a new random sender name. The store ignores notifications under its current name, so
+// from then on it handles those under the old name like another process's.
 func (s *Store) renameSender() {
 	var b [8]byte
 	rand.Read(b[:])
@@ -48,43 +50,45 @@ func (s *Store) renameSender() {
 	s.sender.Store(&name)
 }
 
-func newNotice(sender string, changes []Change) notice {
-	n := notice{From: sender, At: changes[0].At.UnixMicro()}
-	if len(changes) > maxNoticed {
-		n.Changes = []noticePart{{Kind: Everything}}
+func newNotification(sender string, changes []Change) notification {
+	n := notification{Sender: sender, At: changes[0].At.UnixMicro()}
+	if len(changes) > maxNotifiedChanges {
+		n.Changes = []notifiedChange{{Kind: Everything}}
 		return n
 	}
 	for _, c := range changes {
-		n.Changes = append(n.Changes, noticePart{c.Kind, c.ID, c.ProjectID})
+		n.Changes = append(n.Changes, notifiedChange{c.Kind, c.ID, c.ProjectID})
 	}
 	return n
 }
 
-// notify makes Postgres tell the others when the transaction commits, and only then. On SQLite there are none.
+// notify makes Postgres notify the other processes when tx commits, and only then. On SQLite there are no others.
 func (s *Store) notify(tx *gorm.DB, changes []Change) error {
 	if !s.isPostgres() || len(changes) == 0 {
 		return nil
 	}
-	payload, err := json.Marshal(newNotice(*s.sender.Load(), changes))
+	payload, err := json.Marshal(newNotification(*s.sender.Load(), changes))
 	if err != nil {
 		return err
 	}
 	return tx.Exec("SELECT pg_notify(?, ?)", s.channel, string(payload)).Error
 }
 
-// heard tells the subscribers what a notice of another process says. One that cannot be read is from another version of the
-// program, and may mean anything.
-func (s *Store) heard(payload string) {
-	var n notice
+// receive calls the subscribers for the changes in a notification of another process. A payload that cannot be
+// decoded is from another version of the program and counts as [Everything].
+func (s *Store) receive(payload string) {
+	var n notification
 	if err := json.Unmarshal([]byte(payload), &n); err != nil {
-		n = notice{At: s.now().UnixMicro(), Changes: []noticePart{{Kind: Everything}}}
+		n = notification{At: s.now().UnixMicro(), Changes: []notifiedChange{{Kind: Everything}}}
 	}
-	if n.From == *s.sender.Load() { // told by the call that made the change
+	if n.Sender == *s.sender.Load() { // the call that made the changes has published them
 		return
 	}
 	changes := make([]Change, 0, len(n.Changes))
-	for _, p := range n.Changes {
-		changes = append(changes, Change{Kind: p.Kind, ID: p.ID, ProjectID: p.ProjectID, At: time.UnixMicro(n.At), Remote: true})
+	for _, c := range n.Changes {
+		changes = append(changes, Change{
+			Kind: c.Kind, ID: c.ID, ProjectID: c.ProjectID, At: time.UnixMicro(n.At), Remote: true,
+		})
 	}
-	s.tell(changes)
+	s.publish(changes)
 }

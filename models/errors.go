@@ -14,8 +14,8 @@ import (
 	"gorm.io/gorm"
 )
 
-// The codes of an [Error] that are not codes of a verdict: what kind of failure it is. web decides which HTTP status each
-// becomes. Where an error means the same as a verdict, it has that code: see [requestlog.Code].
+// The codes of an [Error] that are not codes of a verdict. web maps each to an HTTP status. An error that means the
+// same as a verdict has the verdict's code: see [requestlog.Code].
 const (
 	CodeNotFound     requestlog.Code = "not_found"
 	CodeInvalid      requestlog.Code = "invalid"
@@ -25,21 +25,21 @@ const (
 	CodeTooMany      requestlog.Code = "too_many"
 	CodePlanLimit    requestlog.Code = "plan_limit" // the project's plan does not allow it
 
-	// These occur in the management API alone.
+	// These occur in the management API only.
 	CodeMediaType           requestlog.Code = "unsupported_media_type"
 	CodeIdempotencyMismatch requestlog.Code = "idempotency_mismatch"
 	CodeSelfRotationOff     requestlog.Code = "self_rotation_off"
 	CodeVersionRetiring     requestlog.Code = "version_retiring" // a replaced secret may not rotate its key
 )
 
-// Error is every failure that a person or a caller may be told about. Message and Fields are safe to show; Retry is when asking
-// again helps, zero where that is not known; cause is for the log alone. Any other error is a fault of ours and is shown as a request id only.
+// Error is a failure that may be shown to the user or caller. Any other error is an internal failure, of which only the
+// request id is shown.
 type Error struct {
 	Code    requestlog.Code
-	Message string
-	Fields  map[string]string // messages by the name of the form field or JSON member
-	Retry   time.Duration
-	cause   error
+	Message string            // safe to show
+	Fields  map[string]string // messages by name of the form field or JSON member; safe to show
+	Retry   time.Duration     // after which trying again helps; zero if that is not known
+	cause   error             // for the log only
 }
 
 func (e *Error) Error() string {
@@ -51,21 +51,22 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.cause }
 
-// Denied is the error of a request that validate would deny with the code.
+// Denied returns the error of a request that validate would reject with the code.
 func Denied(code requestlog.Code) *Error { return &Error{Code: code, Message: code.Message()} }
 
-// NotFound says that what (a noun such as "key") does not exist, or not for the one who asks.
+// NotFound returns the error for something that does not exist, or that the user may not know of. what is a noun such
+// as "key".
 func NotFound(what string) *Error {
 	return &Error{Code: CodeNotFound, Message: "There is no such " + what + "."}
 }
 
-// Conflict says that the present state does not allow what was asked, and why.
+// Conflict returns the error for a change that the current state does not allow. message says why.
 func Conflict(message string) *Error { return &Error{Code: CodeConflict, Message: message} }
 
-// Forbidden says that the asker's role does not allow what was asked.
+// Forbidden returns the error for an action that the user's role does not allow. message says why.
 func Forbidden(message string) *Error { return &Error{Code: CodeForbidden, Message: message} }
 
-// planLimit is an error with the reason why the project's plan does not allow something; nil where there is none.
+// planLimitError returns the error for something that the project's plan does not allow, or nil if why is empty.
 func planLimitError(why string) error {
 	if why == "" {
 		return nil
@@ -82,7 +83,7 @@ func (f fieldErrors) add(field, message string) {
 	}
 }
 
-// err is nil where no message was added.
+// err returns nil if no message was added.
 func (f fieldErrors) err() error {
 	if len(f) == 0 {
 		return nil
@@ -90,14 +91,14 @@ func (f fieldErrors) err() error {
 	return Invalid(f)
 }
 
-// Invalid says what is wrong with which field, of a form or of JSON.
+// Invalid returns the error for fields of a form or of JSON that break a rule. fields has a message for each.
 func Invalid(fields map[string]string) *Error {
-	return &Error{Code: CodeInvalid, Message: "Some fields are not as they should be.", Fields: fields}
+	return &Error{Code: CodeInvalid, Message: "Some fields are invalid: see fields.", Fields: fields}
 }
 
 func invalidField(field, message string) *Error { return Invalid(map[string]string{field: message}) }
 
-// notFoundAs turns GORM's "no row" into NotFound(what) and leaves other errors as they are.
+// notFoundAs returns NotFound(what) for GORM's "record not found" and other errors as they are.
 func notFoundAs(err error, what string) error {
 	if errors.Is(err, gorm.ErrRecordNotFound) {
 		return NotFound(what)
@@ -105,14 +106,17 @@ func notFoundAs(err error, what string) error {
 	return err
 }
 
-// IsUnavailable tells whether err says that the database cannot be reached, did not answer in time, or cannot write: asking again
-// later helps.
+// IsUnavailable reports whether err means that the database cannot be reached, did not answer in time, or cannot
+// write, so that trying again later helps.
 func IsUnavailable(err error) bool {
-	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, driver.ErrBadConn) ||
-		errors.As(err, new(*pgconn.ConnectError)) || errors.As(err, new(net.Error)) || sqldb.WriteProblem(err) != ""
+	return errors.Is(err, context.DeadlineExceeded) ||
+		errors.Is(err, driver.ErrBadConn) ||
+		errors.As(err, new(*pgconn.ConnectError)) ||
+		errors.As(err, new(net.Error)) ||
+		sqldb.WriteProblem(err) != ""
 }
 
-// IsNotFound tells whether err says that something does not exist.
+// IsNotFound reports whether err is an [Error] with [CodeNotFound].
 func IsNotFound(err error) bool {
 	var e *Error
 	return errors.As(err, &e) && e.Code == CodeNotFound
@@ -120,11 +124,11 @@ func IsNotFound(err error) bool {
 
 func isDuplicate(err error) bool { return errors.Is(err, gorm.ErrDuplicatedKey) }
 
-// WhyNotWritten says in a few words why an error kept the database from writing. They may be shown to anybody.
+// WhyNotWritten returns in a few words why a write failed with err. They are safe to show to anybody.
 func WhyNotWritten(err error) string { return sqldb.WhyNotWritten(err) }
 
-// doing says in front of an error what was being done: methods of [Store] defer it, so that the log line of a failure tells
-// where it came from. Errors that are answers for the caller, [Error] and [Done], stay as they are.
+// doing puts what was being done in front of an error. Methods of [Store] defer it, so that the log line of a failure
+// says where it came from. [Error] and [AlreadyApplied] are replies to the caller and stay as they are.
 func doing(err *error, what string) {
 	if *err == nil || errors.As(*err, new(*Error)) || errors.As(*err, new(AlreadyApplied)) {
 		return

@@ -9,7 +9,7 @@ import (
 	"gorm.io/gorm"
 )
 
-// GateKey is what the gate needs of one version of a key.
+// GateKey has the fields that the gate needs of one version of a key.
 type GateKey struct {
 	ProjectID     int64
 	KeyID         int64
@@ -21,25 +21,27 @@ type GateKey struct {
 	SelfRotation  bool
 	Restrictions  `gorm:"embedded"`
 	Version       int
-	VersionEndsAt time.Time // of a version that is retiring, or has ended; zero for the newest
+	VersionEndsAt time.Time // end of a replaced version; zero for the newest
 	Caps          Caps      `gorm:"-"`
 }
 
-// Use is what a request says of the app that makes it.
+// ClientApp is what a request says about the app that sent it.
 type ClientApp struct {
-	Platform string // ios, android, or empty where nothing was said
+	Platform string // ios or android; empty if the request did not say
 	BundleID string // an iOS bundle ID or an Android package name
 }
 
-// Refusal is the code with which the key itself is turned away at now, or [requestlog.CodeValid]: checks 4 to 8 of product.md, section 3.
-func (k *GateKey) DenialCode(now time.Time, use ClientApp) requestlog.Code {
+// DenialCode returns the code with which a rule of the key rejects a request at now, or [requestlog.CodeValid]. It
+// makes the checks of product.md, section 3, that need only the key and the request: state, version, expiry, platform
+// and bundle.
+func (k *GateKey) DenialCode(now time.Time, app ClientApp) requestlog.Code {
 	if code := k.StateDenialCode(now); code != requestlog.CodeValid {
 		return code
 	}
-	return k.Restrictions.DenialCode(use)
+	return k.Restrictions.DenialCode(app)
 }
 
-// StateRefusal is checks 4 to 6 alone: what does not depend on who uses the key.
+// StateDenialCode is DenialCode without the checks that depend on the request: state, version and expiry only.
 func (k *GateKey) StateDenialCode(now time.Time) requestlog.Code {
 	if !k.VersionEndsAt.IsZero() && !now.Before(k.VersionEndsAt) {
 		return requestlog.CodeKeyRevoked
@@ -59,11 +61,11 @@ func (k *GateKey) StateDenialCode(now time.Time) requestlog.Code {
 	return requestlog.CodeValid
 }
 
-// Refusal compares what a request says of its app with what the key allows. Both are headers, which can be forged: they
-// keep honest mistakes out, and nobody else.
-func (r *Restrictions) DenialCode(use ClientApp) requestlog.Code {
+// DenialCode returns the code with which the restrictions reject a request of app, or [requestlog.CodeValid]. What a
+// request says about its app can be forged, so restrictions only prevent honest mistakes.
+func (r *Restrictions) DenialCode(app ClientApp) requestlog.Code {
 	bundle := ""
-	switch use.Platform {
+	switch app.Platform {
 	case "ios":
 		bundle = r.IOSBundleID
 		if !r.PlatformIOS && r.PlatformAndroid {
@@ -78,20 +80,22 @@ func (r *Restrictions) DenialCode(use ClientApp) requestlog.Code {
 		if r.PlatformIOS || r.PlatformAndroid {
 			return requestlog.CodePlatformNotAllowed
 		}
-		// Without a platform either one will do.
-		if (r.IOSBundleID != "" || r.AndroidPackage != "") && use.BundleID != "" &&
-			use.BundleID != r.IOSBundleID && use.BundleID != r.AndroidPackage {
+		// Without a platform, the bundle ID of either platform is accepted.
+		if (r.IOSBundleID != "" || r.AndroidPackage != "") &&
+			app.BundleID != "" &&
+			app.BundleID != r.IOSBundleID &&
+			app.BundleID != r.AndroidPackage {
 			return requestlog.CodeBundleNotAllowed
 		}
 		return requestlog.CodeValid
 	}
-	if bundle != "" && use.BundleID != bundle {
+	if bundle != "" && app.BundleID != bundle {
 		return requestlog.CodeBundleNotAllowed
 	}
 	return requestlog.CodeValid
 }
 
-// FindKey looks a digest up among the versions of all keys; nil where there is none.
+// FindKey finds the version of a key with that digest. It returns nil if there is none.
 func (s *Store) FindKey(ctx context.Context, digest Digest) (_ *GateKey, err error) {
 	defer doing(&err, "find key")
 	var row struct {
@@ -99,10 +103,13 @@ func (s *Store) FindKey(ctx context.Context, digest Digest) (_ *GateKey, err err
 		Quotas  `gorm:"embedded;embeddedPrefix:quota_"`
 	}
 	err = s.read.WithContext(ctx).Table("key_versions").
-		Select("keys.project_id, keys.id AS key_id, keys.name, keys.type, categories.name AS category, keys.state, keys.expires_at, keys.self_rotation, "+
-			"keys.platform_ios, keys.platform_android, keys.ios_bundle_id, keys.android_package, "+
-			"keys.quota_total, keys.quota_daily, keys.quota_weekly, keys.quota_monthly, "+
-			"key_versions.number AS version, key_versions.ends_at AS version_ends_at").
+		Select(`
+			keys.project_id, keys.id AS key_id, keys.name, keys.type, categories.name AS category,
+			keys.state, keys.expires_at, keys.self_rotation,
+			keys.platform_ios, keys.platform_android, keys.ios_bundle_id, keys.android_package,
+			keys.quota_total, keys.quota_daily, keys.quota_weekly, keys.quota_monthly,
+			key_versions.number AS version, key_versions.ends_at AS version_ends_at
+		`).
 		Joins("JOIN keys ON keys.id = key_versions.key_id").
 		Joins("JOIN categories ON categories.id = keys.category_id").
 		Where("key_versions.digest = ?", digest[:]).Take(&row).Error

@@ -5,12 +5,12 @@ import (
 	"net/http"
 )
 
-// GateProject is what the gate needs of a project.
+// GateProject has the fields that the gate needs of a project.
 type GateProject struct {
 	ID          int64
 	Slug        string
-	Limits      PlanLimits // of its plan with its overrides
-	QuotaStatus int        // with which a request over a quota is rejected: 401, or 429 where the project chose so
+	Limits      PlanLimits // the plan's, with the project's overrides
+	QuotaStatus int        // HTTP status of a request over a quota: 401, or 429 if the project chose it
 }
 
 // The statuses that a project can choose for requests over a quota.

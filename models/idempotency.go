@@ -9,27 +9,30 @@ import (
 	"gorm.io/gorm/clause"
 )
 
-// Once makes a change of a service token happen once, however often it is asked for with the same key: the caller that
-// got no answer may ask again.
+// IdempotencyKey identifies a request of a service token. Repeated requests with the same key make their change only
+// once, so a caller that got no reply may repeat its request.
 type IdempotencyKey struct {
 	Key     string // as the caller chose it
-	Request string // what was asked for: the same key with another request is a mistake
+	Request string // the request's content; the same key with another request is an error
 }
 
-// Done is the error of a change that an earlier request with the same [Once] has made already.
+// AlreadyApplied is the error of a change that an earlier request with the same [IdempotencyKey] has made.
 type AlreadyApplied struct {
-	ObjectID int64 // of what was made: a key or a category
+	ObjectID int64 // id of the key or category that was made
 }
 
-func (AlreadyApplied) Error() string { return "this was done already" }
+func (AlreadyApplied) Error() string {
+	return "an earlier request with this idempotency key made the change"
+}
 
 const (
-	// onceFor is how long what was done under a key is remembered.
+	// appliedLifetime is how long an idempotency key is remembered.
 	appliedLifetime = 24 * time.Hour
-	// oldOnces is how many rows that are older each change with a key removes at most.
+	// oldAppliedAtOnce is the most older rows that each change with an idempotency key removes.
 	oldAppliedAtOnce = 20
 )
 
+// appliedRequest is the row of a request that was made with an idempotency key.
 type appliedRequest struct {
 	ID          int64
 	TokenID     int64
@@ -41,14 +44,20 @@ type appliedRequest struct {
 
 func (appliedRequest) TableName() string { return "idempotency_keys" }
 
-// once runs fn unless the actor's [Once] was done before, and remembers it with what fn made. The chain's lock is held: of
-// two requests at the same moment the second finds what the first one did. Errors: [Done], [CodeIdempotencyMismatch].
+// applyOnce runs fn unless a request with the actor's idempotency key was applied before, and stores the key with the
+// id of what fn made. The chain's lock is held, so the second of two concurrent requests finds the row of the first.
+// Errors: [AlreadyApplied], [CodeIdempotencyMismatch].
 func (a *auditedTx) applyOnce(fn func(a *auditedTx) error) error {
-	if a.actor.IdempotencyKey == nil {
+	key := a.actor.IdempotencyKey
+	if key == nil {
 		return fn(a)
 	}
-	row := appliedRequest{TokenID: a.actor.ID, CreatedAt: a.now}
-	row.KeyHash, row.RequestHash = a.store.pepper.hashIdempotency("key", a.actor.IdempotencyKey.Key), a.store.pepper.hashIdempotency("request", a.actor.IdempotencyKey.Request)
+	row := appliedRequest{
+		TokenID:     a.actor.ID,
+		KeyHash:     a.store.pepper.hashIdempotency("key", key.Key),
+		RequestHash: a.store.pepper.hashIdempotency("request", key.Request),
+		CreatedAt:   a.now,
+	}
 	var before appliedRequest
 	err := a.tx.Where("token_id = ? AND key_hash = ?", row.TokenID, row.KeyHash).Take(&before).Error
 	switch {
@@ -60,28 +69,36 @@ func (a *auditedTx) applyOnce(fn func(a *auditedTx) error) error {
 			return err
 		}
 	case !bytes.Equal(before.RequestHash, row.RequestHash):
-		return &Error{Code: CodeIdempotencyMismatch, Message: "This Idempotency-Key was used with another request. Use a new one for each request."}
+		return &Error{
+			Code:    CodeIdempotencyMismatch,
+			Message: "This Idempotency-Key was used with another request. Use a new one for each request.",
+		}
 	default:
 		return AlreadyApplied{before.ObjectID}
 	}
 	if err := fn(a); err != nil {
 		return err
 	}
-	if len(a.done) == 0 {
-		return nil // nothing was changed, so that doing it again changes nothing either
+	if len(a.changes) == 0 {
+		return nil // nothing was changed, so repeating it changes nothing either
 	}
-	row.ObjectID = a.done[len(a.done)-1].ID // what was written down last is what was asked for
+	row.ObjectID = a.changes[len(a.changes)-1].ID // the change that was requested is logged last
 	if err := a.tx.Create(&row).Error; err != nil {
 		return err
 	}
 	return a.removeOldApplied()
 }
 
-// forgetOldOnces removes a few rows whose time is over: more than the one that each change adds.
+// removeOldApplied removes some rows that are older than appliedLifetime. Each change adds one row, so the table does
+// not grow for good.
 func (a *auditedTx) removeOldApplied() error {
 	var old []int64
-	err := a.tx.Model(&appliedRequest{}).Clauses(clause.Locking{Strength: "UPDATE", Options: "SKIP LOCKED"}).
-		Where("created_at <= ?", a.now.Add(-appliedLifetime)).Order("created_at").Limit(oldAppliedAtOnce).Pluck("id", &old).Error
+	err := a.tx.Model(&appliedRequest{}).
+		Clauses(clause.Locking{Strength: "UPDATE", Options: "SKIP LOCKED"}).
+		Where("created_at <= ?", a.now.Add(-appliedLifetime)).
+		Order("created_at").
+		Limit(oldAppliedAtOnce).
+		Pluck("id", &old).Error
 	if err != nil || len(old) == 0 {
 		return err
 	}

@@ -4,7 +4,8 @@ import (
 	"time"
 )
 
-// KeyType is fixed when a key is made. Each type has its own secret prefix and its own counters.
+// KeyType separates keys for production from those for tests. It is fixed when a key is made. Secrets of each type have
+// their own form, and each type has its own counts.
 type KeyType string
 
 const (
@@ -12,10 +13,10 @@ const (
 	TypeTest       KeyType = "test"
 )
 
-// KeyTypes are all there are.
+// KeyTypes lists all types.
 var KeyTypes = []KeyType{TypeProduction, TypeTest}
 
-// SecretKind is the middle part of the secrets of such keys.
+// SecretKind returns the middle part of the secrets of keys of this type.
 func (t KeyType) SecretKind() SecretKind {
 	if t == TypeTest {
 		return SecretTest
@@ -23,7 +24,7 @@ func (t KeyType) SecretKind() SecretKind {
 	return SecretProduction
 }
 
-// KeyState is what people switch; [KeyStatus] is what follows from it and the clock.
+// KeyState is the stored state of a key, which people change. [KeyStatus] follows from it and the time.
 type KeyState string
 
 const (
@@ -32,7 +33,7 @@ const (
 	StateRevoked  KeyState = "revoked"
 )
 
-// KeyStatus is what a key is at a moment: its state, or expired.
+// KeyStatus is the status of a key at some time: its state, or expired.
 type KeyStatus string
 
 const (
@@ -42,8 +43,8 @@ const (
 	StatusRevoked  KeyStatus = "revoked"
 )
 
-// StatusOf is the one rule of what a key is at a moment. The gate rejects by it and the dashboard shows it.
-// Where several hold, the one that validate would name comes out.
+// StatusOf returns the status of a key at now. Both the gate and the dashboard use it. If a key is expired and
+// inactive or revoked, the status is the one that validate names first.
 func StatusOf(state KeyState, expiresAt *time.Time, now time.Time) KeyStatus {
 	switch {
 	case state == StateRevoked:
@@ -75,10 +76,10 @@ type Key struct {
 	CreatedAt    time.Time
 	UpdatedAt    time.Time
 	RotatedAt    *time.Time // when the newest version was made; nil while that is the first
-	LastUsedAt   *time.Time // moment of the newest logged request, to the second; nil if there was none ever
+	LastUsedAt   *time.Time // time of the newest logged request, to the second; nil if there never was one
 }
 
-// Restrictions are what a key that ships in an app is held to. No platform means any.
+// Restrictions say in which apps a key may be used. No platform means any.
 type Restrictions struct {
 	PlatformIOS     bool   `gorm:"column:platform_ios"`
 	PlatformAndroid bool   `gorm:"column:platform_android"`
@@ -86,7 +87,8 @@ type Restrictions struct {
 	AndroidPackage  string
 }
 
-// Quotas cap the admitted requests of a key in rolling windows: 24 hours, 7 days, 30 days, and for ever. Nil is no cap.
+// Quotas cap the admitted requests of a key in rolling windows of 24 hours, 7 days and 30 days, and in total. Nil is no
+// cap.
 type Quotas struct {
 	Total   *int64
 	Daily   *int64
@@ -103,13 +105,13 @@ type KeyVersion struct {
 	Prefix    string
 	Last4     string
 	CreatedBy *int64
-	// CreatedByName is who made the version, as they were called then.
+	// CreatedByName is the name that the actor had when the version was made.
 	CreatedByName string
 	CreatedAt     time.Time
-	EndsAt        *time.Time // from then on the secret is rejected
+	EndsAt        *time.Time // from then on the secret is rejected; nil for the current version
 }
 
-// VersionStatus is what a version of a key is at a moment.
+// VersionStatus is the status of a version at some time.
 type VersionStatus string
 
 const (
@@ -118,7 +120,7 @@ const (
 	VersionEnded    VersionStatus = "ended"
 )
 
-// Status of the version at now. Whether it may be used also depends on its key.
+// Status returns the version's status at now. Whether the secret is valid also depends on its key.
 func (v *KeyVersion) Status(now time.Time) VersionStatus {
 	switch {
 	case v.EndsAt == nil:
@@ -129,29 +131,29 @@ func (v *KeyVersion) Status(now time.Time) VersionStatus {
 	return VersionEnded
 }
 
-// KeyName is a name that some key of the project has or had.
+// KeyName is a name that a key of the project has or had.
 type KeyName struct {
 	ProjectID int64 `gorm:"primaryKey"`
 	Name      string
 	KeyID     int64
 }
 
-// KeyDetails is a key with what lists and pages show beside it.
+// KeyView is a key with what lists and pages show beside it.
 type KeyView struct {
 	Key
 	Category string
-	Creator  string // e-mail address, or name of the service token; empty where nobody knows
+	Creator  string // e-mail address, or name of the service token; empty if unknown
 	Prefix   string // of the newest version
 	Last4    string
 }
 
-// Status is what the key is at now.
+// Status returns the key's status at now.
 func (k *Key) Status(now time.Time) KeyStatus { return StatusOf(k.State, k.ExpiresAt, now) }
 
-// RotationAge is after how long since its last rotation a key is flagged as due.
+// RotationAge is the age of the newest version after which a key is flagged as due for rotation.
 const RotationAge = 90 * 24 * time.Hour
 
-// RotationDue tells whether the newest version is older than [RotationAge]. Of a revoked key it never is.
+// RotationDue reports whether the newest version is older than [RotationAge]. It is false for a revoked key.
 func (k *Key) RotationDue(now time.Time) bool {
 	made := k.CreatedAt
 	if k.RotatedAt != nil {
@@ -160,13 +162,19 @@ func (k *Key) RotationDue(now time.Time) bool {
 	return k.State != StateRevoked && now.Sub(made) > RotationAge
 }
 
-// Graces are how long a replaced version may stay valid, in the order in which forms offer them.
+// Graces are the lengths of grace that can be chosen for a replaced version, in the order in which forms offer them.
 var Graces = []struct {
 	Name   string
 	Length time.Duration
-}{{"now", 0}, {"15m", 15 * time.Minute}, {"1h", time.Hour}, {"24h", 24 * time.Hour}, {"7d", 7 * 24 * time.Hour}}
+}{
+	{"now", 0},
+	{"15m", 15 * time.Minute},
+	{"1h", time.Hour},
+	{"24h", 24 * time.Hour},
+	{"7d", 7 * 24 * time.Hour},
+}
 
-// ParseGrace finds a grace by its name; empty is "now".
+// ParseGrace returns the length of the grace of that name; empty is "now". It returns false for an unknown name.
 func ParseGrace(name string) (time.Duration, bool) {
 	for _, g := range Graces {
 		if g.Name == name || name == "" && g.Length == 0 {
@@ -176,7 +184,7 @@ func ParseGrace(name string) (time.Duration, bool) {
 	return 0, false
 }
 
-// KeyAction is something a person does to a key's state.
+// KeyAction is a change of a key that its state may not allow.
 type KeyAction string
 
 const (
@@ -188,18 +196,18 @@ const (
 	ActionEdit       KeyAction = "edit"
 )
 
-// BlockedReason says why the action is not possible with the key as it is, or "" where it is: the table of product.md,
-// section 2. Pages show it beside the disabled button, and the transaction checks it again.
+// BlockedReason returns why the action is not possible in the key's current state, or "" if it is possible: the table
+// of product.md, section 2. Pages show it beside the disabled button, and the transaction checks it again.
 func (k *Key) BlockedReason(a KeyAction) string {
 	switch {
 	case k.State == StateRevoked && (a == ActionEdit || a == ActionRotate):
-		return "A revoked key stays as it was and cannot be " + pastOf[a] + "."
+		return "A revoked key stays as it was and cannot be " + pastTense[a] + "."
 	case a == ActionEdit || a == ActionRotate:
 		return ""
 	case k.IsDefault && a != ActionActivate:
-		return "The default key cannot be " + pastOf[a] + ", so that a project always has a key that works."
+		return "The default key cannot be " + pastTense[a] + ", so that a project always has a key that works."
 	case k.State == StateRevoked && (a == ActionActivate || a == ActionDeactivate):
-		return "A revoked key cannot be " + pastOf[a] + ": revoking is final."
+		return "A revoked key cannot be " + pastTense[a] + ": revoking is final."
 	case a == ActionActivate && k.State == StateActive:
 		return "The key is active already."
 	case a == ActionDeactivate && k.State == StateInactive:
@@ -212,18 +220,34 @@ func (k *Key) BlockedReason(a KeyAction) string {
 	return ""
 }
 
-var pastOf = map[KeyAction]string{
-	ActionActivate: "activated", ActionDeactivate: "deactivated", ActionRevoke: "revoked", ActionDelete: "deleted",
-	ActionRotate: "rotated", ActionEdit: "edited",
+var pastTense = map[KeyAction]string{
+	ActionActivate:   "activated",
+	ActionDeactivate: "deactivated",
+	ActionRevoke:     "revoked",
+	ActionDelete:     "deleted",
+	ActionRotate:     "rotated",
+	ActionEdit:       "edited",
 }
 
-// facts are what the audit log keeps of a key's settings.
+// snapshot returns the key's settings as audit rows store them.
 func (k *Key) snapshot(category string) AuditSnapshot {
 	return AuditSnapshot{
-		"name": k.Name, "description": k.Description, "type": k.Type, "category": category, "state": k.State, "expires_at": k.ExpiresAt,
-		"self_rotation": k.SelfRotation, "platform_ios": k.PlatformIOS, "platform_android": k.PlatformAndroid,
-		"ios_bundle_id": k.IOSBundleID, "android_package": k.AndroidPackage, "quota_total": k.Total, "quota_daily": k.Daily,
-		"quota_weekly": k.Weekly, "quota_monthly": k.Monthly, "version": k.Version,
+		"name":             k.Name,
+		"description":      k.Description,
+		"type":             k.Type,
+		"category":         category,
+		"state":            k.State,
+		"expires_at":       k.ExpiresAt,
+		"self_rotation":    k.SelfRotation,
+		"platform_ios":     k.PlatformIOS,
+		"platform_android": k.PlatformAndroid,
+		"ios_bundle_id":    k.IOSBundleID,
+		"android_package":  k.AndroidPackage,
+		"quota_total":      k.Total,
+		"quota_daily":      k.Daily,
+		"quota_weekly":     k.Weekly,
+		"quota_monthly":    k.Monthly,
+		"version":          k.Version,
 	}
 }
 

@@ -7,19 +7,19 @@ import (
 	"unicode/utf8"
 )
 
-// KeyInput is what a person chooses of a key.
+// KeyInput has the fields of a key that people choose.
 type KeyInput struct {
 	Name         string
 	Description  string
 	Type         KeyType // at creation only
-	Category     string  // a label of the project, or a new one
+	Category     string  // name of a category, which is created if the project has none of that name
 	ExpiresAt    *time.Time
 	SelfRotation bool
 	Restrictions
 	Quotas
 }
 
-// input is what a person chose of the key, as it is.
+// input returns the key's current values of the fields that people choose.
 func (k *Key) input(category string) KeyInput {
 	return KeyInput{
 		Name: k.Name, Description: k.Description, Type: k.Type, Category: category, ExpiresAt: k.ExpiresAt,
@@ -28,7 +28,7 @@ func (k *Key) input(category string) KeyInput {
 }
 
 const (
-	maxBundleID       = 155 // as long as Apple lets one be
+	maxBundleID       = 155 // Apple's limit
 	maxQuota          = 1_000_000_000_000
 	maxKeyName        = 64
 	maxKeyDescription = 500
@@ -41,10 +41,11 @@ var (
 	packagePattern  = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)+$`)
 )
 
-// Check holds the input against the rules of its fields, without the database. before is the key as it was, nil for a new one.
+// Check checks the input against the rules that need no database. before is the key before the edit, nil for a new key.
+// Errors: the fields of [KeyInput].
 func (in KeyInput) Check(before *Key, now time.Time) error { return in.normalize(before, now) }
 
-// normalize trims and checks each field. before is the key as it was, nil for a new one.
+// normalize trims and checks each field. before is the key before the edit, nil for a new key.
 func (in *KeyInput) normalize(before *Key, now time.Time) error {
 	problems := fieldErrors{}
 	in.Name = strings.TrimSpace(in.Name)
@@ -69,10 +70,13 @@ func (in *KeyInput) normalize(before *Key, now time.Time) error {
 	}
 	problems.add("category", categoryProblem(in.Category))
 	in.checkRestrictions(problems)
-	for field, cap := range map[string]*int64{
-		"quota_total": in.Total, "quota_daily": in.Daily, "quota_weekly": in.Weekly, "quota_monthly": in.Monthly,
+	for field, quota := range map[string]*int64{
+		"quota_total":   in.Total,
+		"quota_daily":   in.Daily,
+		"quota_weekly":  in.Weekly,
+		"quota_monthly": in.Monthly,
 	} {
-		if cap != nil && (*cap < 1 || *cap > maxQuota) {
+		if quota != nil && (*quota < 1 || *quota > maxQuota) {
 			problems.add(field, "Enter a whole number of at least 1, or leave it empty for no cap.")
 		}
 	}
@@ -83,7 +87,8 @@ func (in *KeyInput) normalize(before *Key, now time.Time) error {
 		unchanged := before != nil && before.ExpiresAt != nil && before.ExpiresAt.Equal(at)
 		switch {
 		case before != nil && before.IsDefault:
-			problems.add("expires_at", "The default key does not expire, so that a project always has a key that works.")
+			problems.add("expires_at",
+				"The default key does not expire, so that a project always has a key that works.")
 		case !unchanged && !at.After(now):
 			problems.add("expires_at", "Choose a moment in the future, or leave it empty.")
 		case at.Year() > 9999:
@@ -95,9 +100,11 @@ func (in *KeyInput) normalize(before *Key, now time.Time) error {
 
 func (in *KeyInput) checkRestrictions(problems fieldErrors) {
 	if in.SelfRotation && (in.PlatformIOS || in.PlatformAndroid) {
-		problems.add("self_rotation", "A key with platforms ships in an app, where everybody can read it, so it must not rotate itself.")
+		problems.add("self_rotation",
+			"A key with platforms ships in an app, where everybody can read it, so it must not rotate itself.")
 	}
-	in.IOSBundleID, in.AndroidPackage = strings.TrimSpace(in.IOSBundleID), strings.TrimSpace(in.AndroidPackage)
+	in.IOSBundleID = strings.TrimSpace(in.IOSBundleID)
+	in.AndroidPackage = strings.TrimSpace(in.AndroidPackage)
 	for _, c := range []struct {
 		field, value, example string
 		pattern               *regexp.Regexp

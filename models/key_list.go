@@ -8,14 +8,20 @@ import (
 	"gorm.io/gorm"
 )
 
-// keyDetails selects keys of a project with what [KeyDetails] adds, in one query.
-func (s *Store) keyDetails(ctx context.Context, projectID int64) *gorm.DB {
+// keyViews selects the keys of a project with the fields of [KeyView], in one query.
+func (s *Store) keyViews(ctx context.Context, projectID int64) *gorm.DB {
 	return s.read.WithContext(ctx).Table("keys").
-		Select("keys.*, categories.name AS category, COALESCE(users.email, made.created_by_name, '') AS creator, key_versions.prefix, key_versions.last4").
+		Select(`
+			keys.*,
+			categories.name AS category,
+			COALESCE(users.email, first.created_by_name, '') AS creator,
+			key_versions.prefix,
+			key_versions.last4
+		`).
 		Joins("JOIN categories ON categories.id = keys.category_id").
 		Joins("JOIN key_versions ON key_versions.key_id = keys.id AND key_versions.number = keys.version").
 		Joins("LEFT JOIN users ON users.id = keys.created_by").
-		Joins("LEFT JOIN key_versions AS made ON made.key_id = keys.id AND made.number = 1").
+		Joins("LEFT JOIN key_versions AS first ON first.key_id = keys.id AND first.number = 1").
 		Where("keys.project_id = ?", projectID)
 }
 
@@ -23,13 +29,13 @@ func (s *Store) keyDetails(ctx context.Context, projectID int64) *gorm.DB {
 func (s *Store) Key(ctx context.Context, projectID, keyID int64) (_ *KeyView, err error) {
 	defer doing(&err, "read key")
 	var key KeyView
-	if err := s.keyDetails(ctx, projectID).Where("keys.id = ?", keyID).Take(&key).Error; err != nil {
+	if err := s.keyViews(ctx, projectID).Where("keys.id = ?", keyID).Take(&key).Error; err != nil {
 		return &key, notFoundAs(err, "key")
 	}
 	return &key, s.addLastUses(ctx, []*Key{&key.Key})
 }
 
-// addLastUses puts the last use in place where the key's row is behind.
+// addLastUses sets LastUsedAt of keys that the request log has newer requests of than their rows say.
 func (s *Store) addLastUses(ctx context.Context, keys []*Key) error {
 	var ids []int64
 	for _, k := range keys {
@@ -47,7 +53,7 @@ func (s *Store) addLastUses(ctx context.Context, keys []*Key) error {
 	return nil
 }
 
-// KeyFilter narrows a list of keys; empty fields do not.
+// KeyFilter narrows a list of keys. Empty fields do not filter.
 type KeyFilter struct {
 	Search   string // part of the name or the description, or the last 4 characters
 	Type     KeyType
@@ -57,7 +63,7 @@ type KeyFilter struct {
 	Limit    int
 }
 
-// KeyPage is a stretch of the list, newest first.
+// KeyPage is a page of the list, newest first.
 type KeyPage struct {
 	Keys []KeyView
 	Next int64 // cursor of the next page, 0 on the last one
@@ -66,10 +72,13 @@ type KeyPage struct {
 // Keys lists keys of a project, newest first.
 func (s *Store) Keys(ctx context.Context, projectID int64, f KeyFilter) (_ KeyPage, err error) {
 	defer doing(&err, "list keys")
-	q := s.keyDetails(ctx, projectID)
+	q := s.keyViews(ctx, projectID)
 	if f.Search != "" {
-		q = q.Where(`(lower(keys.name) LIKE ? ESCAPE '\' OR lower(keys.description) LIKE ? ESCAPE '\' OR key_versions.last4 = ?)`,
-			like(f.Search), like(f.Search), f.Search)
+		q = q.Where(`(
+			lower(keys.name) LIKE ? ESCAPE '\'
+			OR lower(keys.description) LIKE ? ESCAPE '\'
+			OR key_versions.last4 = ?
+		)`, like(f.Search), like(f.Search), f.Search)
 	}
 	if f.Type != "" {
 		q = q.Where("keys.type = ?", f.Type)
@@ -78,7 +87,7 @@ func (s *Store) Keys(ctx context.Context, projectID int64, f KeyFilter) (_ KeyPa
 		q = q.Where("categories.name = ?", f.Category)
 	}
 	now := s.Now()
-	switch f.Status { // the same rule as StatusOf, for the database
+	switch f.Status { // the rule of StatusOf, in SQL
 	case StatusActive:
 		q = q.Where("keys.state = 'active' AND (keys.expires_at IS NULL OR keys.expires_at > ?)", now)
 	case StatusExpired:
@@ -104,13 +113,13 @@ func (s *Store) Keys(ctx context.Context, projectID int64, f KeyFilter) (_ KeyPa
 	return page, s.addLastUses(ctx, keys)
 }
 
-// CountActiveKeys counts the keys that are active at this moment: not inactive, not revoked, not expired.
+// CountActiveKeys returns how many keys of the project are active now: not inactive, not revoked, not expired.
 func (s *Store) CountActiveKeys(ctx context.Context, projectID int64) (n int64, err error) {
 	defer doing(&err, "count active keys")
 	return n, activeKeys(s.read.WithContext(ctx), projectID, s.Now()).Count(&n).Error
 }
 
-// KeyIDByName finds the key that has or had the name.
+// KeyIDByName returns the id of the key that has or had the name, or [CodeNotFound].
 func (s *Store) KeyIDByName(ctx context.Context, projectID int64, name string) (_ int64, err error) {
 	defer doing(&err, "find key by name")
 	var row KeyName
@@ -118,7 +127,7 @@ func (s *Store) KeyIDByName(ctx context.Context, projectID int64, name string) (
 	return row.KeyID, notFoundAs(err, "key")
 }
 
-// FreeKeyName gives a name like the given one that no key of the project has or had: "server_prod_2".
+// FreeKeyName returns a name like the given one that no key of the project has or had, such as "server_prod_2".
 func (s *Store) FreeKeyName(ctx context.Context, projectID int64, name string) (_ string, err error) {
 	defer doing(&err, "find free key name")
 	base := numberAtEnd.ReplaceAllString(name, "")
@@ -137,7 +146,7 @@ func (s *Store) FreeKeyName(ctx context.Context, projectID int64, name string) (
 
 var numberAtEnd = regexp.MustCompile(`_[0-9]{1,3}$`)
 
-// RecentKeyNames lists the names of the keys used last, for suggestions.
+// RecentKeyNames lists the names of the keys that were used last, for suggestions.
 func (s *Store) RecentKeyNames(ctx context.Context, projectID int64, limit int) (names []string, err error) {
 	defer doing(&err, "list recent key names")
 	err = s.read.WithContext(ctx).Model(&Key{}).Where("project_id = ?", projectID).

@@ -10,7 +10,8 @@ import (
 	"gorm.io/gorm/clause"
 )
 
-// CreateKey makes a key with its first version. The secret is returned this once. Errors: the fields of [KeyInput].
+// CreateKey makes a key with its first version. It returns the secret, which cannot be read again later. Errors: the
+// fields of [KeyInput]; [CodePlanLimit].
 func (s *Store) CreateKey(
 	ctx context.Context, projectID int64, actor Actor, in KeyInput,
 ) (_ *Key, _ Secret, err error) {
@@ -63,7 +64,7 @@ func (a *auditedTx) createKey(project *Project, in KeyInput, isDefault bool) (*K
 	return key, secret, a.log("key.create", key.auditTarget(), nil, key.snapshot(category.Name))
 }
 
-// createVersion makes the secret of the key's version.
+// createVersion makes the row of the key's current version, with a new secret.
 func (a *auditedTx) createVersion(key *Key, prefix string) (Secret, error) {
 	secret, err := NewSecret(a.store.random, prefix, key.Type.SecretKind())
 	if err != nil {
@@ -89,7 +90,8 @@ func (a *auditedTx) createDefaultKey(project *Project) (*Key, Secret, error) {
 	}, true)
 }
 
-// claimName writes the key's name into the book of names. Its own former names are free to it, those of others never.
+// claimName stores the key's name in key_names. A key may have its own former names again, but never one that another
+// key has or had.
 func claimName(tx *gorm.DB, key *Key) error {
 	err := tx.Clauses(clause.OnConflict{DoNothing: true}).
 		Create(&KeyName{ProjectID: key.ProjectID, Name: key.Name, KeyID: key.ID}).Error
@@ -97,9 +99,12 @@ func claimName(tx *gorm.DB, key *Key) error {
 		return err
 	}
 	var owner int64
-	err = tx.Model(&KeyName{}).Where("project_id = ? AND name = ?", key.ProjectID, key.Name).Pluck("key_id", &owner).Error
+	err = tx.Model(&KeyName{}).
+		Where("project_id = ? AND name = ?", key.ProjectID, key.Name).
+		Pluck("key_id", &owner).Error
 	if err == nil && owner != key.ID {
-		return invalidField("name", "Another key had this name before. Names are never used again, so that history stays clear.")
+		return invalidField("name",
+			"Another key had this name before. Names are never used again, so that history stays clear.")
 	}
 	return err
 }
@@ -111,7 +116,8 @@ func nameTaken(err error) error {
 	return err
 }
 
-// UpdateKey changes what a person may change of a key: all of [KeyInput] but the type.
+// UpdateKey sets all fields of [KeyInput] except the type, which cannot be changed. Errors: the fields of [KeyInput];
+// [CodeConflict] for a revoked key; [CodePlanLimit] if a later expiry would make the key active again.
 func (s *Store) UpdateKey(
 	ctx context.Context, projectID, keyID int64, actor Actor, in KeyInput,
 ) (_ *Key, err error) {
@@ -119,10 +125,10 @@ func (s *Store) UpdateKey(
 	return s.EditKey(ctx, projectID, keyID, actor, func(*Key, KeyInput) (KeyInput, error) { return in, nil })
 }
 
-// EditKey is [Store.UpdateKey] with what edit makes of the key as it is, which it must not change. Nobody else changes the key meanwhile, so that
-// who changes one field takes back nobody's change of another.
+// EditKey is [Store.UpdateKey] with the input that edit returns. edit gets the key and its current input, and must not
+// change the key. It runs with the row locked, so concurrent changes of different fields do not overwrite each other.
 func (s *Store) EditKey(
-	ctx context.Context, projectID, keyID int64, actor Actor, edit func(key *Key, as KeyInput) (KeyInput, error),
+	ctx context.Context, projectID, keyID int64, actor Actor, edit func(key *Key, current KeyInput) (KeyInput, error),
 ) (_ *Key, err error) {
 	defer doing(&err, "edit key")
 	return s.changeKey(ctx, projectID, keyID, actor, ActionEdit, func(a *auditedTx, key *Key) error {
@@ -145,12 +151,14 @@ func (s *Store) EditKey(
 		key.Name, key.Description, key.CategoryID = in.Name, in.Description, category.ID
 		key.ExpiresAt, key.SelfRotation, key.UpdatedAt = in.ExpiresAt, in.SelfRotation, a.now
 		key.Restrictions, key.Quotas = in.Restrictions, in.Quotas
-		if err := a.roomIfActive(key, status); err != nil { // an expired key comes back with a later end
+		if err := a.roomIfActive(key, status); err != nil { // a later expiry makes an expired key active again
 			return err
 		}
-		err = a.tx.Model(key).Select("name", "description", "category_id", "expires_at", "self_rotation", "updated_at",
+		err = a.tx.Model(key).Select(
+			"name", "description", "category_id", "expires_at", "self_rotation", "updated_at",
 			"platform_ios", "platform_android", "ios_bundle_id", "android_package",
-			"quota_total", "quota_daily", "quota_weekly", "quota_monthly").Updates(key).Error
+			"quota_total", "quota_daily", "quota_weekly", "quota_monthly",
+		).Updates(key).Error
 		if err != nil {
 			return nameTaken(err)
 		}
@@ -161,7 +169,8 @@ func (s *Store) EditKey(
 	})
 }
 
-// ChangeKeyState activates, deactivates or revokes a key; [CodeConflict] with the reason where that is not possible.
+// ChangeKeyState activates, deactivates or revokes a key. Errors: [CodeConflict] with the reason if that is not
+// possible; [CodePlanLimit].
 func (s *Store) ChangeKeyState(
 	ctx context.Context, projectID, keyID int64, actor Actor, action KeyAction,
 ) (_ *Key, err error) {
@@ -170,7 +179,7 @@ func (s *Store) ChangeKeyState(
 		ActionActivate: StateActive, ActionDeactivate: StateInactive, ActionRevoke: StateRevoked,
 	}[action]
 	if !known {
-		return nil, fmt.Errorf("no state follows from %q", action)
+		return nil, fmt.Errorf("the action %q does not change the state", action)
 	}
 	return s.changeKey(ctx, projectID, keyID, actor, action, func(a *auditedTx, key *Key) error {
 		before, status := AuditSnapshot{"state": key.State}, key.Status(a.now)
@@ -185,7 +194,8 @@ func (s *Store) ChangeKeyState(
 	})
 }
 
-// DeleteKey removes a key that was never used. Its name stays taken.
+// DeleteKey removes a key that was never used. Its name stays taken. The error is [CodeConflict] with the reason if the
+// key cannot be deleted.
 func (s *Store) DeleteKey(ctx context.Context, projectID, keyID int64, actor Actor) (key *Key, err error) {
 	defer doing(&err, "delete key")
 	err = s.log.HoldUse(ctx, keyID, func(used bool) error {
@@ -194,19 +204,23 @@ func (s *Store) DeleteKey(ctx context.Context, projectID, keyID int64, actor Act
 			if result.Error != nil {
 				return result.Error
 			}
-			if result.RowsAffected == 0 { // a request was written down at this moment
+			if result.RowsAffected == 0 { // the request log has a request that the key's row does not show yet
 				key.LastUsedAt = &a.now
 				return Conflict(key.BlockedReason(ActionDelete))
 			}
-			return a.log("key.delete", key.auditTarget(), AuditSnapshot{"name": key.Name, "type": key.Type, "state": key.State}, nil)
+			before := AuditSnapshot{"name": key.Name, "type": key.Type, "state": key.State}
+			return a.log("key.delete", key.auditTarget(), before, nil)
 		})
 		return err
 	})
 	return key, err
 }
 
-// changeKey runs fn with a key of the project that is locked, where the key as it is allows the action.
-func (s *Store) changeKey(ctx context.Context, projectID, keyID int64, actor Actor, action KeyAction, fn func(*auditedTx, *Key) error) (*Key, error) {
+// changeKey runs fn with a locked key of the project in an audit transaction. The error is [CodeConflict] with the
+// reason if the key's state does not allow the action.
+func (s *Store) changeKey(
+	ctx context.Context, projectID, keyID int64, actor Actor, action KeyAction, fn func(*auditedTx, *Key) error,
+) (*Key, error) {
 	var key *Key
 	err := s.inAuditedTx(ctx, projectID, actor, func(a *auditedTx) error {
 		var err error
@@ -221,9 +235,11 @@ func (s *Store) changeKey(ctx context.Context, projectID, keyID int64, actor Act
 	return key, err
 }
 
-// lockKey reads a key of the project for changing it.
+// lockKey reads a key of the project and locks its row.
 func lockKey(tx *gorm.DB, projectID, keyID int64) (*Key, error) {
 	var key Key
-	err := tx.Clauses(clause.Locking{Strength: "UPDATE"}).Where("project_id = ? AND id = ?", projectID, keyID).Take(&key).Error
+	err := tx.Clauses(clause.Locking{Strength: "UPDATE"}).
+		Where("project_id = ? AND id = ?", projectID, keyID).
+		Take(&key).Error
 	return &key, notFoundAs(err, "key")
 }

@@ -14,8 +14,8 @@ import (
 //go:embed migrations/sqlite/*.sql migrations/postgres/*.sql
 var migrations embed.FS
 
-// Migrate brings the schema to what this binary expects and returns the version it is at then. A database that a newer
-// binary has migrated, or whose digests were made with another pepper, is left alone and is an error. [New] has refused
+// Migrate brings the schema up to date and returns its version. It returns an error and changes nothing if a newer
+// version of the program has migrated the database, or if its digests were made with another pepper. [New] has refused
 // databases from before the first release.
 func (s *Store) Migrate(ctx context.Context) (_ int64, err error) {
 	defer doing(&err, "migrate database")
@@ -28,7 +28,7 @@ func (s *Store) Migrate(ctx context.Context) (_ int64, err error) {
 		return current, err
 	}
 	if current > 0 {
-		// A start with the wrong pepper must not change a database that it will refuse.
+		// Check first: a start with the wrong pepper must not change the database.
 		if err := s.checkPepper(ctx); err != nil {
 			return current, err
 		}
@@ -42,8 +42,8 @@ func (s *Store) Migrate(ctx context.Context) (_ int64, err error) {
 	return newest, nil
 }
 
-// CheckSchema is an error unless schema and pepper are those that this binary expects. It changes nothing, so that commands that
-// only look may run beside a server of another version.
+// CheckSchema returns an error unless schema and pepper are those that this program expects. It changes nothing, so
+// that commands that only read may run beside a server of another version.
 func (s *Store) CheckSchema(ctx context.Context) (err error) {
 	defer doing(&err, "check schema")
 	provider, err := s.migrations(ctx)
@@ -61,7 +61,8 @@ func (s *Store) CheckSchema(ctx context.Context) (err error) {
 	return s.checkPepper(ctx)
 }
 
-// schemaVersions are those of the database and of this binary; an error where the former is newer.
+// schemaVersions returns the schema version of the database and the newest that this program knows. It returns an error
+// if the database's is newer.
 func schemaVersions(ctx context.Context, provider *goose.Provider) (current, newest int64, err error) {
 	sources := provider.ListSources()
 	newest = sources[len(sources)-1].Version
@@ -70,7 +71,8 @@ func schemaVersions(ctx context.Context, provider *goose.Provider) (current, new
 		return 0, newest, fmt.Errorf("cannot read the schema version: %w", err)
 	}
 	if current > newest {
-		return current, newest, fmt.Errorf("the database is newer than this program: its schema is version %d, this program knows %d. "+
+		return current, newest, fmt.Errorf("the database is newer than this program: "+
+			"its schema is version %d, this program knows %d. "+
 			"Start the newer program; nothing was changed", current, newest)
 	}
 	return current, newest, nil
@@ -87,13 +89,15 @@ func (s *Store) migrations(ctx context.Context) (*goose.Provider, error) {
 	}
 	dialect, options := goose.DialectSQLite3, []goose.ProviderOption{}
 	if s.isPostgres() {
-		// Several processes may start at once: one migrates, the others wait for it. Instances in other schemas do not.
+		// Several processes may start at once: one migrates, the others wait. Instances in other schemas do not wait.
 		schema, err := s.schema(ctx)
 		if err != nil {
 			return nil, err
 		}
-		locker, err := lock.NewPostgresSessionLocker(lock.WithLockID(int64(crc32.ChecksumIEEE([]byte("claviger "+schema)))),
-			lock.WithLockTimeout(1, 120)) // asks every second, for two minutes
+		locker, err := lock.NewPostgresSessionLocker(
+			lock.WithLockID(int64(crc32.ChecksumIEEE([]byte("claviger "+schema)))),
+			lock.WithLockTimeout(1, 120), // tries every second, for two minutes
+		)
 		if err != nil {
 			return nil, err
 		}

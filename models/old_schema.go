@@ -14,34 +14,35 @@ import (
 	"modernc.org/sqlite"
 )
 
-// lastOldSchema is the number of the last schema from before the first release. The first migration is the one after it.
+// lastOldSchema is the version of the last schema from before the first release. The first migration has the next
+// number.
 const lastOldSchema = 9
 
-// RefuseOldFile returns an error if the SQLite file at path has a schema from before the first release. Call it before the
-// file is opened: it writes nothing, and makes no file beside it. Where the schema cannot be told, it returns nil, and
-// opening says what is wrong.
+// RefuseOldFile returns an error if the SQLite file at path has a schema from before the first release. Call it before
+// opening the file: it writes nothing and creates no files. If the version cannot be read, it returns nil; opening the
+// file will report what is wrong.
 func RefuseOldFile(ctx context.Context, path string) error {
-	version, err := peekSQLiteSchema(ctx, path)
+	version, err := readSQLiteSchema(ctx, path)
 	if err != nil || version < 1 || version > lastOldSchema {
 		return nil
 	}
 	return oldSchemaError(path, version, "set CLAVIGER_DATA to another folder")
 }
 
-// peekSQLiteSchema reads the schema version of a SQLite file without changing anything.
-func peekSQLiteSchema(ctx context.Context, path string) (version int64, err error) {
+// readSQLiteSchema reads the schema version of a SQLite file without changing anything.
+func readSQLiteSchema(ctx context.Context, path string) (version int64, err error) {
 	file, err := filepath.EvalSymlinks(path)
 	if err != nil {
 		return 0, err
 	}
-	// A connection that only reads would still make the files -wal and -shm beside a database with a write-ahead log. So
-	// without a log the database is read as one that nobody changes. With one, its index is made in memory, which SQLite
-	// does for an exclusive connection; it locks nothing, so a server beside it goes on.
-	how := "mode=ro&immutable=1"
+	// In WAL mode, even a read-only connection creates the files -wal and -shm. So without a -wal file the database
+	// is opened as immutable. With one, the connection is exclusive, for which SQLite keeps the index of the log in
+	// memory; the VFS unix-none takes no locks, so a running server is not disturbed.
+	options := "mode=ro&immutable=1"
 	if _, err := os.Stat(file + "-wal"); err == nil {
-		how = "mode=ro&vfs=unix-none&_pragma=locking_mode(EXCLUSIVE)"
+		options = "mode=ro&vfs=unix-none&_pragma=locking_mode(EXCLUSIVE)"
 	}
-	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: file}).EscapedPath()+"?"+how)
+	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: file}).EscapedPath()+"?"+options)
 	if err != nil {
 		return 0, err
 	}
@@ -87,7 +88,8 @@ func (s *Store) refuseOldPostgres(ctx context.Context) error {
 	return s.oldPostgresError(ctx, version)
 }
 
-// oldPostgresError names the database, never its password.
+// oldPostgresError returns the error for a Postgres with an old schema. It names host, port, database and schema, but
+// not the password.
 func (s *Store) oldPostgresError(ctx context.Context, version int64) error {
 	config, err := pgconn.ParseConfig(s.db.URL)
 	if err != nil {

@@ -12,20 +12,20 @@ import (
 
 const (
 	minPassword = 10  // characters
-	maxPassword = 256 // bytes: enough for any passphrase, and a bound on the work
+	maxPassword = 256 // bytes: enough for any passphrase, and it limits the work of hashing
 )
 
-// PasswordCost is the work of one argon2id hash, and how many may be made at the same time.
+// PasswordCost is the work of one argon2id hash, and how many may be computed at the same time.
 type PasswordCost struct {
 	MemoryKiB  uint32
 	Iterations uint32
 	Parallel   int // hashes at once; further ones wait
 }
 
-// DefaultPasswordCost is OWASP's recommendation for argon2id; two at once bound the memory to 38 MiB.
+// DefaultPasswordCost is OWASP's recommendation for argon2id. Two at once need at most 38 MiB.
 var DefaultPasswordCost = PasswordCost{MemoryKiB: 19 * 1024, Iterations: 2, Parallel: 2}
 
-// passwords hashes and compares, a bounded number at a time.
+// passwords hashes and compares passwords, a limited number at a time.
 type passwords struct {
 	params argon2id.Params
 	slots  chan struct{}
@@ -35,14 +35,19 @@ func newPasswords(cost PasswordCost) *passwords {
 	if cost == (PasswordCost{}) {
 		cost = DefaultPasswordCost
 	}
-	p := &passwords{
-		params: argon2id.Params{Memory: cost.MemoryKiB, Iterations: cost.Iterations, Parallelism: 1, SaltLength: 16, KeyLength: 32},
-		slots:  make(chan struct{}, cost.Parallel),
+	return &passwords{
+		params: argon2id.Params{
+			Memory:      cost.MemoryKiB,
+			Iterations:  cost.Iterations,
+			Parallelism: 1,
+			SaltLength:  16,
+			KeyLength:   32,
+		},
+		slots: make(chan struct{}, cost.Parallel),
 	}
-	return p
 }
 
-// hash waits for a free slot or the end of ctx.
+// hash returns the argon2id hash of a password. It waits for a free slot or the end of ctx.
 func (p *passwords) hash(ctx context.Context, password string) (string, error) {
 	if err := p.acquire(ctx); err != nil {
 		return "", err
@@ -51,7 +56,8 @@ func (p *passwords) hash(ctx context.Context, password string) (string, error) {
 	return argon2id.CreateHash(password, &p.params)
 }
 
-// matches compares in constant time. An empty hash, of an account that does not exist, takes as long and never matches.
+// matches reports whether the hash is of the password. It compares in constant time. An empty hash, for an account that
+// does not exist, takes as long and never matches.
 func (p *passwords) matches(ctx context.Context, password, hash string) (bool, error) {
 	if err := p.acquire(ctx); err != nil {
 		return false, err
@@ -75,7 +81,7 @@ func (p *passwords) acquire(ctx context.Context) error {
 
 func (p *passwords) release() { <-p.slots }
 
-// passwordProblem says what is wrong with a new password for the account, or "".
+// passwordProblem returns what is wrong with a new password for the account, or "".
 func passwordProblem(password, email string) string {
 	switch {
 	case password == "":
@@ -87,12 +93,12 @@ func passwordProblem(password, email string) string {
 	case strings.EqualFold(password, email):
 		return "The password must not be the e-mail address."
 	case strings.Count(password, password[:1]) == len(password):
-		return "Use more than one character over and over."
+		return "Use more than one different character."
 	}
 	return ""
 }
 
-// GeneratePassword makes a password of 24 characters for an account that a script sets up.
+// GeneratePassword returns a random password of 24 characters, for accounts that scripts set up.
 func GeneratePassword() string {
 	var raw [16]byte
 	rand.Read(raw[:]) // never fails

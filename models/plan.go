@@ -6,18 +6,18 @@ import (
 	"strconv"
 )
 
-// Plan is what projects may do and how fast: product.md, section 4.
+// Plan says what projects may do and how fast: product.md, section 4.
 type Plan struct {
-	ID         int64 // in the order of what they allow
+	ID         int64 // plans with higher ids allow more
 	Name       string
 	PlanLimits `gorm:"embedded"`
 }
 
-// PlanFigures are what a plan allows. Nil is no limit.
+// PlanLimits are the limits of a plan. Nil is no limit.
 type PlanLimits struct {
 	ActiveKeys       *int64 // at the same time
 	Rotation         bool
-	ProjectPerSecond *int64 // admitted requests
+	ProjectPerSecond *int64 // admitted requests, as the following
 	ProjectPerMinute *int64
 	KeyPerMinute     *int64
 	IPPerMinute      *int64 `gorm:"column:ip_per_minute"`
@@ -25,7 +25,7 @@ type PlanLimits struct {
 	LogDays          *int64 // how long request logs are kept
 }
 
-// Figure is the name of one of [PlanFigures], in tables, forms and the audit log.
+// PlanLimit is the name of one of [PlanLimits], in tables, forms and audit rows.
 type PlanLimit string
 
 const (
@@ -39,12 +39,18 @@ const (
 	LimitLogDays          PlanLimit = "log_days"
 )
 
-// NumberFigures are all but rotation, in the order in which pages show them.
+// NumberLimits are all limits except rotation, in the order in which pages show them.
 var NumberLimits = []PlanLimit{
-	LimitActiveKeys, LimitProjectPerSecond, LimitProjectPerMinute, LimitKeyPerMinute, LimitIPPerMinute, LimitSessionPerMinute, LimitLogDays,
+	LimitActiveKeys,
+	LimitProjectPerSecond,
+	LimitProjectPerMinute,
+	LimitKeyPerMinute,
+	LimitIPPerMinute,
+	LimitSessionPerMinute,
+	LimitLogDays,
 }
 
-// number is where the figure is kept; nil for rotation, which is no number.
+// number returns a pointer to the field of the limit; nil for rotation, which is not a number, and for unknown names.
 func (l *PlanLimits) number(name PlanLimit) **int64 {
 	switch name {
 	case LimitActiveKeys:
@@ -65,15 +71,15 @@ func (l *PlanLimits) number(name PlanLimit) **int64 {
 	return nil
 }
 
-// Number is the figure of that name, nil for no limit. It panics for rotation and for names that are none.
+// Number returns the limit of that name, nil for no limit. It panics for rotation and for unknown names.
 func (l PlanLimits) Number(name PlanLimit) *int64 { return *l.number(name) }
 
-// SetNumber is the other way round of [PlanFigures.Number].
+// SetNumber sets the limit of that name. It panics for rotation and for unknown names.
 func (l *PlanLimits) SetNumber(name PlanLimit, n *int64) { *l.number(name) = n }
 
 const maxPlanLimit = 1_000_000_000
 
-// Check holds the figures against their rules. Errors: the fields named by [Figure].
+// Check returns an error for limits that are out of range. Errors: fields named as [PlanLimit].
 func (l PlanLimits) Check() error {
 	problems := fieldErrors{}
 	for _, name := range NumberLimits {
@@ -90,20 +96,21 @@ func limitProblem(n *int64) string {
 }
 
 func (l PlanLimits) snapshot() AuditSnapshot {
-	facts := AuditSnapshot{string(LimitRotation): l.Rotation}
+	s := AuditSnapshot{string(LimitRotation): l.Rotation}
 	for _, name := range NumberLimits {
-		facts[string(name)] = l.Number(name)
+		s[string(name)] = l.Number(name)
 	}
-	return facts
+	return s
 }
 
 func (p *Plan) auditTarget() AuditTarget { return AuditTarget{"plan", p.ID, p.Name} }
 
-// Overrides are the figures that one project has in place of its plan's: nil is no limit, and of rotation 1 is yes and 0 no.
+// Overrides are the limits that replace those of the plan in one project. Nil is no limit. For rotation, 1 is yes and
+// 0 is no.
 type Overrides map[PlanLimit]*int64
 
-// over gives the figures with the overrides in place.
-func (o Overrides) over(l PlanLimits) PlanLimits {
+// apply returns the limits with the overrides.
+func (o Overrides) apply(l PlanLimits) PlanLimits {
 	for name, value := range o {
 		if name == LimitRotation {
 			l.Rotation = value != nil && *value != 0
@@ -114,7 +121,7 @@ func (o Overrides) over(l PlanLimits) PlanLimits {
 	return l
 }
 
-// Check holds the overrides against their rules. Errors: the fields named by [Figure].
+// Check returns an error for overrides that are unknown or out of range. Errors: fields named as [PlanLimit].
 func (o Overrides) Check() error {
 	problems := fieldErrors{}
 	for name, value := range o {
@@ -124,7 +131,7 @@ func (o Overrides) Check() error {
 				problems.add(string(name), "Choose one of these.")
 			}
 		case !slices.Contains(NumberLimits, name):
-			problems.add(string(name), "There is no such figure.")
+			problems.add(string(name), "There is no such limit.")
 		default:
 			problems.add(string(name), limitProblem(value))
 		}
@@ -132,30 +139,32 @@ func (o Overrides) Check() error {
 	return problems.err()
 }
 
-// ProjectPlan is what one project may do at a moment.
+// ProjectPlan is the plan of a project with its overrides.
 type ProjectPlan struct {
 	Plan      Plan
 	Overrides Overrides
-	Limits    PlanLimits // of the plan with the overrides: what counts
-	all       []Plan     // of the instance, to name one that allows more
+	Limits    PlanLimits // the plan's limits with the overrides: those in force
+	all       []Plan     // all plans of the instance, to name one that allows more
 }
 
-// ActiveKeysBlockedReason says why a project with so many active keys cannot have one more, and which plan would allow it;
-// "" where it can.
+// ActiveKeysBlockedReason returns why a project with that many active keys cannot have one more, and which plan would
+// allow it, or "" if it can.
 func (p *ProjectPlan) ActiveKeysBlockedReason(active int64) string {
-	most := p.Limits.ActiveKeys
-	if most == nil || active < *most {
+	limit := p.Limits.ActiveKeys
+	if limit == nil || active < *limit {
 		return ""
 	}
-	text := "The " + p.Plan.Name + " plan allows " + countOf(*most, "active key") + "."
+	text := "The " + p.Plan.Name + " plan allows " + countOf(*limit, "active key") + "."
 	if _, own := p.Overrides[LimitActiveKeys]; own {
-		text = "This project may have " + countOf(*most, "active key") + "."
+		text = "This project may have " + countOf(*limit, "active key") + "."
 	}
-	return text + p.whichWould("allows more", func(l PlanLimits) bool { return l.ActiveKeys == nil || *l.ActiveKeys > active })
+	return text + p.otherPlan("allows more", func(l PlanLimits) bool {
+		return l.ActiveKeys == nil || *l.ActiveKeys > active
+	})
 }
 
-// RotationBlockedReason says why the key cannot be rotated by the actor under this plan, and which plan would allow it; ""
-// where it can. The default key can always be rotated by the instance admin.
+// RotationBlockedReason returns why the actor cannot rotate the key under this plan, and which plan would allow it,
+// or "" if the actor can. The instance admin can always rotate the default key.
 func (p *ProjectPlan) RotationBlockedReason(k *Key, a Actor) string {
 	if p.Limits.Rotation || k.IsDefault && a.Admin {
 		return ""
@@ -164,11 +173,11 @@ func (p *ProjectPlan) RotationBlockedReason(k *Key, a Actor) string {
 	if _, own := p.Overrides[LimitRotation]; own {
 		text = "Keys of this project cannot be rotated."
 	}
-	return text + p.whichWould("allows it", func(l PlanLimits) bool { return l.Rotation })
+	return text + p.otherPlan("allows it", func(l PlanLimits) bool { return l.Rotation })
 }
 
-// whichWould names the first plan that allows more than the present one.
-func (p *ProjectPlan) whichWould(what string, allows func(PlanLimits) bool) string {
+// otherPlan returns a sentence that names the first other plan whose limits allow what is blocked.
+func (p *ProjectPlan) otherPlan(what string, allows func(PlanLimits) bool) string {
 	for _, other := range p.all {
 		if other.ID != p.Plan.ID && allows(other.PlanLimits) {
 			return fmt.Sprintf(" The %s plan %s: ask the admin of this instance.", other.Name, what)

@@ -7,14 +7,14 @@ import (
 	"gorm.io/gorm"
 )
 
-// planOverride is one figure that a project has in place of its plan's.
+// planOverride is the row of one override.
 type planOverride struct {
 	ProjectID int64     `gorm:"primaryKey;autoIncrement:false"`
-	Figure    PlanLimit `gorm:"primaryKey;column:limit_name"`
+	Limit     PlanLimit `gorm:"primaryKey;column:limit_name"`
 	Value     *int64
 }
 
-// instanceSettings is the one row of what holds for the whole instance.
+// instanceSettings is the one row with the settings of the whole instance.
 type instanceSettings struct {
 	ID            int64
 	DefaultPlanID int64
@@ -24,7 +24,7 @@ func (instanceSettings) TableName() string { return "instance" }
 
 func readPlans(tx *gorm.DB) (all []Plan, err error) { return all, tx.Order("id").Find(&all).Error }
 
-// Plans lists all plans in their order, with the id of the one that new projects get.
+// Plans lists all plans, the smallest first, and returns the id of the plan that new projects get.
 func (s *Store) Plans(ctx context.Context) (all []Plan, defaultID int64, err error) {
 	defer doing(&err, "list plans")
 	tx := s.read.WithContext(ctx)
@@ -43,10 +43,10 @@ func (s *Store) Plan(ctx context.Context, id int64) (_ *Plan, err error) {
 	return &plan, notFoundAs(s.read.WithContext(ctx).Take(&plan, id).Error, "plan")
 }
 
-// UpdatePlan changes the figures of a plan, for every project that has it. Errors: the fields named by [Figure].
-func (s *Store) UpdatePlan(ctx context.Context, actor Actor, id int64, figures PlanLimits) (_ *Plan, err error) {
+// UpdatePlan changes the limits of a plan, for every project that has it. Errors: fields named as [PlanLimit].
+func (s *Store) UpdatePlan(ctx context.Context, actor Actor, id int64, limits PlanLimits) (_ *Plan, err error) {
 	defer doing(&err, "update plan")
-	if err := figures.Check(); err != nil {
+	if err := limits.Check(); err != nil {
 		return nil, err
 	}
 	var plan Plan
@@ -55,7 +55,7 @@ func (s *Store) UpdatePlan(ctx context.Context, actor Actor, id int64, figures P
 			return notFoundAs(err, "plan")
 		}
 		before := plan.snapshot()
-		plan.PlanLimits = figures
+		plan.PlanLimits = limits
 		if err := a.tx.Select("*").Updates(&plan).Error; err != nil {
 			return err
 		}
@@ -72,14 +72,15 @@ func (s *Store) SetDefaultPlan(ctx context.Context, actor Actor, id int64) (_ *P
 		if err := a.tx.Take(&plan, id).Error; err != nil {
 			return notFoundAs(err, "plan")
 		}
-		was, err := a.defaultPlan()
+		previous, err := a.defaultPlan()
 		if err != nil {
 			return err
 		}
 		if err := a.tx.Model(&instanceSettings{ID: 1}).Update("default_plan_id", plan.ID).Error; err != nil {
 			return err
 		}
-		return a.log("plan.set_default", plan.auditTarget(), AuditSnapshot{"default_plan": was.Name}, AuditSnapshot{"default_plan": plan.Name})
+		before, after := AuditSnapshot{"default_plan": previous.Name}, AuditSnapshot{"default_plan": plan.Name}
+		return a.log("plan.set_default", plan.auditTarget(), before, after)
 	})
 	return &plan, err
 }
@@ -89,7 +90,7 @@ func (a *auditedTx) defaultPlan() (*Plan, error) {
 	return &plan, a.tx.Joins("JOIN instance ON instance.default_plan_id = plans.id").Take(&plan).Error
 }
 
-// ProjectPlan reads what the project may do, or [CodeNotFound].
+// ProjectPlan reads the plan of a project with its overrides.
 func (s *Store) ProjectPlan(ctx context.Context, project *Project) (_ *ProjectPlan, err error) {
 	defer doing(&err, "read plan of project")
 	return projectPlan(s.read.WithContext(ctx), project)
@@ -111,14 +112,14 @@ func projectPlan(tx *gorm.DB, project *Project) (*ProjectPlan, error) {
 		return nil, err
 	}
 	for _, o := range own {
-		p.Overrides[o.Figure] = o.Value
+		p.Overrides[o.Limit] = o.Value
 	}
-	p.Limits = p.Overrides.over(p.Plan.PlanLimits)
+	p.Limits = p.Overrides.apply(p.Plan.PlanLimits)
 	return p, nil
 }
 
-// ChangeProjectPlan gives a project another plan and figures of its own. A project that has more active keys than allowed
-// from then on keeps them and can make no more. Errors: fields plan and those named by [Figure].
+// ChangeProjectPlan sets the plan and the overrides of a project. If the project then has more active keys than
+// allowed, it keeps them and cannot make further ones. Errors: field plan, and fields named as [PlanLimit].
 func (s *Store) ChangeProjectPlan(
 	ctx context.Context, actor Actor, projectID, planID int64, overrides Overrides,
 ) (_ *Project, err error) {
@@ -131,18 +132,18 @@ func (s *Store) ChangeProjectPlan(
 		if err := a.tx.Take(&project, projectID).Error; err != nil {
 			return notFoundAs(err, "project")
 		}
-		was, err := projectPlan(a.tx, &project)
+		before, err := projectPlan(a.tx, &project)
 		if err != nil {
 			return err
 		}
 		project.PlanID = planID
-		is := ProjectPlan{Overrides: overrides}
-		for _, plan := range was.all {
+		after := ProjectPlan{Overrides: overrides}
+		for _, plan := range before.all {
 			if plan.ID == planID {
-				is.Plan = plan
+				after.Plan = plan
 			}
 		}
-		if is.Plan.ID == 0 {
+		if after.Plan.ID == 0 {
 			return invalidField("plan", "Choose one of these.")
 		}
 		if err := a.tx.Model(&project).Update("plan_id", planID).Error; err != nil {
@@ -151,36 +152,37 @@ func (s *Store) ChangeProjectPlan(
 		if err := a.tx.Where("project_id = ?", projectID).Delete(&planOverride{}).Error; err != nil {
 			return err
 		}
-		for figure, value := range overrides {
-			if err := a.tx.Create(&planOverride{ProjectID: projectID, Figure: figure, Value: value}).Error; err != nil {
+		for limit, value := range overrides {
+			override := &planOverride{ProjectID: projectID, Limit: limit, Value: value}
+			if err := a.tx.Create(override).Error; err != nil {
 				return err
 			}
 		}
-		return a.log("project.change_plan", project.auditTarget(), was.snapshot(), is.snapshot())
+		return a.log("project.change_plan", project.auditTarget(), before.snapshot(), after.snapshot())
 	})
 	return &project, err
 }
 
-// facts name the plan and what is overridden; a figure that is not says so.
+// snapshot returns the plan's name and the value of each override; limits without an override are "as the plan".
 func (p *ProjectPlan) snapshot() AuditSnapshot {
-	facts := AuditSnapshot{"plan": p.Plan.Name}
-	for _, figure := range append([]PlanLimit{LimitRotation}, NumberLimits...) {
-		facts[string(figure)] = "as the plan"
+	s := AuditSnapshot{"plan": p.Plan.Name}
+	for _, limit := range append([]PlanLimit{LimitRotation}, NumberLimits...) {
+		s[string(limit)] = "as the plan"
 	}
-	for figure, value := range p.Overrides {
+	for limit, value := range p.Overrides {
 		switch {
 		case value == nil:
-			facts[string(figure)] = "no limit"
-		case figure == LimitRotation:
-			facts[string(figure)] = *value != 0
+			s[string(limit)] = "no limit"
+		case limit == LimitRotation:
+			s[string(limit)] = *value != 0
 		default:
-			facts[string(figure)] = *value
+			s[string(limit)] = *value
 		}
 	}
-	return facts
+	return s
 }
 
-// ProjectUse is a project as the instance admin sees it.
+// ProjectUse is a project with what the instance admin's list shows beside it.
 type ProjectUse struct {
 	Project
 	PlanName       string
@@ -188,23 +190,40 @@ type ProjectUse struct {
 	ActiveKeyCount int64
 }
 
-// ProjectFilter narrows the list of all projects; zero fields do not.
+// ProjectFilter narrows the list of all projects. Zero fields do not filter.
 type ProjectFilter struct {
 	Search string // part of the name or the slug
 	Before int64  // only projects with a smaller id: the cursor
 	Limit  int
 }
 
-// ProjectUses lists all projects of the instance, newest first, and gives the cursor of the next page, 0 on the last one.
+// ProjectUses lists all projects of the instance, newest first, and returns the cursor of the next page, 0 on the last.
 func (s *Store) ProjectUses(ctx context.Context, f ProjectFilter) (list []ProjectUse, next int64, err error) {
 	defer doing(&err, "list projects")
 	q := s.read.WithContext(ctx).Table("projects").
-		Select("projects.*, plans.name AS plan_name, "+
-			"(SELECT COUNT(*) FROM plan_overrides WHERE plan_overrides.project_id = projects.id) AS override_count, "+
-			"(SELECT COUNT(*) FROM keys WHERE keys.project_id = projects.id AND state = 'active' AND (expires_at IS NULL OR expires_at > ?)) AS active_key_count", s.Now()).
+		Select(`
+			projects.*,
+			plans.name AS plan_name,
+			(
+				SELECT COUNT(*)
+				FROM plan_overrides
+				WHERE plan_overrides.project_id = projects.id
+			) AS override_count,
+			(
+				SELECT COUNT(*)
+				FROM keys
+				WHERE
+					keys.project_id = projects.id
+					AND state = 'active'
+					AND (expires_at IS NULL OR expires_at > ?)
+			) AS active_key_count
+		`, s.Now()).
 		Joins("JOIN plans ON plans.id = projects.plan_id")
 	if f.Search != "" {
-		q = q.Where(`(lower(projects.name) LIKE ? ESCAPE '\' OR projects.slug LIKE ? ESCAPE '\')`, like(f.Search), like(f.Search))
+		q = q.Where(`(
+			lower(projects.name) LIKE ? ESCAPE '\'
+			OR projects.slug LIKE ? ESCAPE '\'
+		)`, like(f.Search), like(f.Search))
 	}
 	if f.Before > 0 {
 		q = q.Where("projects.id < ?", f.Before)
@@ -219,13 +238,14 @@ func (s *Store) ProjectUses(ctx context.Context, f ProjectFilter) (list []Projec
 	return list, next, nil
 }
 
-// activeKeys are the keys of a project that count against its plan: not inactive, not revoked, not expired.
+// activeKeys selects the keys of a project that count against its plan: not inactive, not revoked, not expired.
 func activeKeys(tx *gorm.DB, projectID int64, now time.Time) *gorm.DB {
-	return tx.Model(&Key{}).Where("project_id = ? AND state = 'active' AND (expires_at IS NULL OR expires_at > ?)", projectID, now)
+	return tx.Model(&Key{}).
+		Where("project_id = ? AND state = 'active' AND (expires_at IS NULL OR expires_at > ?)", projectID, now)
 }
 
-// roomForKey is an error where the project cannot have one more active key. The chain's lock is held, so that of many
-// at the same moment only as many pass as there is room for.
+// roomForKey returns an error with [CodePlanLimit] if the project cannot have one more active key. The chain's lock is
+// held, so concurrent requests cannot exceed the limit together.
 func (a *auditedTx) roomForKey(project *Project) error {
 	plan, err := projectPlan(a.tx, project)
 	if err != nil || plan.Limits.ActiveKeys == nil {
@@ -238,9 +258,9 @@ func (a *auditedTx) roomForKey(project *Project) error {
 	return planLimitError(plan.ActiveKeysBlockedReason(active))
 }
 
-// roomIfActive is [change.roomForKey] for a key that was of another status and would be active now.
-func (a *auditedTx) roomIfActive(key *Key, was KeyStatus) error {
-	if was == StatusActive || key.Status(a.now) != StatusActive {
+// roomIfActive is roomForKey if a change made the key active. before is the key's status before the change.
+func (a *auditedTx) roomIfActive(key *Key, before KeyStatus) error {
+	if before == StatusActive || key.Status(a.now) != StatusActive {
 		return nil
 	}
 	project, err := a.project()
@@ -250,7 +270,7 @@ func (a *auditedTx) roomIfActive(key *Key, was KeyStatus) error {
 	return a.roomForKey(project)
 }
 
-// project reads the project of this chain.
+// project reads the project that the chain belongs to.
 func (a *auditedTx) project() (*Project, error) {
 	var project Project
 	return &project, notFoundAs(a.tx.Take(&project, a.head.Chain).Error, "project")

@@ -18,13 +18,13 @@ type Project struct {
 	Slug      string // starts with a letter, so that it is never taken for an id
 	KeyPrefix string
 	PlanID    int64
-	// QuotaStatus is what a request over a quota is rejected with: [QuotaStatusDefault] or [QuotaStatusTooMany].
+	// QuotaStatus is the HTTP status of a request over a quota: [QuotaStatusDefault] or [QuotaStatusTooMany].
 	QuotaStatus int
 	CreatedBy   *int64
 	CreatedAt   time.Time
 }
 
-// Member is a user's seat in a project.
+// Member is a user's membership in a project.
 type Member struct {
 	ProjectID int64 `gorm:"primaryKey"`
 	UserID    int64 `gorm:"primaryKey"`
@@ -49,13 +49,12 @@ var (
 	reservedSlugs = map[string]bool{"new": true}
 )
 
-// ProjectInput is what a person chooses of a project. Slug and KeyPrefix may be empty.
+// ProjectInput has the fields of a project that people choose. All except Name may be zero.
 type ProjectInput struct {
-	Name      string
-	Slug      string // default: from the name
-	KeyPrefix string // default: [DefaultKeyPrefix]
-	// QuotaStatus is that of [Project]; 0 is [QuotaStatusDefault].
-	QuotaStatus int
+	Name        string
+	Slug        string // if empty, made from the name
+	KeyPrefix   string // if empty, [DefaultKeyPrefix]
+	QuotaStatus int    // as in [Project]; if 0, [QuotaStatusDefault]
 }
 
 // normalize fills the defaults and checks each field.
@@ -121,7 +120,7 @@ func slugProblem(slug string) string {
 	return ""
 }
 
-// Slugify makes a slug of a name; empty where the name has too little to make one of.
+// Slugify makes a slug of a name. It returns "" if the name has too few letters of a slug.
 func Slugify(name string) string {
 	slug := strings.Trim(notInSlug.ReplaceAllString(strings.ToLower(name), "-"), "-")
 	slug = strings.TrimLeft(slug, "0123456789-")
@@ -132,8 +131,8 @@ func Slugify(name string) string {
 	return slug
 }
 
-// CreateProject makes a project with the actor as its owner, the built-in categories and the default key, whose secret is
-// returned: this is the one chance to show it. Errors: fields name, slug, key_prefix.
+// CreateProject makes a project with the actor as its owner, the built-in categories and the default key. It returns
+// the key's secret, which cannot be read again later. Errors: fields name, slug, key_prefix, quota_status.
 func (s *Store) CreateProject(
 	ctx context.Context, actor Actor, in ProjectInput,
 ) (_ *Project, _ *Key, _ Secret, err error) {
@@ -158,18 +157,26 @@ func (s *Store) CreateProject(
 
 func (p *Project) auditTarget() AuditTarget { return AuditTarget{"project", p.ID, p.Name} }
 
-// facts are what the audit log keeps of a project's settings.
+// snapshot returns the project's settings as audit rows store them.
 func (p *Project) snapshot() AuditSnapshot {
 	return AuditSnapshot{"name": p.Name, "slug": p.Slug, "key_prefix": p.KeyPrefix, "quota_status": p.QuotaStatus}
 }
 
-// createProject goes on in the chain of the new project.
+// createProject makes a project. Further audit rows of the transaction go to the new project's chain.
 func (a *auditedTx) createProject(in ProjectInput) (*Project, *Key, Secret, error) {
 	plan, err := a.defaultPlan()
 	if err != nil {
 		return nil, nil, Secret{}, err
 	}
-	project := &Project{Name: in.Name, Slug: in.Slug, KeyPrefix: in.KeyPrefix, PlanID: plan.ID, QuotaStatus: in.QuotaStatus, CreatedBy: a.actor.userID(), CreatedAt: a.now}
+	project := &Project{
+		Name:        in.Name,
+		Slug:        in.Slug,
+		KeyPrefix:   in.KeyPrefix,
+		PlanID:      plan.ID,
+		QuotaStatus: in.QuotaStatus,
+		CreatedBy:   a.actor.userID(),
+		CreatedAt:   a.now,
+	}
 	if err := a.tx.Create(project).Error; err != nil {
 		return nil, nil, Secret{}, slugTaken(err)
 	}
@@ -183,9 +190,9 @@ func (a *auditedTx) createProject(in ProjectInput) (*Project, *Key, Secret, erro
 	if err := a.startChain(project.ID); err != nil {
 		return nil, nil, Secret{}, err
 	}
-	facts := project.snapshot()
-	facts["owner"], facts["plan"] = a.actor.Name, plan.Name
-	if err := a.log("project.create", project.auditTarget(), nil, facts); err != nil {
+	after := project.snapshot()
+	after["owner"], after["plan"] = a.actor.Name, plan.Name
+	if err := a.log("project.create", project.auditTarget(), nil, after); err != nil {
 		return nil, nil, Secret{}, err
 	}
 	key, secret, err := a.createDefaultKey(project)
@@ -199,8 +206,8 @@ func slugTaken(err error) error {
 	return err
 }
 
-// UpdateProject changes the settings of a project; the slug of the input is not looked at. Secrets that exist keep the
-// prefix they were made with, and stay valid. Errors: fields name, key_prefix and quota_status.
+// UpdateProject changes the settings of a project except the slug, which it ignores. Existing secrets keep their prefix
+// and stay valid. Errors: fields name, key_prefix and quota_status.
 func (s *Store) UpdateProject(
 	ctx context.Context, projectID int64, actor Actor, in ProjectInput,
 ) (_ *Project, err error) {
@@ -217,8 +224,8 @@ func (s *Store) UpdateProject(
 	})
 }
 
-// ChangeSlug gives a project another slug. From then on nothing is found under the one before it; the id stays.
-// Errors: field slug.
+// ChangeSlug gives a project another slug. From then on the project is not found under the old one. Its id stays the
+// same. Errors: field slug.
 func (s *Store) ChangeSlug(ctx context.Context, projectID int64, actor Actor, slug string) (_ *Project, err error) {
 	defer doing(&err, "change slug")
 	slug = strings.TrimSpace(slug)
@@ -228,7 +235,9 @@ func (s *Store) ChangeSlug(ctx context.Context, projectID int64, actor Actor, sl
 	return s.changeProject(ctx, projectID, actor, "project.change_slug", func(p *Project) { p.Slug = slug })
 }
 
-func (s *Store) changeProject(ctx context.Context, projectID int64, actor Actor, action string, edit func(*Project)) (*Project, error) {
+func (s *Store) changeProject(
+	ctx context.Context, projectID int64, actor Actor, action string, edit func(*Project),
+) (*Project, error) {
 	var project *Project
 	err := s.inAuditedTx(ctx, projectID, actor, func(a *auditedTx) (err error) {
 		if project, err = a.project(); err != nil {
@@ -252,7 +261,8 @@ func (s *Store) Projects(ctx context.Context, userID int64) (_ []Membership, err
 	return list, err
 }
 
-// Membership finds a project by slug or id, for a member. Anybody else gets [CodeNotFound]: for them it does not exist.
+// Membership finds a project by slug or id, with the role that the user has in it. The error is [CodeNotFound] if
+// there is none or the user is not a member.
 func (s *Store) Membership(ctx context.Context, userID int64, ref string) (_ *Membership, err error) {
 	defer doing(&err, "read membership")
 	if !mayBeRef(ref) {
@@ -270,7 +280,7 @@ func (s *Store) memberships(ctx context.Context, userID int64) *gorm.DB {
 		Joins("JOIN members ON members.project_id = projects.id AND members.user_id = ?", userID)
 }
 
-// Project finds a project by slug or id, for the gate, which asks for no member.
+// Project finds a project by slug or id, without checking membership, or returns [CodeNotFound].
 func (s *Store) Project(ctx context.Context, ref string) (_ *Project, err error) {
 	defer doing(&err, "read project")
 	if !mayBeRef(ref) {
@@ -283,20 +293,20 @@ func (s *Store) Project(ctx context.Context, ref string) (_ *Project, err error)
 	return &p, nil
 }
 
-// mayBeRef tells whether some project could have the id or slug: what cannot be is not asked of the database.
+// mayBeRef reports whether a project could have ref as its id or slug. If not, no query is needed.
 func mayBeRef(ref string) bool {
-	_, isID := idOfRef(ref)
+	_, isID := parseProjectID(ref)
 	return isID || slugProblem(ref) == ""
 }
 
-// idOfRef reads an id as it is written: +1 and 01 are none.
-func idOfRef(ref string) (id int64, ok bool) {
+// parseProjectID parses an id. It rejects other spellings of numbers, such as +1 and 01.
+func parseProjectID(ref string) (id int64, ok bool) {
 	id, err := strconv.ParseInt(ref, 10, 64)
 	return id, err == nil && strconv.FormatInt(id, 10) == ref
 }
 
 func whereRef(db *gorm.DB, ref string) *gorm.DB {
-	if id, ok := idOfRef(ref); ok {
+	if id, ok := parseProjectID(ref); ok {
 		return db.Where("projects.id = ?", id)
 	}
 	return db.Where("projects.slug = ?", ref)

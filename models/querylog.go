@@ -7,8 +7,8 @@ import (
 	"gorm.io/gorm/logger"
 )
 
-// queryLogger tells onQuery of each statement. It writes nothing: errors are returned and logged once, by the caller,
-// and statements hold values that do not belong in a log.
+// queryLogger calls onQuery for each statement. It logs nothing: errors are returned to callers, which log them once,
+// and statements contain values that must not be logged.
 type queryLogger struct {
 	onQuery func()
 }

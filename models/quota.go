@@ -6,7 +6,7 @@ import (
 	"github.com/claviger/claviger/models/requestlog"
 )
 
-// Quota is one of the four caps on what a key may be admitted: product.md, section 4.
+// Quota is one of the four caps on a key's admitted requests: product.md, section 4.
 type Quota int
 
 const (
@@ -17,14 +17,15 @@ const (
 	QuotaCount int = iota
 )
 
-// QuotaWindow is a rolling window. A request leaves it at most Slot late, and never early: it is counted with its slot,
-// and the slot leaves as a whole. Slot is at most 1/1440 of Length, and each slot is a multiple of the one before it,
-// so that counts can be folded as they age.
+// QuotaWindow is a rolling window in which requests are counted by slots. A slot leaves the window as a whole, when
+// its newest request could have left it. So no request leaves early, and none more than Slot late. Slot is at most
+// 1/1440 of Length. The slots of a longer window are a multiple of those of a shorter one, so that counts can be
+// merged into longer slots as they get older.
 type QuotaWindow struct {
 	Length, Slot time.Duration
 }
 
-// QuotaWindows are those of the daily, weekly and monthly quota. The total never frees anything.
+// QuotaWindows are the windows of the daily, weekly and monthly quota. The total quota has none.
 var QuotaWindows = [3]QuotaWindow{
 	QuotaDaily:   {24 * time.Hour, time.Minute},
 	QuotaWeekly:  {7 * 24 * time.Hour, 6 * time.Minute},
@@ -35,20 +36,30 @@ var quotaNames = [QuotaCount]string{"daily", "weekly", "monthly", "total"}
 
 func (q Quota) String() string { return quotaNames[q] }
 
-// Code is what a request is rejected with that would go over the quota.
+// Code returns the code of a request that the quota rejects.
 func (q Quota) Code() requestlog.Code {
-	return [QuotaCount]requestlog.Code{requestlog.CodeQuotaDaily, requestlog.CodeQuotaWeekly, requestlog.CodeQuotaMonthly, requestlog.CodeQuotaTotal}[q]
+	return [QuotaCount]requestlog.Code{
+		QuotaDaily:   requestlog.CodeQuotaDaily,
+		QuotaWeekly:  requestlog.CodeQuotaWeekly,
+		QuotaMonthly: requestlog.CodeQuotaMonthly,
+		QuotaTotal:   requestlog.CodeQuotaTotal,
+	}[q]
 }
 
 // Caps are the quotas of a key by [Quota]; 0 is no cap.
 type Caps [QuotaCount]int64
 
-// Any tells whether there is a cap at all.
+// Any reports whether the key has a quota.
 func (c *Caps) Any() bool { return *c != Caps{} }
 
-// Caps of the key's quotas.
+// Caps returns the quotas by [Quota].
 func (q *Quotas) Caps() (c Caps) {
-	for i, n := range [QuotaCount]*int64{QuotaDaily: q.Daily, QuotaWeekly: q.Weekly, QuotaMonthly: q.Monthly, QuotaTotal: q.Total} {
+	for i, n := range [QuotaCount]*int64{
+		QuotaDaily:   q.Daily,
+		QuotaWeekly:  q.Weekly,
+		QuotaMonthly: q.Monthly,
+		QuotaTotal:   q.Total,
+	} {
 		if n != nil {
 			c[i] = *n
 		}

@@ -11,42 +11,52 @@ import (
 	"gorm.io/gorm"
 )
 
-// LogFilter narrows a list of requests; zero fields do not.
+// LogFilter narrows a list of requests. Zero fields do not filter.
 type LogFilter struct {
 	KeyID       int64
 	Type        KeyType
-	Category    string // of the key at the time
+	Category    string // the key's at the time of the request
 	Code        requestlog.Code
-	StatusClass int    // 2 for 200 to 299
-	Method      string // with Path, an endpoint
+	StatusClass int // 2 for 200 to 299
+	Method      string
 	Path        string
 	IP          string
 	From        time.Time     // inclusive
 	To          time.Time     // exclusive
-	Before      requestlog.ID // only older ones: the cursor to older pages
-	After       requestlog.ID // only newer ones: the cursor to newer pages
+	Before      requestlog.ID // only older requests: the cursor to older pages
+	After       requestlog.ID // only newer requests: the cursor to newer pages
 	Limit       int
 }
 
-// LogEntry is a row with the present name of its key, empty where the key is gone.
+// LogEntry is a row with the current name of its key, empty if the key was deleted.
 type LogEntry struct {
 	requestlog.Row
 	KeyName string
 }
 
-// LogPage is a stretch of the log, newest first.
+// LogPage is a page of the log, newest first.
 type LogPage struct {
 	Entries  []LogEntry
 	HasOlder bool
 	HasNewer bool
 }
 
-// RequestLogs lists requests of a project, newest first. With After and no Before it is the stretch just newer than After.
+// RequestLogs lists requests of a project, newest first. With After and without Before, it returns the requests that
+// come right after that one.
 func (s *Store) RequestLogs(ctx context.Context, projectID int64, f LogFilter) (_ LogPage, err error) {
 	defer doing(&err, "read page of the log")
 	q := requestlog.Query{
-		ProjectID: projectID, KeyID: f.KeyID, Type: string(f.Type), Category: f.Category, Code: f.Code, StatusClass: f.StatusClass,
-		Method: f.Method, Path: f.Path, IP: f.IP, To: requestlog.EndOfIDs, Limit: f.Limit + 1,
+		ProjectID:   projectID,
+		KeyID:       f.KeyID,
+		Type:        string(f.Type),
+		Category:    f.Category,
+		Code:        f.Code,
+		StatusClass: f.StatusClass,
+		Method:      f.Method,
+		Path:        f.Path,
+		IP:          f.IP,
+		To:          requestlog.EndOfIDs,
+		Limit:       f.Limit + 1,
 	}
 	if !f.From.IsZero() {
 		q.From = requestlog.FirstIDAt(f.From)
@@ -62,7 +72,7 @@ func (s *Store) RequestLogs(ctx context.Context, projectID int64, f LogFilter) (
 	}
 	var names map[int64]string
 	if f.KeyID != 0 {
-		// The log finds a key's requests by the key alone, and a key of another project has none here.
+		// The log finds requests of a key by its id only. A key of another project has none in this one.
 		key, err := s.loggedKey(ctx, f.KeyID)
 		if err != nil {
 			return LogPage{}, err
@@ -116,17 +126,20 @@ func (s *Store) RequestLog(ctx context.Context, projectID int64, id requestlog.I
 	return &LogEntry{rows[0], names[rows[0].KeyID]}, nil
 }
 
-// loggedKey reads the key that requests are asked for; nil where it is gone.
+// loggedKey reads what a list of a key's requests needs of the key. It returns nil if the key was deleted.
 func (s *Store) loggedKey(ctx context.Context, keyID int64) (*Key, error) {
 	var key Key
-	err := s.read.WithContext(ctx).Select("id", "project_id", "type", "name").Where("id = ?", keyID).Take(&key).Error
+	err := s.read.WithContext(ctx).
+		Select("id", "project_id", "type", "name").
+		Where("id = ?", keyID).
+		Take(&key).Error
 	if errors.Is(err, gorm.ErrRecordNotFound) {
 		return nil, nil
 	}
 	return &key, err
 }
 
-// keyNames reads the present names of the keys of rows.
+// keyNames reads the current names of the keys of rows, by key id.
 func (s *Store) keyNames(ctx context.Context, rows []requestlog.Row) (map[int64]string, error) {
 	ids := map[int64]bool{}
 	for _, r := range rows {
@@ -137,14 +150,18 @@ func (s *Store) keyNames(ctx context.Context, rows []requestlog.Row) (map[int64]
 		return names, nil
 	}
 	var keys []Key
-	err := s.read.WithContext(ctx).Select("id", "name").Where("id IN ?", slices.Collect(maps.Keys(ids))).Find(&keys).Error
+	err := s.read.WithContext(ctx).
+		Select("id", "name").
+		Where("id IN ?", slices.Collect(maps.Keys(ids))).
+		Find(&keys).Error
 	for _, k := range keys {
 		names[k.ID] = k.Name
 	}
 	return names, err
 }
 
-// UsageByMinute gives the last minutes of a project up to the present one, oldest first, quiet ones included.
+// UsageByMinute returns the usage of a project in the last minutes, including the current one, oldest first. Minutes
+// without requests are included.
 func (s *Store) UsageByMinute(
 	ctx context.Context, projectID int64, minutes int,
 ) ([]requestlog.MinuteUsage, error) {

@@ -1,6 +1,6 @@
 package models
 
-// Role is what a member may do in a project.
+// Role determines what a member may do in a project.
 type Role string
 
 const (
@@ -10,22 +10,23 @@ const (
 	RoleOwner     Role = "owner"
 )
 
-// Permission is a kind of act in a project. Every project route names the one that it needs.
+// Permission covers a group of actions in a project. Every project route names the one that it needs.
 type Permission string
 
 const (
-	// PermitRead is to see keys, logs and the overview.
+	// PermitRead covers viewing keys, logs and the overview.
 	PermitRead Permission = "read"
-	// PermitWriteKeys is to create, edit, rotate, (de)activate, revoke and delete keys, and to change categories.
+	// PermitWriteKeys covers creating, editing, rotating, (de)activating, revoking and deleting keys, and changing
+	// categories.
 	PermitWriteKeys Permission = "write_keys"
-	// PermitAdminister is to make and revoke service tokens, to lift blocks of addresses, to change settings, and to read the
-	// audit log.
+	// PermitAdminister covers making and revoking service tokens, lifting address blocks, changing settings, and
+	// reading the audit log.
 	PermitAdminister Permission = "administer"
-	// PermitOwn is to change the slug, by which others call the project.
+	// PermitOwn covers changing the slug, which API callers use to name the project.
 	PermitOwn Permission = "own"
 )
 
-// weakestRole is the matrix of product.md, section 7: roles are ordered, so that the weakest one that may says it all.
+// weakestRole is the matrix of product.md, section 7. Roles are ordered: each may do what the weaker ones may.
 var weakestRole = map[Permission]Role{
 	PermitRead:       RoleViewer,
 	PermitWriteKeys:  RoleDeveloper,
@@ -35,7 +36,7 @@ var weakestRole = map[Permission]Role{
 
 var roleRank = map[Role]int{RoleViewer: 1, RoleDeveloper: 2, RoleAdmin: 3, RoleOwner: 4}
 
-// May tells whether the role allows p. An unknown role or permission allows nothing.
+// May reports whether the role has the permission. It is false for unknown roles and permissions.
 func (r Role) May(p Permission) bool {
 	needed, known := weakestRole[p]
 	return known && roleRank[r] >= roleRank[needed]

@@ -13,8 +13,8 @@ import (
 	"unsafe"
 )
 
-// A secret is {prefix}_{kind}_{43 base62 characters of 32 random bytes}{6 base62 characters of the CRC-32 of all before}.
-// The checksum finds a typo, a cut-off copy or a swapped prefix with no look-up.
+// A secret is {prefix}_{kind}_{43 base62 characters of 32 random bytes}{6 base62 characters of the CRC-32 of all
+// before}. The checksum finds a typo, an incomplete copy or a changed prefix without a look-up.
 const (
 	secretRandomBytes   = 32
 	secretRandomLength  = 43 // 62^43 is the first power of 62 above 256^32
@@ -25,10 +25,10 @@ const (
 	maxSecretLength     = maxPrefix + len("_prod_") + secretTailLength
 )
 
-// DefaultKeyPrefix is what secrets of a project start with unless it chose its own.
+// DefaultKeyPrefix is the prefix of a project's secrets unless the project chose its own.
 const DefaultKeyPrefix = "clv"
 
-// SecretKind tells what a secret is for; it is the part of the secret between the underscores.
+// SecretKind is what a secret is for. It is the part of the secret between the underscores.
 type SecretKind string
 
 const (
@@ -37,26 +37,26 @@ const (
 	SecretService    SecretKind = "svc"
 )
 
-// Digest is what is stored in place of a secret: its HMAC-SHA-256 under the instance's pepper.
+// Digest is the HMAC-SHA-256 of a secret under the instance's pepper. It is stored instead of the secret.
 type Digest [sha256.Size]byte
 
-// Secret is a parsed secret: well formed and with a right checksum. Whether it is known is for a look-up to say.
+// Secret is a parsed secret with the right form and checksum. It may still be unknown.
 type Secret struct {
 	Prefix string
 	Kind   SecretKind
 	plain  string
 }
 
-// Plain is the whole secret. It goes into the one response that shows it, and nowhere else.
+// Plain returns the whole secret. Use it only for the one response that shows it.
 func (s Secret) Plain() string { return s.plain }
 
-// String hides the secret, so that printing one by mistake gives nothing away.
+// String returns the secret with its random part hidden, so that printing one by mistake does not reveal it.
 func (s Secret) String() string { return s.Prefix + "_" + string(s.Kind) + "_••••" }
 
-// Last4 are the characters that lists show.
+// Last4 returns the last 4 characters, which lists show.
 func (s Secret) Last4() string { return s.plain[len(s.plain)-4:] }
 
-// NewSecret makes a secret from 32 bytes of random.
+// NewSecret makes a secret from 32 bytes that it reads from random.
 func NewSecret(random io.Reader, prefix string, kind SecretKind) (Secret, error) {
 	var raw [secretRandomBytes]byte
 	if _, err := io.ReadFull(random, raw[:]); err != nil {
@@ -66,7 +66,8 @@ func NewSecret(random io.Reader, prefix string, kind SecretKind) (Secret, error)
 	return Secret{Prefix: prefix, Kind: kind, plain: body + checksum(body)}, nil
 }
 
-// ParseSecret tells whether plain has the form and the checksum of a secret. It costs no look-up and no allocation.
+// ParseSecret parses a secret. It returns false if the form or the checksum is wrong. It needs no look-up and no
+// allocation.
 func ParseSecret(plain string) (Secret, bool) {
 	if len(plain) > maxSecretLength || len(plain) <= secretTailLength {
 		return Secret{}, false
@@ -89,14 +90,14 @@ func ParseSecret(plain string) (Secret, bool) {
 	return Secret{Prefix: prefix, Kind: kind, plain: plain}, true
 }
 
-// LooksLikeServiceToken tells whether plain means to be a service token, well formed or not. Such a credential is
-// never taken for something else and never ignored.
+// LooksLikeServiceToken reports whether plain starts like a service token, valid or not. Such a credential must never
+// be ignored or taken for another kind.
 func LooksLikeServiceToken(plain string) bool {
 	prefix, rest, found := strings.Cut(plain, "_")
 	return found && isPrefix(prefix) && strings.HasPrefix(rest, string(SecretService)+"_")
 }
 
-// splitHead reads "clv_prod_".
+// splitHead parses the part of a secret before the random characters, such as "clv_prod_".
 func splitHead(head string) (prefix string, kind SecretKind, ok bool) {
 	prefix, rest, found := strings.Cut(head, "_")
 	if !found || !isPrefix(prefix) {
@@ -134,7 +135,7 @@ var isBase62 = func() (is [256]bool) {
 	return is
 }()
 
-// base62 writes n in length digits, with leading zeros.
+// base62 returns n in base 62, with leading zeros up to length digits.
 func base62(n *big.Int, length int) string {
 	digits := make([]byte, length)
 	n, radix, digit := new(big.Int).Set(n), big.NewInt(62), new(big.Int)
@@ -159,7 +160,7 @@ func putChecksum(sum *[secretChecksumBytes]byte, body string) {
 	}
 }
 
-// Pepper is the instance's own key for digests. Without it a copy of the database tells nothing about any secret.
+// Pepper is the instance's key for digests. Without it, a copy of the database reveals nothing about the secrets.
 type Pepper struct {
 	key  []byte
 	macs *sync.Pool // of *mac, so that a digest allocates nothing
@@ -170,18 +171,19 @@ type mac struct {
 	sum Digest
 }
 
-// PepperLength is how many random bytes a pepper has.
+// PepperLength is the shortest length of a pepper, in bytes.
 const PepperLength = 32
 
-// NewPepper takes the bytes of a pepper; they must be at least [PepperLength].
+// NewPepper makes a pepper from its bytes. It returns an error if there are fewer than [PepperLength].
 func NewPepper(key []byte) (Pepper, error) {
 	if len(key) < PepperLength {
 		return Pepper{}, fmt.Errorf("a pepper needs at least %d bytes, this one has %d", PepperLength, len(key))
 	}
-	return Pepper{key: key, macs: &sync.Pool{New: func() any { return &mac{Hash: hmac.New(sha256.New, key)} }}}, nil
+	macs := &sync.Pool{New: func() any { return &mac{Hash: hmac.New(sha256.New, key)} }}
+	return Pepper{key: key, macs: macs}, nil
 }
 
-// Digest is the HMAC-SHA-256 of a secret.
+// Digest returns the digest of a secret.
 func (p Pepper) Digest(s Secret) Digest { return p.digest(s.plain) }
 
 func (p Pepper) digest(plain string) Digest {
@@ -193,10 +195,11 @@ func (p Pepper) digest(plain string) Digest {
 	return m.sum
 }
 
-// bytesOf are the bytes of a text, without a copy: they must only be read.
+// bytesOf returns the bytes of a text without copying them. They must not be written.
 func bytesOf(text string) []byte { return unsafe.Slice(unsafe.StringData(text), len(text)) }
 
-// HashSession is what the log keeps of a consumer's session: enough to tell sessions apart. Nil for none.
+// HashSession returns the hash of a consumer's session as the request log stores it, nil for an empty session. Its 16
+// bytes are enough to distinguish sessions.
 func (p Pepper) HashSession(session string) []byte {
 	if session == "" {
 		return nil
@@ -205,7 +208,7 @@ func (p Pepper) HashSession(session string) []byte {
 	return d[:16]
 }
 
-// fingerprint tells peppers apart and gives none away: a digest of a text that is no secret.
+// fingerprint identifies a pepper without revealing it: it is the digest of a fixed text.
 func (p Pepper) fingerprint() []byte {
 	d := p.digest("claviger pepper fingerprint")
 	return d[:]

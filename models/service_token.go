@@ -12,7 +12,7 @@ import (
 	"gorm.io/gorm/clause"
 )
 
-// Scope is a kind of call that a service token may make.
+// Scope covers a group of calls that a service token may make.
 type Scope string
 
 const (
@@ -23,10 +23,10 @@ const (
 	ScopeLogsRead  Scope = "logs:read"
 )
 
-// AllScopes there are.
+// AllScopes lists all scopes.
 var AllScopes = []Scope{ScopeValidate, ScopeReport, ScopeKeysRead, ScopeKeysWrite, ScopeLogsRead}
 
-// ServiceToken is a project's server-side credential.
+// ServiceToken is a credential of a project's own servers.
 type ServiceToken struct {
 	ID         int64
 	ProjectID  int64
@@ -41,24 +41,25 @@ type ServiceToken struct {
 	RevokedAt  *time.Time
 }
 
-// ServiceTokenDetails is a token with who made it.
+// ServiceTokenDetails is a token with the e-mail address of its creator, empty if unknown.
 type ServiceTokenDetails struct {
 	ServiceToken
 	CreatorEmail string
 }
 
-// Has tells whether the token was given the scope.
+// Has reports whether the token has the scope.
 func (t *ServiceToken) Has(scope Scope) bool {
 	return slices.Contains(strings.Fields(t.Scopes), string(scope))
 }
 
 const (
 	maxTokenName = 64
-	// maxTokens bounds the living tokens of one project: the page lists all of them.
+	// maxTokens is the most tokens of one project that are not revoked, because the page lists all of them.
 	maxTokens = 100
 )
 
-// CreateServiceToken makes a token. The secret is returned this once. Errors: fields name and scopes.
+// CreateServiceToken makes a token. It returns the secret, which cannot be read again later. Errors: fields name and
+// scopes; [CodeConflict] if the project has as many tokens as it may have.
 func (s *Store) CreateServiceToken(
 	ctx context.Context, projectID int64, actor Actor, name string, scopes []Scope,
 ) (_ *ServiceToken, _ Secret, err error) {
@@ -73,7 +74,7 @@ func (s *Store) CreateServiceToken(
 	case utf8.RuneCountInString(name) > maxTokenName:
 		problems.add("name", "Use at most 64 characters.")
 	}
-	scopes = slices.DeleteFunc(slices.Clone(AllScopes), func(known Scope) bool { return !slices.Contains(scopes, known) })
+	scopes = slices.DeleteFunc(slices.Clone(AllScopes), func(s Scope) bool { return !slices.Contains(scopes, s) })
 	if len(scopes) == 0 {
 		problems.add("scopes", "Choose at least one scope.")
 	}
@@ -85,11 +86,14 @@ func (s *Store) CreateServiceToken(
 		secret Secret
 	)
 	err = s.inAuditedTx(ctx, projectID, actor, func(a *auditedTx) error {
-		var living int64
-		if err := a.tx.Model(&ServiceToken{}).Where("project_id = ? AND revoked_at IS NULL", projectID).Count(&living).Error; err != nil {
+		var count int64
+		err := a.tx.Model(&ServiceToken{}).
+			Where("project_id = ? AND revoked_at IS NULL", projectID).
+			Count(&count).Error
+		if err != nil {
 			return err
 		}
-		if living >= maxTokens {
+		if count >= maxTokens {
 			return Conflict("This project has 100 service tokens. Revoke one that is no longer used.")
 		}
 		project, err := a.project()
@@ -110,47 +114,51 @@ func (a *auditedTx) createServiceToken(project *Project, name string, scopes []S
 	if err != nil {
 		return nil, Secret{}, err
 	}
-	words := make([]string, len(scopes))
+	names := make([]string, len(scopes))
 	for i, scope := range scopes {
-		words[i] = string(scope)
+		names[i] = string(scope)
 	}
 	digest := a.store.pepper.Digest(secret)
 	token := &ServiceToken{
 		ProjectID: project.ID, Name: name, Digest: digest[:], Prefix: secret.Prefix, Last4: secret.Last4(),
-		Scopes: strings.Join(words, " "), CreatedBy: a.actor.userID(), CreatedAt: a.now,
+		Scopes: strings.Join(names, " "), CreatedBy: a.actor.userID(), CreatedAt: a.now,
 	}
 	if err := a.tx.Create(token).Error; err != nil {
 		return nil, Secret{}, err
 	}
-	return token, secret, a.log("service_token.create", token.auditTarget(), nil, AuditSnapshot{"name": name, "scopes": words, "last4": token.Last4})
+	after := AuditSnapshot{"name": name, "scopes": names, "last4": token.Last4}
+	return token, secret, a.log("service_token.create", token.auditTarget(), nil, after)
 }
 
 func (t *ServiceToken) auditTarget() AuditTarget { return AuditTarget{"service_token", t.ID, t.Name} }
 
-// RevokeServiceToken ends a token for good.
+// RevokeServiceToken revokes a token for good. The error is [CodeConflict] if it is already revoked.
 func (s *Store) RevokeServiceToken(
 	ctx context.Context, projectID, tokenID int64, actor Actor,
 ) (_ *ServiceToken, err error) {
 	defer doing(&err, "revoke service token")
 	var token ServiceToken
 	err = s.inAuditedTx(ctx, projectID, actor, func(a *auditedTx) error {
-		err := a.tx.Clauses(clause.Locking{Strength: "UPDATE"}).Where("project_id = ? AND id = ?", projectID, tokenID).Take(&token).Error
+		err := a.tx.Clauses(clause.Locking{Strength: "UPDATE"}).
+			Where("project_id = ? AND id = ?", projectID, tokenID).
+			Take(&token).Error
 		if err != nil {
 			return notFoundAs(err, "service token")
 		}
 		if token.RevokedAt != nil {
-			return Conflict("The token is revoked already.")
+			return Conflict("The token is already revoked.")
 		}
 		token.RevokedAt = &a.now
 		if err := a.tx.Model(&token).Select("revoked_at").Updates(&token).Error; err != nil {
 			return err
 		}
-		return a.log("service_token.revoke", token.auditTarget(), AuditSnapshot{"revoked": false}, AuditSnapshot{"revoked": true})
+		before, after := AuditSnapshot{"revoked": false}, AuditSnapshot{"revoked": true}
+		return a.log("service_token.revoke", token.auditTarget(), before, after)
 	})
 	return &token, err
 }
 
-// ServiceTokens lists the tokens of a project, the living ones first, then the newest.
+// ServiceTokens lists the tokens of a project, newest first, revoked ones after the others: 200 at most.
 func (s *Store) ServiceTokens(ctx context.Context, projectID int64) (_ []ServiceTokenDetails, err error) {
 	defer doing(&err, "list service tokens")
 	var list []ServiceTokenDetails
@@ -158,11 +166,13 @@ func (s *Store) ServiceTokens(ctx context.Context, projectID int64) (_ []Service
 		Select("service_tokens.*, COALESCE(users.email, '') AS creator_email").
 		Joins("LEFT JOIN users ON users.id = service_tokens.created_by").
 		Where("service_tokens.project_id = ?", projectID).
-		Order("service_tokens.revoked_at IS NOT NULL, service_tokens.id DESC").Limit(2 * maxTokens).Find(&list).Error
+		Order("service_tokens.revoked_at IS NOT NULL, service_tokens.id DESC").
+		Limit(2 * maxTokens).
+		Find(&list).Error
 	return list, err
 }
 
-// TouchServiceToken notes that a token was used at a moment, at most once a minute.
+// TouchServiceToken stores at as the time of the token's last use, unless the stored time is less than a minute before.
 func (s *Store) TouchServiceToken(ctx context.Context, tokenID int64, at time.Time) (err error) {
 	defer doing(&err, "update use of service token")
 	return s.write.WithContext(ctx).Model(&ServiceToken{}).
@@ -170,7 +180,7 @@ func (s *Store) TouchServiceToken(ctx context.Context, tokenID int64, at time.Ti
 		UpdateColumn("last_used_at", at).Error
 }
 
-// FindServiceToken looks a digest up among all tokens, revoked ones too; nil where there is none.
+// FindServiceToken finds the token with that digest, also a revoked one. It returns nil if there is none.
 func (s *Store) FindServiceToken(ctx context.Context, digest Digest) (_ *ServiceToken, err error) {
 	defer doing(&err, "find service token")
 	var token ServiceToken

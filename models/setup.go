@@ -4,17 +4,18 @@ import (
 	"context"
 )
 
-// SetupResult is what a script needs to go on. The secrets are in it this once.
+// SetupResult is what [Store.Setup] made. Its secrets cannot be read again later.
 type SetupResult struct {
 	User         *User
-	UserCreated  bool // false where the account was there before
+	UserCreated  bool // false if the account existed before
 	Project      *Project
 	Key          Secret
 	ServiceToken Secret
 }
 
-// Setup makes, all or nothing: the instance admin where the instance has no account, a project of slug, its default key
-// and a service token with every scope. On an instance with accounts, email must name one of them, and password is not looked at.
+// Setup makes a project with that slug, its default key, and a service token with every scope. If the instance has no
+// account, it also makes the admin's. Otherwise email must be that of an account, and password is ignored. It makes
+// all or nothing. Errors: fields email, password, slug.
 func (s *Store) Setup(ctx context.Context, email, password, slug string) (_ *SetupResult, err error) {
 	defer doing(&err, "set up")
 	in := ProjectInput{Name: slug, Slug: slug}
@@ -33,12 +34,13 @@ func (s *Store) Setup(ctx context.Context, email, password, slug string) (_ *Set
 		admin.IsAdmin = true
 	}
 	result := &SetupResult{}
-	err = s.inAuditedTx(ctx, InstanceChain, Actor{Kind: ActorSystem, Name: "claviger setup"}, func(a *auditedTx) error {
+	system := Actor{Kind: ActorSystem, Name: "claviger setup"}
+	err = s.inAuditedTx(ctx, InstanceChain, system, func(a *auditedTx) error {
 		if result.User, err = a.setupUser(admin, email); err != nil {
 			return err
 		}
 		result.UserCreated = result.User == admin
-		a.actor = result.User.Actor("") // what follows is theirs
+		a.actor = result.User.Actor("") // the account is the owner of the project
 		if result.Project, _, result.Key, err = a.createProject(in); err != nil {
 			return err
 		}
@@ -51,7 +53,8 @@ func (s *Store) Setup(ctx context.Context, email, password, slug string) (_ *Set
 	return result, nil
 }
 
-// setupUser creates admin where it is given and the instance is still empty, and finds the account of email otherwise.
+// setupUser creates admin if it is not nil and the instance still has no account. Otherwise it finds the account of
+// email.
 func (a *auditedTx) setupUser(admin *User, email string) (*User, error) {
 	if some, err := hasUsers(a.tx); err != nil {
 		return nil, err
@@ -62,7 +65,8 @@ func (a *auditedTx) setupUser(admin *User, email string) (*User, error) {
 	var user User
 	err := a.tx.Where("email = ?", email).Limit(1).Find(&user).Error
 	if err == nil && user.ID == 0 {
-		return nil, invalidField("email", "This instance has accounts, but none with this address. Give the address of one of them.")
+		return nil, invalidField("email",
+			"This instance has accounts, but none with this address. Give the address of one of them.")
 	}
 	return &user, err
 }

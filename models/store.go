@@ -1,5 +1,5 @@
-// Package models holds what Claviger knows: the rows, the rules about them, every query and every transaction.
-// Rules that need no database are pure functions, so that the dashboard and the gate give the same answer.
+// Package models has the database rows of Claviger except those of the request log, the rules for them, and all their
+// queries and transactions. Rules that need no database are pure functions, which both the dashboard and the gate use.
 package models
 
 import (
@@ -19,49 +19,49 @@ import (
 	"gorm.io/gorm"
 )
 
-// Options is what a [Store] is made with. Zero values are the defaults given.
+// Options are the options of [New]. DB, Log and Pepper are required.
 type Options struct {
-	// DB is the database, and Log the log of requests in it. [Store.Close] closes both.
+	// DB is the database, and Log the request log in it. [Store.Close] closes both.
 	DB  *sqldb.DB
 	Log requestlog.Log
-	// Pepper keys every stored digest. The database remembers which one it was made with.
+	// Pepper keys every stored digest. The database stores the fingerprint of the pepper that it was made with.
 	Pepper Pepper
-	// Now gives the time; time.Now if nil.
+	// Now returns the time; time.Now if nil.
 	Now func() time.Time
-	// Random gives the bytes of secrets; crypto/rand if nil.
+	// Random is the source of the random bytes of secrets; crypto/rand if nil.
 	Random io.Reader
-	// PasswordCost is how much work a password hash takes; [DefaultPasswordCost] if zero.
+	// PasswordCost is the work of a password hash; [DefaultPasswordCost] if zero.
 	PasswordCost PasswordCost
-	// OnQuery is called for every statement but those of the log of requests, to count them. It may be nil, and is called
+	// OnQuery, if not nil, is called for every statement except those of the request log, to count them. It is called
 	// from many goroutines.
 	OnQuery func()
 }
 
-// Store is the database with the rules that guard it. It is safe for use by many goroutines.
+// Store reads and writes the database and enforces the rules. It is safe for concurrent use.
 type Store struct {
 	db  *sqldb.DB
 	log requestlog.Log
-	// read and write are the same pool on Postgres. SQLite has one writing connection and several readers.
+	// read and write are pools of connections, as those of [sqldb.DB].
 	read, write *gorm.DB
 	pepper      Pepper
 	now         func() time.Time
 	random      io.Reader
 	passwords   *passwords
 	subscribers []func(Change)
-	// channel and sender are for notices between processes: see notify and Listen.
+	// channel and sender are for notifications between processes: see notify and Listen.
 	channel string
-	sender  atomic.Pointer[string]
+	sender  atomic.Pointer[string] // name under which this store sends
 
-	tidying sync.Mutex
-	round   *tidyRound // nil between rounds
-	tidied  int64      // the day on which old counts of unknown keys were removed last
+	tidyMu sync.Mutex
+	round  *tidyRound // nil between rounds
+	tidied int64      // day on which old counts of unknown keys were last removed, as [UnknownKeyDay]
 }
 
-// IsPostgresURL reports whether a database URL names Postgres. Everything else is the path of a SQLite file.
+// IsPostgresURL reports whether a database URL names Postgres. Any other value is the path of a SQLite file.
 func IsPostgresURL(url string) bool { return sqldb.IsPostgresURL(url) }
 
-// New makes a store. Call [Store.Migrate] before anything else. It returns an error where the schema of the database is from
-// before the first release.
+// New makes a store. Call [Store.Migrate] or [Store.CheckSchema] before other methods. New returns an error if the
+// schema of a Postgres database is from before the first release; for SQLite, see [RefuseOldFile].
 func New(ctx context.Context, o Options) (*Store, error) {
 	s := &Store{db: o.DB, log: o.Log, pepper: o.Pepper, now: o.Now, random: o.Random}
 	s.renameSender()
@@ -92,7 +92,7 @@ func New(ctx context.Context, o Options) (*Store, error) {
 		if err != nil {
 			return nil, err
 		}
-		s.channel = noticeChannel(schema)
+		s.channel = notificationChannel(schema)
 	}
 	return s, nil
 }
@@ -104,64 +104,70 @@ func dialector(dialect sqldb.Dialect, pool *sql.DB) gorm.Dialector {
 	return sqlite.New(sqlite.Config{Conn: pool})
 }
 
-// Log is the log of requests in the same database.
+// Log returns the request log in the same database.
 func (s *Store) Log() requestlog.Log { return s.log }
 
-// Now is the present in UTC, cut to milliseconds: what both databases keep.
+// Now returns the time in UTC, cut to milliseconds, as SQLite stores it.
 func (s *Store) Now() time.Time { return s.now().UTC().Truncate(time.Millisecond) }
 
-// Dialect is the kind of database.
+// Dialect returns the kind of database.
 func (s *Store) Dialect() sqldb.Dialect { return s.db.Dialect }
 
 func (s *Store) isPostgres() bool { return s.db.Dialect == sqldb.Postgres }
 
-// Ping asks the database for an answer.
+// Ping returns an error if the database does not answer.
 func (s *Store) Ping(ctx context.Context) (err error) {
-	defer doing(&err, "ask the database for an answer")
+	defer doing(&err, "ping database")
 	return s.db.Ping(ctx)
 }
 
-// Close ends what runs in the background and all connections.
+// Close stops the background work of the request log and closes all connections.
 func (s *Store) Close() {
 	s.log.Close()
 	s.db.Close()
 }
 
-// schema is the one that the connections work in.
+// schema returns the Postgres schema that the connections use.
 func (s *Store) schema(ctx context.Context) (schema string, err error) {
 	if err := s.read.WithContext(ctx).Raw("SELECT current_schema()").Row().Scan(&schema); err != nil {
-		return "", fmt.Errorf("cannot tell which schema to work in: %w", err)
+		return "", fmt.Errorf("cannot read the name of the schema: %w", err)
 	}
 	return schema, nil
 }
 
-// tx runs fn in one transaction on the writing side.
+// tx runs fn in a transaction on the write pool.
 func (s *Store) tx(ctx context.Context, fn func(tx *gorm.DB) error) error {
 	return s.write.WithContext(ctx).Transaction(fn)
 }
 
-// snapshot runs fn on the reading side in a transaction that sees one state of the database throughout.
+// snapshot runs fn in a transaction on the read pool. All its queries see the same state of the database.
 func (s *Store) snapshot(ctx context.Context, fn func(tx *gorm.DB) error) error {
+	db := s.read.WithContext(ctx)
 	if s.isPostgres() {
-		return s.read.WithContext(ctx).Transaction(fn, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
+		return db.Transaction(fn, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
 	}
-	return s.read.WithContext(ctx).Transaction(fn)
+	return db.Transaction(fn)
 }
 
-// checkPepper compares the pepper with the one that the database's digests were made with, and remembers it if it is
-// the first. A wrong pepper would make every key unknown, so the caller must not serve then.
+// checkPepper returns an error unless the pepper is the one that the database's digests were made with. In a new
+// database it stores the pepper's fingerprint. With a wrong pepper every key would be unknown, so the server must not
+// start.
 func (s *Store) checkPepper(ctx context.Context) error {
 	fingerprint := s.pepper.fingerprint()
-	result := s.write.WithContext(ctx).Exec(
-		"UPDATE instance SET pepper_fingerprint = ? WHERE id = 1 AND pepper_fingerprint IS NULL", fingerprint)
+	result := s.write.WithContext(ctx).Exec(`
+		UPDATE instance
+		SET pepper_fingerprint = ?
+		WHERE id = 1 AND pepper_fingerprint IS NULL
+	`, fingerprint)
 	if result.Error != nil {
 		return result.Error
 	}
-	var known []byte
-	if err := s.read.WithContext(ctx).Raw("SELECT pepper_fingerprint FROM instance WHERE id = 1").Row().Scan(&known); err != nil {
+	var stored []byte
+	row := s.read.WithContext(ctx).Raw("SELECT pepper_fingerprint FROM instance WHERE id = 1").Row()
+	if err := row.Scan(&stored); err != nil {
 		return err
 	}
-	if string(known) != string(fingerprint) {
+	if string(stored) != string(fingerprint) {
 		return fmt.Errorf("this database was made with another pepper: its keys would all be unknown. " +
 			"Give the pepper file (or CLAVIGER_PEPPER) that belongs to it")
 	}

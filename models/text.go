@@ -17,16 +17,16 @@ func cut(s string, n int) string {
 	return s[:n]
 }
 
-// oneLine trims s and tells whether it is valid text without control characters.
+// oneLine trims s and reports whether it is valid UTF-8 without control characters.
 func oneLine(s string) (trimmed string, ok bool) {
 	s = strings.TrimSpace(s)
 	return s, utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
 }
 
-// LogText makes of what a caller sent what every database takes as text: valid UTF-8 without control characters, nor
-// those that turn the direction of the text around them, of at most limit bytes.
+// LogText makes text from a caller safe to store and to show: valid UTF-8 of at most limit bytes, without control
+// characters and without characters that change the direction of the surrounding text.
 func LogText(s string, limit int) string {
-	if isPlain(s) { // nearly all are
+	if isPlain(s) { // nearly all texts are
 		return cut(s, limit)
 	}
 	s = strings.Map(func(r rune) rune {
@@ -38,7 +38,7 @@ func LogText(s string, limit int) string {
 	return cut(s, limit)
 }
 
-// isPlain tells whether s is of printable ASCII alone.
+// isPlain reports whether s has only printable ASCII characters.
 func isPlain(s string) bool {
 	for i := range len(s) {
 		if s[i] < ' ' || s[i] > '~' {
@@ -50,5 +50,5 @@ func isPlain(s string) bool {
 
 var likeEscaper = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
 
-// like is the pattern that finds s anywhere in a lower-case text. The query says ESCAPE '\'.
+// like returns a LIKE pattern that finds s anywhere in a lower-case text. Use it with ESCAPE '\'.
 func like(s string) string { return "%" + likeEscaper.Replace(strings.ToLower(s)) + "%" }

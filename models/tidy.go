@@ -7,27 +7,27 @@ import (
 	"github.com/claviger/claviger/models/requestlog"
 )
 
-// tidyRound is how far the present round of [Store.Tidy] is.
+// tidyRound is the progress of a round of [Store.Tidy].
 type tidyRound struct {
-	kept           *requestlog.Retention
-	unknownProject int64 // projects up to this one are done with counts of unknown keys
+	retention      *requestlog.Retention
+	unknownProject int64 // old counts of unknown keys are removed for projects up to this id
 }
 
-// Tidy does one small step of what keeps the tables of requests small and quick: it removes rows that are older than the
-// project's plan says, and sees to the indexes. more is true while there is more to do: call it again soon then, and else in a
-// minute. Several processes on one Postgres may call it.
+// Tidy does one small step of the maintenance of the request tables: it removes rows that are older than the
+// project's plan keeps them, and maintains indexes. more reports whether there is more to do: if so, call Tidy again
+// soon, otherwise in a minute. Several processes on one Postgres may call it.
 func (s *Store) Tidy(ctx context.Context) (more bool, err error) {
 	defer doing(&err, "tidy tables")
-	s.tidying.Lock()
-	defer s.tidying.Unlock()
+	s.tidyMu.Lock()
+	defer s.tidyMu.Unlock()
 	if s.round == nil {
-		kept, err := s.readRetention(ctx)
+		retention, err := s.readRetention(ctx)
 		if err != nil {
 			return false, err
 		}
-		s.round = &tidyRound{kept: kept}
+		s.round = &tidyRound{retention: retention}
 	}
-	more, err = s.log.Tidy(ctx, s.round.kept)
+	more, err = s.log.Tidy(ctx, s.round.retention)
 	if !more && err == nil {
 		more, err = s.removeOldUnknownKeys(ctx, s.round)
 	}
@@ -56,7 +56,7 @@ func (s *Store) readRetention(ctx context.Context) (*requestlog.Retention, error
 	r := &requestlog.Retention{Now: s.Now(), KeepFrom: map[int64]requestlog.ID{}}
 	for i, row := range rows {
 		from := requestlog.ID(0)
-		if row.Days != nil && *row.Days < 100*365 {
+		if row.Days != nil && *row.Days < 100*365 { // otherwise for ever: much longer would overflow a time.Duration
 			from = requestlog.FirstIDAt(r.Now.Add(-time.Duration(*row.Days) * 24 * time.Hour))
 		}
 		r.KeepFrom[row.ID] = from

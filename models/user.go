@@ -19,32 +19,35 @@ type User struct {
 	PasswordChangedAt time.Time
 }
 
-// SignupMode says who may make an account.
+// SignupMode determines who may make an account.
 type SignupMode string
 
 const (
 	SignupOpen   SignupMode = "open"
 	SignupInvite SignupMode = "invite"
 	SignupClosed SignupMode = "closed"
-	// SignupDefault is open until the first account exists, then by invitation.
+	// SignupDefault is open until the first account exists, and invite from then on.
 	SignupDefault SignupMode = ""
 )
 
-const maxEmail = 254 // RFC 5321, 4.5.3.1.3, less the angle brackets
+const maxEmail = 254 // bytes: RFC 5321, 4.5.3.1.3, without the angle brackets
 
-// NormalizeEmail gives the form in which an address is stored and compared; ok is false where it is no address.
+// NormalizeEmail returns the form in which an address is stored and compared. ok is false if it is not a valid address.
 func NormalizeEmail(email string) (normal string, ok bool) {
 	email = strings.ToLower(strings.TrimSpace(email))
 	parsed, err := mail.ParseAddress(email)
-	if err != nil || parsed.Address != email || len(email) > maxEmail || !strings.Contains(email, ".") && !strings.HasSuffix(email, "@localhost") {
+	if err != nil ||
+		parsed.Address != email ||
+		len(email) > maxEmail ||
+		!strings.Contains(email, ".") && !strings.HasSuffix(email, "@localhost") {
 		return email, false
 	}
 	return email, true
 }
 
-// MaySignUp tells whether a stranger may make an account now.
+// MaySignUp reports whether anybody may make an account now, without an invitation.
 func (s *Store) MaySignUp(ctx context.Context, mode SignupMode) (_ bool, err error) {
-	defer doing(&err, "read whether sign-up is open")
+	defer doing(&err, "check whether sign-up is open")
 	switch mode {
 	case SignupOpen:
 		return true, nil
@@ -55,9 +58,9 @@ func (s *Store) MaySignUp(ctx context.Context, mode SignupMode) (_ bool, err err
 	return false, nil
 }
 
-// HasUsers tells whether the instance has any account.
+// HasUsers reports whether the instance has any account.
 func (s *Store) HasUsers(ctx context.Context) (_ bool, err error) {
-	defer doing(&err, "read whether there are users")
+	defer doing(&err, "check whether there are users")
 	return hasUsers(s.read.WithContext(ctx))
 }
 
@@ -65,8 +68,8 @@ func hasUsers(db *gorm.DB) (some bool, err error) {
 	return some, db.Raw("SELECT EXISTS (SELECT 1 FROM users)").Scan(&some).Error
 }
 
-// SignUp makes an account, the first one as instance admin. Errors: fields email and password; [CodeForbidden] where
-// mode does not let strangers in.
+// SignUp makes an account. The first account is the instance admin. Errors: fields email and password;
+// [CodeForbidden] if mode needs an invitation.
 func (s *Store) SignUp(ctx context.Context, mode SignupMode, email, password, ip string) (_ *User, err error) {
 	defer doing(&err, "sign up")
 	user, err := s.newUser(ctx, email, password)
@@ -90,7 +93,7 @@ func (s *Store) SignUp(ctx context.Context, mode SignupMode, email, password, ip
 	return user, nil
 }
 
-// newUser checks the fields and hashes the password, outside of any transaction because hashing is slow.
+// newUser checks the fields and hashes the password. Call it outside of transactions, because hashing is slow.
 func (s *Store) newUser(ctx context.Context, email, password string) (*User, error) {
 	problems := fieldErrors{}
 	email, ok := NormalizeEmail(email)
@@ -109,7 +112,8 @@ func (s *Store) newUser(ctx context.Context, email, password string) (*User, err
 	return &User{Email: email, PasswordHash: hash, CreatedAt: now, PasswordChangedAt: now}, nil
 }
 
-// createUser makes the account. A member without an id, who signs up, becomes the actor of it.
+// createUser inserts the account. If the actor is a member without an id, who is signing up, the new account becomes
+// the actor.
 func (a *auditedTx) createUser(user *User) error {
 	err := a.tx.Create(user).Error
 	if isDuplicate(err) {
@@ -126,13 +130,13 @@ func (a *auditedTx) createUser(user *User) error {
 
 func (u *User) auditTarget() AuditTarget { return AuditTarget{"account", u.ID, u.Email} }
 
-// SignIn finds the account of an address and password. An unknown address gets the same answer as a wrong password,
-// after the same time.
+// SignIn returns the account of an address and password. For an unknown address it returns the same error as for a
+// wrong password, [CodeUnauthorized], after the same time.
 func (s *Store) SignIn(ctx context.Context, email, password string) (_ *User, err error) {
 	defer doing(&err, "sign in")
 	email, ok := NormalizeEmail(email)
 	if !ok {
-		email = "" // nobody's; and what no row can hold never gets into a query
+		email = "" // no account has it, and text that the database rejects must not get into a query
 	}
 	var user User
 	err = s.read.WithContext(ctx).Where("email = ?", email).Limit(1).Find(&user).Error
@@ -149,8 +153,8 @@ func (s *Store) SignIn(ctx context.Context, email, password string) (_ *User, er
 	return &user, nil
 }
 
-// ChangePassword sets a new password after checking the present one, and ends all sessions of the account but keep.
-// Errors: fields current_password and new_password.
+// ChangePassword checks the current password, sets a new one, and ends all sessions of the account except keep. Errors:
+// fields current_password and new_password.
 func (s *Store) ChangePassword(
 	ctx context.Context, actor Actor, current, next string, keep SessionHash,
 ) (err error) {
@@ -165,11 +169,11 @@ func (s *Store) ChangePassword(
 	}
 	problems := fieldErrors{}
 	if !matches {
-		problems.add("current_password", "This is not your present password.")
+		problems.add("current_password", "This is not your current password.")
 	}
 	problems.add("new_password", passwordProblem(next, user.Email))
 	if matches && next == current {
-		problems.add("new_password", "Choose a password other than the present one.")
+		problems.add("new_password", "Choose a password other than the current one.")
 	}
 	if err := problems.err(); err != nil {
 		return err
@@ -179,23 +183,24 @@ func (s *Store) ChangePassword(
 		return err
 	}
 	return s.inAuditedTx(ctx, InstanceChain, actor, func(a *auditedTx) error {
-		// The old hash in the condition: of two changes at the same moment, one wins.
+		// The old hash is in the condition, so that only one of two concurrent changes succeeds.
 		result := a.tx.Model(&User{}).Where("id = ? AND password_hash = ?", user.ID, user.PasswordHash).
 			Updates(map[string]any{"password_hash": hash, "password_changed_at": a.now})
 		if result.Error != nil {
 			return result.Error
 		}
 		if result.RowsAffected == 0 {
-			return Conflict("The password was changed at the same moment from elsewhere. Sign in again.")
+			return Conflict("The password was changed in another session at the same moment. Sign in again.")
 		}
-		if err := a.tx.Where("user_id = ? AND secret_hash <> ?", user.ID, keep[:]).Delete(&Session{}).Error; err != nil {
+		err := a.tx.Where("user_id = ? AND secret_hash <> ?", user.ID, keep[:]).Delete(&Session{}).Error
+		if err != nil {
 			return err
 		}
 		return a.log("account.change_password", user.auditTarget(), nil, nil)
 	})
 }
 
-// User reads one account.
+// User reads one account, or [CodeNotFound].
 func (s *Store) User(ctx context.Context, id int64) (_ *User, err error) {
 	defer doing(&err, "read user")
 	var user User
