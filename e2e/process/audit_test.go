@@ -30,7 +30,7 @@ func TestAuditVerifyBesideAServerUnderLoadFindsNoDamage(t *testing.T) {
 			eventually(t, "more keys", func() bool { return made.Load() >= enough || t.Failed() })
 			audit, code := i.run("audit", "verify", "--checkpoint", checkpoint)
 			if code != 0 || audit.Stderr.String() != "" ||
-				!regexp.MustCompile(`^\d+ rows in 2 chains fit\.\n$`).MatchString(audit.Stdout.String()) {
+				!regexp.MustCompile(`^Verified \d+ rows in 2 chains\.\n$`).MatchString(audit.Stdout.String()) {
 				t.Fatalf("audit verify gave %d: %s%s", code, audit.Stdout.String(), audit.Stderr.String())
 			}
 			after, err := os.ReadFile(checkpoint)
@@ -47,7 +47,7 @@ func TestAuditVerifyBesideAServerUnderLoadFindsNoDamage(t *testing.T) {
 		}
 		rows := number(t, i.openDatabase(), "SELECT COUNT(*) FROM actions")
 		audit, _ := i.run("audit", "verify")
-		if want := fmt.Sprintf("%d rows in 2 chains fit.\n", rows); audit.Stdout.String() != want ||
+		if want := fmt.Sprintf("Verified %d rows in 2 chains.\n", rows); audit.Stdout.String() != want ||
 			rows < made.Load() {
 			t.Errorf("audit verify printed %q, want %q for at least %d keys", audit.Stdout.String(), want, made.Load())
 		}
@@ -62,7 +62,7 @@ func TestAuditVerifyNamesTheProjectAndRowOfDamage(t *testing.T) {
 		i.serve()
 		file := filepath.Join(t.TempDir(), "checkpoint")
 		if p, code := i.run("audit", "verify", "--checkpoint", file); code != 0 ||
-			p.Stdout.String() != "4 rows in 2 chains fit.\n" {
+			p.Stdout.String() != "Verified 4 rows in 2 chains.\n" {
 			t.Fatalf("audit verify gave %d: %s%s", code, p.Stdout.String(), p.Stderr.String())
 		}
 		checkpoint, err := os.ReadFile(file)
@@ -116,13 +116,13 @@ func TestAuditVerifyRefusesWhatItCannotVerify(t *testing.T) {
 			if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			i.refuses([]string{"audit", "verify", "--checkpoint", file}, file, "is no checkpoint")
+			i.refuses([]string{"audit", "verify", "--checkpoint", file}, file, "is not a checkpoint file")
 			if after, err := os.ReadFile(file); err != nil || string(after) != content {
 				t.Errorf("%s is %q (%v), want it unchanged", name, after, err)
 			}
 		}
 		i.refuses([]string{"audit", "verify", "--checkpoint", filepath.Join(folder, "nowhere", "file")},
-			"the chains fit", "nowhere")
+			"the audit log is intact", "nowhere")
 		other := i.with("CLAVIGER_PEPPER=" + strings.Repeat("another pepper ", 3))
 		other.refuses([]string{"audit", "verify"}, "another pepper")
 

@@ -99,8 +99,8 @@ func TestBackupOverwritesNoFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := fmt.Sprint(modesIn(t, folder))
-	i.refuses([]string{"backup", file}, file, "replaces nothing")
-	i.refuses([]string{"backup", linked}, linked, "replaces nothing")
+	i.refuses([]string{"backup", file}, file, "never replaces a file")
+	i.refuses([]string{"backup", linked}, linked, "never replaces a file")
 	i.refuses([]string{"backup", filepath.Join(folder, "busy")}, "busy.tmp", "another backup")
 	i.refuses([]string{"backup", filepath.Join(folder, "nowhere", "file")}, "cannot write the backup", "nowhere")
 	for _, name := range []string{"file", "busy.tmp"} {

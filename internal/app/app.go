@@ -1,4 +1,4 @@
-// Package app is the program: its commands, what they wire together, and what runs in the background.
+// Package app has the commands of the program, their wiring, and the background jobs.
 package app
 
 import (
@@ -14,13 +14,13 @@ import (
 	"slices"
 	"syscall"
 
-	_ "time/tzdata" // viewers' time zones, also where the machine has no list of them
+	_ "time/tzdata" // time zones of viewers, for machines that have no list of them
 
 	"github.com/claviger/claviger/internal/config"
 	"github.com/claviger/claviger/models"
 )
 
-// release is the version of the program; builds add the commit they were made from.
+// release is the version of the program. version adds the commit of the build.
 const release = "0.1.0"
 
 const usage = `Claviger: API keys for your own service.
@@ -28,19 +28,19 @@ const usage = `Claviger: API keys for your own service.
   claviger [serve]    migrates the database and serves; prints the address to open
   claviger setup      makes the first account, a project, a key and a service token, for scripts
                       --email E --project SLUG [--password-file F]
-  claviger demo       serves a throw-away database with projects and a month of traffic
-  claviger migrate    migrates the database and ends
-  claviger backup FILE  copies a SQLite database to FILE, also while a server works with it
-  claviger audit verify  verifies the chains of the audit log; exit 1 where a row was changed or removed
-                      [--checkpoint FILE] also against FILE of the last time, and writes it anew
+  claviger demo       serves a temporary database with projects and a month of traffic
+  claviger migrate    migrates the database and exits
+  claviger backup FILE  copies a SQLite database to FILE, also while a server uses it
+  claviger audit verify  verifies the chains of the audit log; exit 1 if a row was changed or removed
+                      [--checkpoint FILE] also compares with FILE of the last time, then replaces it
   claviger healthcheck  asks a running server whether it is ready; exit 0 or 1
   claviger version    prints the version
 
 Settings come from the environment: see README.md.
 `
 
-// Main runs the command that args names, with the settings of environ, until it ends or a signal ends it, and gives the
-// exit code. An error is one message on errors.
+// Main runs the command that args names, with the settings in environ, until it ends or a signal ends it. It returns
+// the exit code. It writes an error to errs as one message.
 func Main(args, environ []string, out, errs io.Writer) (code int) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	go func() {
@@ -97,7 +97,7 @@ func run(ctx context.Context, args, environ []string, out, errs io.Writer) error
 	return serve(ctx, c, log, out, nil)
 }
 
-// explain puts what is wrong with fields behind the message of an error that has them.
+// explain returns the message of an error, followed by the messages of its fields, if any.
 func explain(err error) string {
 	text := err.Error()
 	var known *models.Error

@@ -16,15 +16,15 @@ import (
 	"github.com/claviger/claviger/models"
 )
 
-// audit verifies the chains of the audit log. It changes nothing in the database, and may run beside a server.
+// audit verifies the chains of the audit log. It changes nothing in the database and may run beside a server.
 func audit(ctx context.Context, c config.Config, args []string, out io.Writer) error {
-	const needs = "audit needs verify, which takes --checkpoint FILE"
+	const auditUsage = "usage: claviger audit verify [--checkpoint FILE]"
 	if len(args) == 0 || args[0] != "verify" {
-		return errors.New(needs)
+		return errors.New(auditUsage)
 	}
 	flags := flag.NewFlagSet("audit verify", flag.ContinueOnError)
-	flags.SetOutput(io.Discard) // what is wrong is said once, by main
-	file := flags.String("checkpoint", "", "a file with the ends of the chains of the last time; written anew")
+	flags.SetOutput(io.Discard) // Main writes the error
+	file := flags.String("checkpoint", "", "file with the ends of the chains at the last verification; replaced")
 	switch err := flags.Parse(args[1:]); {
 	case errors.Is(err, flag.ErrHelp):
 		_, err := io.WriteString(out, usage)
@@ -32,7 +32,7 @@ func audit(ctx context.Context, c config.Config, args []string, out io.Writer) e
 	case err != nil:
 		return fmt.Errorf("audit verify: %w", err)
 	case flags.NArg() > 0:
-		return errors.New(needs)
+		return errors.New(auditUsage)
 	}
 	var earlier []models.Checkpoint
 	if *file != "" {
@@ -41,25 +41,25 @@ func audit(ctx context.Context, c config.Config, args []string, out io.Writer) e
 			return err
 		}
 	}
-	ends, err := verifyActions(ctx, c, earlier)
+	ends, err := verifyAudit(ctx, c, earlier)
 	if err != nil {
 		return err
 	}
 	if *file != "" {
 		if err := writeCheckpoints(*file, ends); err != nil {
-			return fmt.Errorf("the chains fit, but the checkpoint cannot be written: %w", err)
+			return fmt.Errorf("the audit log is intact, but the checkpoint cannot be written: %w", err)
 		}
 	}
 	rows := int64(0)
 	for _, end := range ends {
 		rows += end.Seq
 	}
-	_, err = fmt.Fprintf(out, "%d rows in %d chains fit.\n", rows, len(ends))
+	_, err = fmt.Fprintf(out, "Verified %d rows in %d chains.\n", rows, len(ends))
 	return err
 }
 
-// verifyActions opens the database as it is, without migrating it.
-func verifyActions(ctx context.Context, c config.Config, earlier []models.Checkpoint) ([]models.Checkpoint, error) {
+// verifyAudit opens the database without migrating it, and verifies its audit log.
+func verifyAudit(ctx context.Context, c config.Config, earlier []models.Checkpoint) ([]models.Checkpoint, error) {
 	if err := databaseExists(c); err != nil {
 		return nil, err
 	}
@@ -78,12 +78,12 @@ func verifyActions(ctx context.Context, c config.Config, earlier []models.Checkp
 	return store.VerifyAudit(ctx, earlier)
 }
 
-// checkpointFile is what the file of --checkpoint holds, as JSON.
+// checkpointFile is the JSON in the file of --checkpoint.
 type checkpointFile struct {
 	Chains []models.Checkpoint `json:"chains"`
 }
 
-// readCheckpoints gives what was written the last time; nothing where there is no file yet.
+// readCheckpoints reads the checkpoints that the last verification wrote. It returns nil if the file does not exist.
 func readCheckpoints(file string) ([]models.Checkpoint, error) {
 	content, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -92,33 +92,34 @@ func readCheckpoints(file string) ([]models.Checkpoint, error) {
 	if err != nil {
 		return nil, err
 	}
-	var held checkpointFile
+	var checkpoints checkpointFile
 	decoder := json.NewDecoder(bytes.NewReader(content))
 	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&held); err != nil || len(held.Chains) == 0 { // there is always the chain of the instance
-		return nil, fmt.Errorf("%s is no checkpoint. "+
-			"Put the right one back from a copy, or remove it to begin anew", file)
+	// A checkpoint always has at least the chain of the instance.
+	if err := decoder.Decode(&checkpoints); err != nil || len(checkpoints.Chains) == 0 {
+		return nil, fmt.Errorf("%s is not a checkpoint file. "+
+			"Restore the right one from a copy, or remove it to start without one", file)
 	}
-	return held.Chains, nil
+	return checkpoints.Chains, nil
 }
 
-// writeCheckpoints writes aside and renames, so that the file is always whole.
+// writeCheckpoints writes a temporary file and renames it, so that file is always complete.
 func writeCheckpoints(file string, ends []models.Checkpoint) error {
 	content, err := json.MarshalIndent(checkpointFile{ends}, "", "  ")
 	if err != nil {
 		return err
 	}
-	aside, err := os.CreateTemp(filepath.Dir(file), ".checkpoint-*") // mode 0600
+	temp, err := os.CreateTemp(filepath.Dir(file), ".checkpoint-*") // mode 0600
 	if err != nil {
 		return err
 	}
-	defer os.Remove(aside.Name())
-	_, err = aside.Write(append(content, '\n'))
+	defer os.Remove(temp.Name())
+	_, err = temp.Write(append(content, '\n'))
 	if err == nil {
-		err = aside.Sync()
+		err = temp.Sync()
 	}
-	if err = errors.Join(err, aside.Close()); err != nil {
+	if err = errors.Join(err, temp.Close()); err != nil {
 		return err
 	}
-	return moveIntoPlace(aside.Name(), file)
+	return renameDurably(temp.Name(), file)
 }

@@ -13,15 +13,15 @@ import (
 	"github.com/claviger/claviger/models"
 )
 
-// backup copies the SQLite database to a new file, also while a server works with it. It neither migrates nor needs the
-// pepper, so that it can run before a new version does.
+// backup copies the SQLite database to a new file, also while a server uses it. It does not migrate and does not need
+// the pepper, so it can run before a new version is started.
 func backup(ctx context.Context, c config.Config, args []string, out io.Writer) error {
 	if len(args) != 1 || args[0] == "" {
-		return errors.New("backup needs the FILE to write, and takes nothing else")
+		return errors.New("usage: claviger backup FILE")
 	}
 	file := args[0]
 	if c.DatabaseURL != "" {
-		return errors.New("backup copies SQLite databases, and this instance has Postgres. " +
+		return errors.New("backup copies SQLite databases, but this instance uses Postgres. " +
 			`Use its own tool, such as: pg_dump --format=custom --file=FILE "$CLAVIGER_DATABASE_URL"`)
 	}
 	if err := databaseExists(c); err != nil {
@@ -39,43 +39,46 @@ func backup(ctx context.Context, c config.Config, args []string, out io.Writer) 
 	if c.Pepper != "" {
 		pepper = "CLAVIGER_PEPPER"
 	}
-	_, err = fmt.Fprintf(out, "The database is copied to %s. "+
-		"Keep a copy of %s too: without it the keys in there are unknown.\n", file, pepper)
+	_, err = fmt.Fprintf(out, "Copied the database to %s. "+
+		"Keep a copy of %s too: without it the keys in the copy are unknown.\n", file, pepper)
 	return err
 }
 
-// writeBackup writes aside and renames, so that file is a whole copy or not there. It never replaces one.
+// writeBackup writes a temporary file and renames it, so that file either is a complete copy or does not exist. It
+// never replaces an existing file.
 func writeBackup(ctx context.Context, store *models.Store, file string) (err error) {
-	aside := file + ".tmp"
-	// Made first, because SQLite would make it readable by everybody, and so that two backups do not write one file.
-	made, err := os.OpenFile(aside, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	tempPath := file + ".tmp"
+	// Create the file here, because SQLite would make it readable by everybody. O_EXCL prevents two backups from
+	// writing to one file.
+	temp, err := os.OpenFile(tempPath, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
 	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("%s exists: another backup is writing it, or one was killed. Remove it if none is", aside)
+		return fmt.Errorf("%s exists: another backup is running, or one was killed. "+
+			"Remove the file if no backup is running", tempPath)
 	}
 	if err != nil {
 		return fmt.Errorf("cannot write the backup: %w", err)
 	}
 	defer func() {
-		err = errors.Join(err, made.Close())
+		err = errors.Join(err, temp.Close())
 		if err != nil {
-			os.Remove(aside)
+			os.Remove(tempPath)
 		}
 	}()
 	if _, err := os.Lstat(file); !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%s exists, and a backup replaces nothing. Choose another name or remove it", file)
+		return fmt.Errorf("%s exists, and a backup never replaces a file. Choose another name or remove the file", file)
 	}
-	if err := store.Backup(ctx, aside); err != nil {
+	if err := store.Backup(ctx, tempPath); err != nil {
 		return fmt.Errorf("cannot write the backup: %w", err)
 	}
-	if err := made.Sync(); err != nil {
+	if err := temp.Sync(); err != nil {
 		return fmt.Errorf("cannot write the backup: %w", err)
 	}
-	return moveIntoPlace(aside, file)
+	return renameDurably(tempPath, file)
 }
 
-// moveIntoPlace renames a file whose content is on disk, and has the folder's entry written, too.
-func moveIntoPlace(aside, file string) error {
-	if err := os.Rename(aside, file); err != nil {
+// renameDurably renames a file whose content is on disk, and syncs the folder so that the rename is on disk too.
+func renameDurably(from, file string) error {
+	if err := os.Rename(from, file); err != nil {
 		return err
 	}
 	folder, err := os.Open(filepath.Dir(file))

@@ -12,9 +12,9 @@ import (
 	"github.com/claviger/claviger/models"
 )
 
-// demoServer serves a database that is made now and thrown away at the end.
+// demoServer creates a temporary database with demo data, serves it, and deletes it at the end.
 func demoServer(ctx context.Context, c config.Config, log *slog.Logger, out io.Writer) error {
-	// Where the address is taken, say so before the work and not after it.
+	// If the address is in use, report that before filling the database.
 	probe, err := listen(c.Addr, "CLAVIGER_ADDR")
 	if err != nil {
 		return err
@@ -39,7 +39,7 @@ func demoServer(ctx context.Context, c config.Config, log *slog.Logger, out io.W
 		return err
 	}
 	return serve(ctx, c, log, out, func() {
-		fmt.Fprintf(out, "Sign in as %s with the password %q. All of it is thrown away when you stop.\n",
+		fmt.Fprintf(out, "Sign in as %s with the password %q. All data is deleted when you stop the program.\n",
 			demo.Email, demo.Password)
 		go demo.Keep(ctx, "http://"+c.LocalAddr(), keys)
 	})

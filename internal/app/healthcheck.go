@@ -11,7 +11,7 @@ import (
 	"github.com/claviger/claviger/internal/config"
 )
 
-// healthcheck asks the server that runs with the same settings.
+// healthcheck returns an error unless the server with the same settings is ready.
 func healthcheck(ctx context.Context, c config.Config) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -19,7 +19,7 @@ func healthcheck(ctx context.Context, c config.Config) error {
 	if err != nil {
 		return err
 	}
-	// Never by a proxy of the environment: the question is whether the server on this machine answers.
+	// A transport without a proxy, whatever the environment says: the server runs on this machine.
 	client := &http.Client{Transport: &http.Transport{}}
 	response, err := client.Do(request)
 	if err != nil {

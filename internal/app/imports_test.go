@@ -10,9 +10,9 @@ import (
 
 const module = "github.com/claviger/claviger"
 
-// mayImport is who may import whom of ours: docs/design.md has the same table. The root imports internal/app alone,
-// which may import everything. A folder of views may import other folders of views. A package that is not listed here
-// may not exist.
+// mayImport lists, for each package, our packages that it may import. docs/design.md has the same table. The root
+// imports only internal/app, which may import everything. Packages of views may import each other. Packages that are
+// not listed are not allowed.
 var mayImport = map[string][]string{
 	"":             {"internal/app"},
 	"internal/app": nil, // everything
@@ -48,7 +48,7 @@ var mayImport = map[string][]string{
 	"e2e/process": {"internal/testkit", "models", "models/requestlog"},
 }
 
-// onlyIn names libraries that must not spread.
+// onlyIn lists, for each library, the only packages that may import it.
 var onlyIn = map[string][]string{
 	"gorm.io/":                    {"models"},
 	"github.com/gorilla/sessions": {"web"},
@@ -58,23 +58,23 @@ var onlyIn = map[string][]string{
 	},
 }
 
-// notIn names what a package must do without, although others that it imports use it.
+// notIn lists packages of the standard library that a package must not import.
 var notIn = map[string][]string{"gate": {"net/http"}, "gate/recorder": {"net/http"}}
 
 const (
-	// mostFiles is how many files a package may have, apart from tests and generated ones. A package with more has
+	// maxFiles is how many files a package may have, not counting tests and generated files. A package with more has
 	// parts that a newcomer would look for elsewhere.
-	mostFiles = 45
+	maxFiles  = 45
 	generated = "_templ.go"
 )
 
-// packageOf is what go list tells of a package.
-type packageOf struct {
+// listedPackage is a package as go list prints it.
+type listedPackage struct {
 	path           string // below the module; empty for the root
 	imports, files []string
 }
 
-func listPackages(t *testing.T) (list []packageOf) {
+func listPackages(t *testing.T) (list []listedPackage) {
 	t.Helper()
 	const format = `{{.Dir}};{{.ImportPath}};{{join .Imports " "}};{{join .GoFiles " "}} {{join .IgnoredGoFiles " "}}`
 	out, err := exec.Command("go", "list", "-f", format, module+"/...").Output()
@@ -83,11 +83,11 @@ func listPackages(t *testing.T) (list []packageOf) {
 	}
 	for line := range strings.Lines(string(out)) {
 		parts := strings.Split(line, ";")
-		// go test repeats an old result unless it sees the test itself look at what has changed.
+		// go test uses a cached result unless the test itself opened files that have changed.
 		if _, err := os.ReadDir(parts[0]); err != nil {
 			t.Fatal(err)
 		}
-		list = append(list, packageOf{
+		list = append(list, listedPackage{
 			path:    strings.TrimPrefix(strings.TrimPrefix(parts[1], module), "/"),
 			imports: strings.Fields(parts[2]), files: strings.Fields(parts[3]),
 		})
@@ -100,23 +100,23 @@ func TestPackagesImportOnlyWhatTheStructureAllows(t *testing.T) {
 		area := areaOf(p.path)
 		allowed, known := mayImport[area]
 		if !known {
-			t.Errorf("%s has no place in the structure: add it to mayImport and to docs/design.md", p.path)
+			t.Errorf("%s is not in the package structure: add it to mayImport and to docs/design.md", p.path)
 			continue
 		}
 		for _, imported := range p.imports {
 			if ours, isOurs := strings.CutPrefix(imported, module+"/"); isOurs {
 				if allowed != nil && !slices.Contains(allowed, areaOf(ours)) {
-					t.Errorf("%s imports %s", p.path, ours)
+					t.Errorf("%s imports %s, want only %q of ours", p.path, ours, allowed)
 				}
 				continue
 			}
 			for library, places := range onlyIn {
 				if strings.HasPrefix(imported, library) && !slices.Contains(places, area) {
-					t.Errorf("%s imports %s", p.path, imported)
+					t.Errorf("%s imports %s, which only %q may", p.path, imported, places)
 				}
 			}
 			if slices.Contains(notIn[area], imported) {
-				t.Errorf("%s imports %s", p.path, imported)
+				t.Errorf("%s imports %s, which it must not", p.path, imported)
 			}
 		}
 	}
@@ -130,13 +130,13 @@ func TestNoPackageHasTooManyFiles(t *testing.T) {
 				n++
 			}
 		}
-		if n > mostFiles {
-			t.Errorf("%s has %d files, want at most %d: split it", p.path, n, mostFiles)
+		if n > maxFiles {
+			t.Errorf("%s has %d files, want at most %d: split it", p.path, n, maxFiles)
 		}
 	}
 }
 
-// areaOf is the part of the structure that a package belongs to: "views/ui" to "views", every other to itself.
+// areaOf returns the entry of mayImport that a package belongs to: "views" for "views/ui", itself for all others.
 func areaOf(pkg string) string {
 	if strings.HasPrefix(pkg, "views/") {
 		return "views"

@@ -12,8 +12,8 @@ import (
 	"github.com/claviger/claviger/internal/config"
 )
 
-// lockData keeps a second server off the same SQLite file: it would not learn what this one changes. On Postgres there
-// may be many.
+// lockData returns an error if another server uses the same SQLite file. The servers would not learn of each other's
+// changes. On Postgres there may be several servers, and lockData does nothing.
 func lockData(c config.Config) (unlock func() error, err error) {
 	if c.DatabaseURL != "" {
 		return func() error { return nil }, nil
@@ -27,14 +27,14 @@ func lockData(c config.Config) (unlock func() error, err error) {
 		return nil, fmt.Errorf("cannot lock the data folder: %w", err)
 	}
 	if !held {
-		return nil, fmt.Errorf("another server works with the data folder %s. Set CLAVIGER_DATA to another one", c.Data)
+		return nil, fmt.Errorf("another server uses the data folder %s. Set CLAVIGER_DATA to another folder", c.Data)
 	}
 	return lock.Unlock, nil
 }
 
-// lockStart lets one process at a time open a SQLite file and migrate it: of a server and a setup that start at the
-// same moment, one waits. Neither the migrations nor SQLite's switch to a write-ahead log would. On Postgres Migrate
-// sees to that.
+// lockStart makes sure that only one process at a time opens and migrates a SQLite file, for example when a server and
+// setup start at the same moment. Neither the migrations nor SQLite's switch to WAL mode wait for another process. On
+// Postgres, Migrate takes a lock, and lockStart does nothing.
 func lockStart(ctx context.Context, c config.Config) (unlock func() error, err error) {
 	if c.DatabaseURL != "" {
 		return func() error { return nil }, nil

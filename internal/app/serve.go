@@ -26,16 +26,17 @@ import (
 )
 
 const (
-	// drainTime is how long requests may take to end after a signal, and writeTime how long rows may after them.
-	drainTime = 20 * time.Second
-	writeTime = 10 * time.Second
-	// leftTime is how long rows that an earlier process left may take before requests are answered.
-	leftTime = 30 * time.Second
+	// drainTimeout limits how long requests may take to end after a signal, and closeTimeout how long writing the last
+	// rows may take after that.
+	drainTimeout = 20 * time.Second
+	closeTimeout = 10 * time.Second
+	// spoolTimeout limits how long the start waits until the rows in the spool are written.
+	spoolTimeout = 30 * time.Second
 )
 
-// serve runs the service until ctx ends. whenReady, if any, runs once requests are answered.
+// serve runs the service until ctx ends. It calls whenReady, if not nil, when the server answers requests.
 func serve(ctx context.Context, c config.Config, log *slog.Logger, out io.Writer, whenReady func()) error {
-	// The address first: where another server has it, nothing must be touched, least of all its database.
+	// Listen first: if another server has the address, this one must not touch anything, least of all the database.
 	listener, err := listen(c.Addr, "CLAVIGER_ADDR")
 	if err != nil {
 		return err
@@ -70,15 +71,16 @@ func serve(ctx context.Context, c config.Config, log *slog.Logger, out io.Writer
 	if err != nil {
 		return err
 	}
-	defer listenToOthers(store, g)()
-	writeWhatWasLeft(ctx, g, log)
+	defer followChanges(store, g)()
+	writeSpooledRows(ctx, g, log)
 	ids, err := store.Log().NewIDs(ctx)
 	if err != nil {
 		return err
 	}
 	if ahead := ids.Ahead(); ahead > time.Minute {
-		log.Warn("the newest request in the log is ahead of the clock: "+
-			"until the clock is there, new ones get its time and count in quotas from then on", "ahead", ahead)
+		log.Warn("the newest request in the log is later than the clock. "+
+			"Until the clock reaches it, new requests get its time, and quotas count them from that time",
+			"ahead", ahead)
 	}
 	h := handlers.New(handlers.Options{
 		Store: store, Gate: g, IDs: ids, Sessions: web.NewSessions(store, secrets.CookieKey, c.Secure()),
@@ -123,10 +125,10 @@ func serve(ctx context.Context, c config.Config, log *slog.Logger, out io.Writer
 	return errors.Join(serveErr, drain(h, server, g))
 }
 
-// writeWhatWasLeft returns when the rows that an earlier process left in the spool are in the database: new ids start
-// after theirs, and what a key has used includes them. Where the database does not take them, it does not wait.
-func writeWhatWasLeft(ctx context.Context, g *gate.Gate, log *slog.Logger) {
-	ctx, cancel := context.WithTimeout(ctx, leftTime)
+// writeSpooledRows waits until the rows that an earlier process left in the spool are in the database, so that new ids
+// start after theirs and the keys' usage includes them. It stops waiting when a write fails, or after spoolTimeout.
+func writeSpooledRows(ctx context.Context, g *gate.Gate, log *slog.Logger) {
+	ctx, cancel := context.WithTimeout(ctx, spoolTimeout)
 	defer cancel()
 	written := make(chan error, 1)
 	go func() { written <- g.Flush(ctx) }()
@@ -134,7 +136,7 @@ func writeWhatWasLeft(ctx context.Context, g *gate.Gate, log *slog.Logger) {
 		select {
 		case err := <-written:
 			if err != nil {
-				log.Warn("rows that an earlier process left are not written yet", "error", err)
+				log.Warn("the rows that an earlier process left in the spool are not written yet", "error", err)
 			}
 			return
 		case <-time.After(50 * time.Millisecond):
@@ -145,8 +147,8 @@ func writeWhatWasLeft(ctx context.Context, g *gate.Gate, log *slog.Logger) {
 	}
 }
 
-// listenToOthers tells the gate what other processes on the same database change, until stop is called.
-func listenToOthers(store *models.Store, g *gate.Gate) (stop func()) {
+// followChanges makes the gate receive the changes of other processes on the same database until stop is called.
+func followChanges(store *models.Store, g *gate.Gate) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var listening sync.WaitGroup
 	listening.Go(func() { store.Listen(ctx, g) })
@@ -156,21 +158,21 @@ func listenToOthers(store *models.Store, g *gate.Gate) (stop func()) {
 	}
 }
 
-// drain lets every request that has come in be answered, and every row be written.
+// drain waits until all requests are answered and all rows are written, within the timeouts.
 func drain(h *handlers.Handlers, server *http.Server, g *gate.Gate) error {
 	h.Drain()
-	err := within(drainTime, server.Shutdown)
+	err := withTimeout(drainTimeout, server.Shutdown)
 	if err != nil {
 		server.Close()
-		err = fmt.Errorf("some requests did not end within %s and were cut off", drainTime)
+		err = fmt.Errorf("some requests did not end within %s and were cut off", drainTimeout)
 	}
-	// The recorder goes last: requests add to it until the server has stopped. Its time is its own, so that a client
-	// that stalls costs no rows.
-	return errors.Join(err, within(writeTime, g.Close))
+	// Close the gate last, because requests add rows until the server has stopped. It has a timeout of its own, so that
+	// a slow client does not cause rows to be lost.
+	return errors.Join(err, withTimeout(closeTimeout, g.Close))
 }
 
-func within(limit time.Duration, f func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
+func withTimeout(timeout time.Duration, f func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	return f(ctx)
 }
@@ -178,8 +180,8 @@ func within(limit time.Duration, f func(context.Context) error) error {
 func listen(addr, variable string) (net.Listener, error) {
 	listener, err := net.Listen("tcp", addr)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("the address %s is in use already. "+
-			"Stop what listens there, or set %s to another one", addr, variable)
+		return nil, fmt.Errorf("the address %s is in use. "+
+			"Stop the program that listens there, or set %s to another address", addr, variable)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen on %s (set by %s): %w", addr, variable, err)

@@ -14,14 +14,15 @@ import (
 	"github.com/claviger/claviger/models"
 )
 
-// setup prints one JSON object for a script to go on with. It is safe beside a running server.
+// setup makes an account, a project, a key and a service token, and prints them as one JSON object, for scripts. It may
+// run beside a server.
 func setup(ctx context.Context, c config.Config, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("setup", flag.ContinueOnError)
-	flags.SetOutput(io.Discard) // what is wrong is said once, by main
+	flags.SetOutput(io.Discard) // Main writes the error
 	email := flags.String("email", "", "the account's e-mail address")
 	slug := flags.String("project", "", "the new project's slug")
 	passwordFile := flags.String("password-file", "",
-		"a file with the account's password; generated where it is not given")
+		"file with the account's password; if not given, a password is generated")
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		_, err := io.WriteString(out, usage)
@@ -30,7 +31,7 @@ func setup(ctx context.Context, c config.Config, args []string, out io.Writer) e
 		return fmt.Errorf("setup: %w", err)
 	}
 	if *email == "" || *slug == "" || flags.NArg() > 0 {
-		return errors.New("setup needs --email E --project SLUG, and takes --password-file F")
+		return errors.New("usage: claviger setup --email E --project SLUG [--password-file F]")
 	}
 	password := models.GeneratePassword()
 	if *passwordFile != "" {
@@ -50,7 +51,7 @@ func setup(ctx context.Context, c config.Config, args []string, out io.Writer) e
 		return err
 	}
 	if !result.UserCreated {
-		password = "" // the account keeps its own
+		password = "" // the account keeps its password
 	}
 	return json.NewEncoder(out).Encode(struct {
 		URL          string `json:"url"`

@@ -14,8 +14,8 @@ import (
 	"github.com/claviger/claviger/models/requestlog/sqlite"
 )
 
-// StoreOptions is what a store is opened with. DB and Log of the embedded options, and the clocks of the log, are
-// filled in.
+// StoreOptions are the options of a store. [ConnectStore] sets DB and Log of the embedded options, and Now of SQLite
+// and Postgres.
 type StoreOptions struct {
 	models.Options
 	URL      string // postgres://…, or the path of a SQLite file
@@ -23,8 +23,7 @@ type StoreOptions struct {
 	Postgres postgres.Options
 }
 
-// ConnectStore connects to a database, with the log of requests that belongs to it. It does not migrate. The caller
-// closes the store.
+// ConnectStore connects to a database and the request log in it. It does not migrate. The caller closes the store.
 func ConnectStore(ctx context.Context, o StoreOptions) (*models.Store, error) {
 	isPostgres := sqldb.IsPostgresURL(o.URL)
 	if !isPostgres {
@@ -34,7 +33,7 @@ func ConnectStore(ctx context.Context, o StoreOptions) (*models.Store, error) {
 	}
 	store, err := connectStore(ctx, o)
 	if err != nil && isPostgres {
-		err = fmt.Errorf("cannot open the database of CLAVIGER_DATABASE_URL: %w", err)
+		err = fmt.Errorf("cannot open the database at CLAVIGER_DATABASE_URL: %w", err)
 	}
 	return store, err
 }
@@ -61,7 +60,7 @@ func connectStore(ctx context.Context, o StoreOptions) (*models.Store, error) {
 	return store, nil
 }
 
-// OpenStore is [ConnectStore] that brings the schema up to date: see [models.Store.Migrate].
+// OpenStore is [ConnectStore], and then brings the schema up to date: see [models.Store.Migrate].
 func OpenStore(ctx context.Context, o StoreOptions) (*models.Store, error) {
 	store, err := ConnectStore(ctx, o)
 	if err != nil {
@@ -74,8 +73,8 @@ func OpenStore(ctx context.Context, o StoreOptions) (*models.Store, error) {
 	return store, nil
 }
 
-// openStore opens the database of c as the commands do, which may start at the same moment. It makes the secrets that
-// are not there yet.
+// openStore opens and migrates the database of c, and loads the instance's secrets, which it creates if they do not
+// exist. Several processes may call it at the same moment.
 func openStore(ctx context.Context, c config.Config, o StoreOptions) (*models.Store, config.Secrets, error) {
 	secrets, err := c.LoadSecrets()
 	if err != nil {
@@ -101,13 +100,13 @@ func migrate(ctx context.Context, c config.Config, out io.Writer) error {
 	return err
 }
 
-// databaseExists is an error where there is no SQLite file, which opening would make.
+// databaseExists returns an error if the SQLite file does not exist. Opening it would create it.
 func databaseExists(c config.Config) error {
 	if c.DatabaseURL != "" {
 		return nil
 	}
 	if _, err := os.Stat(c.Database()); err != nil {
-		return fmt.Errorf("there is no database to look at, see CLAVIGER_DATA: %w", err)
+		return fmt.Errorf("there is no database in the folder of CLAVIGER_DATA: %w", err)
 	}
 	return nil
 }

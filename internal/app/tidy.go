@@ -9,14 +9,14 @@ import (
 )
 
 const (
-	// tidyEvery is how long the tables of requests are left alone once they are tidy; tidyPause is between two steps,
-	// so that requests and pages get their turn.
+	// tidyEvery is the pause between rounds, and tidyPause the pause between the steps of a round, in which requests
+	// and pages can use the database.
 	tidyEvery = time.Minute
 	tidyPause = 10 * time.Millisecond
 )
 
-// keepTidy removes old rows and sees to the indexes in the background until stop is called, which waits for the step
-// that is under way.
+// keepTidy removes old rows and maintains indexes in the background until stop is called. stop waits for the current
+// step.
 func keepTidy(store *models.Store, log *slog.Logger) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -25,7 +25,7 @@ func keepTidy(store *models.Store, log *slog.Logger) (stop func()) {
 		for {
 			more, err := store.Tidy(ctx)
 			if err != nil && ctx.Err() == nil {
-				log.Error("the log of requests could not be tidied, trying again", "error", err)
+				log.Error("removing old rows of the request log failed; trying again", "error", err)
 			}
 			pause := tidyEvery
 			if more {
