@@ -24,7 +24,7 @@ func TestWrongSettingsAreRefusedInOneMessageThatListsThemAll(t *testing.T) {
 	for _, command := range []string{"serve", "setup", "demo", "migrate", "backup", "audit", "healthcheck"} {
 		i.refuses([]string{command}, "5 problem(s)", "CLAVIGER_ADDR must", "CLAVIGER_SIGNUP must",
 			"CLAVIGER_BASE_URL must",
-			`CLAVIGER_TRUSTED_PROXIES has "10.0.0.0/99"`, "CLAVIGER_TYPO is no setting")
+			`CLAVIGER_TRUSTED_PROXIES has "10.0.0.0/99"`, "CLAVIGER_TYPO is not a setting")
 	}
 	i.wantNoDataFolder()
 }

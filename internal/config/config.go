@@ -21,30 +21,30 @@ type Config struct {
 	Addr           string // host:port to listen on
 	Data           string // folder of the database file and the instance's secrets
 	DatabaseURL    string // postgres://…, or empty for SQLite in Data
-	BaseURL        string // scheme://host[:port], no slash at the end; what links start with
+	BaseURL        string // start of links: scheme://host[:port], no slash at the end
 	TrustedProxies []netip.Prefix
 	Signup         models.SignupMode
 	Pepper         string // empty: the one in Data
-	LogDurability  string // batch or sync: whether an answer waits until its row is kept
-	MaxKeys        int    // how many keys are kept in memory
+	LogDurability  string // batch or sync: whether a reply waits until its row is stored
+	MaxKeys        int    // most key versions in the key cache
 	MetricsAddr    string // host:port; empty for no metrics
 	Dev            bool   // shows the component page and logs every request
 }
 
-// minKeys and maxKeys bound how many keys may be kept in memory, at about 500 bytes each.
+// minKeys and maxKeys bound MaxKeys. A key takes about 500 bytes.
 const (
 	minKeys = 1_000
 	maxKeys = 100_000_000
 )
 
-// variables are all names that are read; each also as NAME_FILE, whose value is the path of a file with the value.
+// variables are the names of all settings. Each may also be given as NAME_FILE, the path of a file with the value.
 var variables = []string{
 	"CLAVIGER_ADDR", "CLAVIGER_DATA", "CLAVIGER_DATABASE_URL", "CLAVIGER_REDIS_URL", "CLAVIGER_BASE_URL",
 	"CLAVIGER_TRUSTED_PROXIES", "CLAVIGER_SIGNUP", "CLAVIGER_SMTP_URL", "CLAVIGER_PEPPER", "CLAVIGER_LOG_DURABILITY",
 	"CLAVIGER_MAX_KEYS", "CLAVIGER_METRICS_ADDR", "CLAVIGER_DEV",
 }
 
-// Load reads the settings of an environment ("NAME=value", as os.Environ gives it). The error lists every problem.
+// Load reads the settings in an environment ("NAME=value", as os.Environ returns it). The error lists every problem.
 func Load(environ []string) (Config, error) {
 	r := reader{values: map[string]string{}}
 	for _, pair := range environ {
@@ -73,14 +73,17 @@ func Load(environ []string) (Config, error) {
 	if c.DatabaseURL != "" && !models.IsPostgresURL(c.DatabaseURL) {
 		r.problem("CLAVIGER_DATABASE_URL", "must start with postgres://, or be empty for SQLite")
 	}
-	if !slices.Contains([]models.SignupMode{models.SignupDefault, models.SignupOpen, models.SignupInvite, models.SignupClosed}, c.Signup) {
+	switch c.Signup {
+	case models.SignupDefault, models.SignupOpen, models.SignupInvite, models.SignupClosed:
+	default:
 		r.problem("CLAVIGER_SIGNUP", "must be open, invite or closed")
 	}
 	if c.Pepper != "" && len(c.Pepper) < models.PepperLength {
 		r.problem("CLAVIGER_PEPPER", fmt.Sprintf("must have at least %d characters", models.PepperLength))
 	}
 	var err error
-	if c.MaxKeys, err = strconv.Atoi(r.get("CLAVIGER_MAX_KEYS", "1000000")); err != nil || c.MaxKeys < minKeys || c.MaxKeys > maxKeys {
+	c.MaxKeys, err = strconv.Atoi(r.get("CLAVIGER_MAX_KEYS", "1000000"))
+	if err != nil || c.MaxKeys < minKeys || c.MaxKeys > maxKeys {
 		r.problem("CLAVIGER_MAX_KEYS", fmt.Sprintf("must be a whole number from %d to %d", minKeys, maxKeys))
 	}
 	if dev := r.get("CLAVIGER_DEV", ""); dev != "" && dev != "1" && dev != "0" {
@@ -91,19 +94,20 @@ func Load(environ []string) (Config, error) {
 
 	for _, name := range []string{"CLAVIGER_REDIS_URL", "CLAVIGER_SMTP_URL"} {
 		if r.get(name, "") != "" {
-			r.problem(name, "is not built yet; leave it empty")
+			r.problem(name, "is not supported yet; leave it empty")
 		}
 	}
 	if c.LogDurability != "batch" && c.LogDurability != "sync" {
 		r.problem("CLAVIGER_LOG_DURABILITY", "must be batch or sync")
 	}
 	if len(r.problems) > 0 {
-		return Config{}, fmt.Errorf("the configuration has %d problem(s):\n  %s", len(r.problems), strings.Join(r.problems, "\n  "))
+		list := strings.Join(r.problems, "\n  ")
+		return Config{}, fmt.Errorf("the configuration has %d problem(s):\n  %s", len(r.problems), list)
 	}
 	return c, nil
 }
 
-// Database is what models.Open takes: the Postgres URL, or the path of the SQLite file.
+// Database returns the Postgres URL, or the path of the SQLite file.
 func (c Config) Database() string {
 	if c.DatabaseURL != "" {
 		return c.DatabaseURL
@@ -111,12 +115,13 @@ func (c Config) Database() string {
 	return filepath.Join(c.Data, "claviger.db")
 }
 
-// Secure tells whether browsers reach the instance by https.
+// Secure reports whether browsers reach the instance by https.
 func (c Config) Secure() bool { return strings.HasPrefix(c.BaseURL, "https://") }
 
-// LocalAddr is where a client on the same machine reaches the server.
+// LocalAddr returns the address at which a client on the same machine reaches the server.
 func (c Config) LocalAddr() string { return browsable(c.Addr) }
 
+// reader reads settings and collects what is wrong with them.
 type reader struct {
 	values   map[string]string
 	problems []string
@@ -124,14 +129,15 @@ type reader struct {
 
 func (r *reader) problem(name, what string) { r.problems = append(r.problems, name+" "+what) }
 
-func (r *reader) get(name, otherwise string) string {
+// get returns the trimmed value of a setting, or fallback if it is not set or empty.
+func (r *reader) get(name, fallback string) string {
 	if value := strings.TrimSpace(r.values[name]); value != "" {
 		return value
 	}
-	return otherwise
+	return fallback
 }
 
-// readFiles puts the content of each NAME_FILE in the place of NAME, and finds names that nobody reads.
+// readFiles sets NAME to the content of the file of each NAME_FILE. Names that are not settings are problems.
 func (r *reader) readFiles() {
 	names := make([]string, 0, len(r.values))
 	for name := range r.values {
@@ -144,7 +150,7 @@ func (r *reader) readFiles() {
 		}
 		base, isFile := strings.CutSuffix(name, "_FILE")
 		if !isFile || !slices.Contains(variables, base) {
-			r.problem(name, "is no setting of Claviger")
+			r.problem(name, "is not a setting of Claviger")
 			continue
 		}
 		if r.get(base, "") != "" {
@@ -162,7 +168,7 @@ func (r *reader) readFiles() {
 
 func (r *reader) checkAddr(name, addr string) {
 	_, port, err := net.SplitHostPort(addr)
-	// The number itself: it stands in the address to open, where 0 or a name would lead nowhere.
+	// Only a port number: the address to open contains it, so 0 or the name of a service would not work.
 	if n, parseErr := strconv.ParseUint(port, 10, 16); err != nil || parseErr != nil || n == 0 {
 		r.problem(name, "must be host:port, such as 127.0.0.1:8080")
 	}
@@ -175,14 +181,17 @@ func (r *reader) baseURL(addr string) string {
 		return "http://" + browsable(addr)
 	}
 	u, err := url.Parse(strings.TrimSuffix(text, "/"))
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.String() != u.Scheme+"://"+u.Host {
+	if err != nil ||
+		u.Scheme != "http" && u.Scheme != "https" ||
+		u.Hostname() == "" ||
+		u.String() != u.Scheme+"://"+u.Host {
 		r.problem(name, "must be like https://keys.example.com, without a path")
 		return ""
 	}
 	return u.String()
 }
 
-// browsable is the address that a browser on the same machine opens for a listening address.
+// browsable returns the address that a browser on the same machine can open for a listening address.
 func browsable(addr string) string {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -195,12 +204,13 @@ func browsable(addr string) string {
 }
 
 func (r *reader) prefixes(name string) (list []netip.Prefix) {
-	for _, text := range strings.FieldsFunc(r.get(name, ""), func(c rune) bool { return c == ',' || unicode.IsSpace(c) }) {
+	isSeparator := func(c rune) bool { return c == ',' || unicode.IsSpace(c) }
+	for _, text := range strings.FieldsFunc(r.get(name, ""), isSeparator) {
 		prefix, err := netip.ParsePrefix(text)
 		if err != nil {
 			ip, ipErr := netip.ParseAddr(text)
 			if ipErr != nil {
-				r.problem(name, fmt.Sprintf("has %q, which is no CIDR such as 10.0.0.0/8", text))
+				r.problem(name, fmt.Sprintf("has %q, which is not a CIDR such as 10.0.0.0/8", text))
 				continue
 			}
 			prefix = netip.PrefixFrom(ip, ip.BitLen())

@@ -15,15 +15,15 @@ import (
 	"github.com/claviger/claviger/models"
 )
 
-// Secrets are what an instance keeps beside its database.
+// Secrets are the secrets of an instance. They are not stored in the database.
 type Secrets struct {
 	Pepper    models.Pepper
 	CookieKey []byte // signs session cookies
 }
 
-// LoadSecrets makes the data folder and reads the instance's secrets from it, making those that are missing, readable by
-// the owner alone. Where the pepper comes from the environment, as it does with several machines, the cookie key is
-// derived from it, so that every machine has the same one; with Postgres, no folder is needed then.
+// LoadSecrets creates the data folder and reads the instance's secrets from it. It creates missing secrets, readable
+// only by the owner. If the pepper comes from the environment, as with several machines, the cookie key is derived
+// from it, so that every machine has the same one. With Postgres, no folder is needed then.
 func (c Config) LoadSecrets() (Secrets, error) {
 	if c.Pepper == "" || c.DatabaseURL == "" {
 		if err := os.MkdirAll(c.Data, 0o700); err != nil {
@@ -37,10 +37,10 @@ func (c Config) LoadSecrets() (Secrets, error) {
 			return Secrets{}, err
 		}
 	} else {
-		if pepper, err = loadOrMake(filepath.Join(c.Data, "pepper")); err != nil {
+		if pepper, err = loadOrCreate(filepath.Join(c.Data, "pepper")); err != nil {
 			return Secrets{}, err
 		}
-		if s.CookieKey, err = loadOrMake(filepath.Join(c.Data, "cookie.key")); err != nil {
+		if s.CookieKey, err = loadOrCreate(filepath.Join(c.Data, "cookie.key")); err != nil {
 			return Secrets{}, err
 		}
 	}
@@ -48,13 +48,13 @@ func (c Config) LoadSecrets() (Secrets, error) {
 	return s, err
 }
 
-// loadOrMake reads a secret file, and makes it with 32 random bytes in base64 where there is none. Of two processes that
-// start at once, one makes it and both read it.
-func loadOrMake(path string) ([]byte, error) {
+// loadOrCreate reads a secret file. If the file does not exist, it creates one with 32 random bytes in base64. If two
+// processes start at the same time, one creates the file and both read it.
+func loadOrCreate(path string) ([]byte, error) {
 	content, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		if err := makeSecretFile(path); err != nil {
-			return nil, fmt.Errorf("cannot make %s: %w", path, err)
+		if err := createSecretFile(path); err != nil {
+			return nil, fmt.Errorf("cannot create %s: %w", path, err)
 		}
 		content, err = os.ReadFile(path)
 	}
@@ -63,30 +63,32 @@ func loadOrMake(path string) ([]byte, error) {
 	}
 	secret := strings.TrimSpace(string(content))
 	if len(secret) < models.PepperLength {
-		return nil, fmt.Errorf("%s is damaged: it must hold at least %d characters. Put the right one back from a copy", path, models.PepperLength)
+		return nil, fmt.Errorf("%s is damaged: it must hold at least %d characters. "+
+			"Restore the right one from a copy", path, models.PepperLength)
 	}
 	return []byte(secret), nil
 }
 
-// makeSecretFile writes aside and links into place, so that nobody ever reads half a file and an existing one stays.
-func makeSecretFile(path string) error {
+// createSecretFile writes a temporary file and links it to path, so that no process reads an incomplete file and an
+// existing file is not replaced.
+func createSecretFile(path string) error {
 	random := make([]byte, 32)
 	if _, err := rand.Read(random); err != nil {
 		return err
 	}
-	aside, err := os.CreateTemp(filepath.Dir(path), ".new-*") // mode 0600
+	temp, err := os.CreateTemp(filepath.Dir(path), ".new-*") // mode 0600
 	if err != nil {
 		return err
 	}
-	defer os.Remove(aside.Name())
-	_, err = aside.WriteString(base64.StdEncoding.EncodeToString(random) + "\n")
+	defer os.Remove(temp.Name())
+	_, err = temp.WriteString(base64.StdEncoding.EncodeToString(random) + "\n")
 	if err == nil {
-		err = aside.Sync()
+		err = temp.Sync()
 	}
-	if err = errors.Join(err, aside.Close()); err != nil {
+	if err = errors.Join(err, temp.Close()); err != nil {
 		return err
 	}
-	if err := os.Link(aside.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := os.Link(temp.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	return nil

@@ -15,7 +15,8 @@ import (
 	"github.com/claviger/claviger/models"
 )
 
-// load reads the secrets of c, and gives the cookie key and what stands for the pepper, which shows itself to nobody.
+// load reads the secrets of c. It returns the cookie key and, because a pepper cannot be read, a digest that
+// identifies it.
 func load(t *testing.T, c config.Config) (pepper models.Digest, cookieKey string) {
 	t.Helper()
 	s, err := c.LoadSecrets()
@@ -25,7 +26,7 @@ func load(t *testing.T, c config.Config) (pepper models.Digest, cookieKey string
 	return s.Pepper.Digest(models.Secret{}), string(s.CookieKey)
 }
 
-// filesIn gives the content of each file in a folder.
+// filesIn returns the content of each file in a folder by its name.
 func filesIn(t *testing.T, folder string) map[string]string {
 	t.Helper()
 	entries, err := os.ReadDir(folder)
@@ -43,7 +44,7 @@ func filesIn(t *testing.T, folder string) map[string]string {
 	return files
 }
 
-func TestSecretsAreMadeOnceForTheOwnerAlone(t *testing.T) {
+func TestSecretsAreCreatedOnceAndReadableOnlyByTheOwner(t *testing.T) {
 	t.Parallel()
 	c := config.Config{Data: filepath.Join(t.TempDir(), "new", "data")}
 	pepper, cookieKey := load(t, c)
@@ -57,7 +58,7 @@ func TestSecretsAreMadeOnceForTheOwnerAlone(t *testing.T) {
 			t.Fatal(err)
 		}
 		if info.Mode().Perm() != want {
-			t.Errorf("%s has mode %v, not %v", name, info.Mode().Perm(), want)
+			t.Errorf("%s has mode %v, want %v", name, info.Mode().Perm(), want)
 		}
 	}
 
@@ -80,18 +81,18 @@ func TestASecretFileMayEndWithALineBreakOrNot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A copy by hand may lose the line break, or bring another.
+	// Copying by hand may lose or add line breaks.
 	for _, end := range []string{"", "\n", "\r\n\n"} {
 		if err := os.WriteFile(file, append(bytes.TrimSpace(content), end...), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if same, _ := load(t, c); same != pepper {
-			t.Errorf("with %q at its end the file is another pepper", end)
+			t.Errorf("with %q at the end of the file, the pepper differs", end)
 		}
 	}
 }
 
-func TestADamagedSecretFileIsRefusedAndNotReplaced(t *testing.T) {
+func TestADamagedSecretFileIsRejectedAndNotReplaced(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"pepper", "cookie.key"} {
 		for _, content := range []string{"", "\n", "half a secret", strings.Repeat(" ", 64)} {
@@ -102,30 +103,32 @@ func TestADamagedSecretFileIsRefusedAndNotReplaced(t *testing.T) {
 				t.Fatal(err)
 			}
 			before := filesIn(t, c.Data)
-			if _, err := c.LoadSecrets(); err == nil || !strings.HasPrefix(err.Error(), file+" is damaged: it must hold at least 32 characters.") {
-				t.Errorf("%s with %q gives %v", name, content, err)
+			want := file + " is damaged: it must hold at least 32 characters."
+			if _, err := c.LoadSecrets(); err == nil || !strings.HasPrefix(err.Error(), want) {
+				t.Errorf("%s with %q: got %v, want %q", name, content, err, want)
 			}
 			if after := filesIn(t, c.Data); !reflect.DeepEqual(after, before) {
-				t.Errorf("the folder held %q and holds now %q", before, after)
+				t.Errorf("the folder holds %q, want %q as before", after, before)
 			}
 		}
 	}
 }
 
-func TestADataFolderThatCannotBeMadeIsRefused(t *testing.T) {
+func TestADataFolderThatCannotBeCreatedIsAnError(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := (config.Config{Data: filepath.Join(file, "data")}).LoadSecrets(); err == nil || !strings.Contains(err.Error(), "cannot make the data folder") {
-		t.Errorf("a folder in a file gives %v", err)
+	c := config.Config{Data: filepath.Join(file, "data")}
+	if _, err := c.LoadSecrets(); err == nil || !strings.Contains(err.Error(), "cannot make the data folder") {
+		t.Errorf("for a folder in a file: got %v, want that the folder cannot be made", err)
 	}
 }
 
-func TestStartsAtTheSameMomentEndWithTheSameSecrets(t *testing.T) {
+func TestProcessesThatStartAtTheSameMomentHaveTheSameSecrets(t *testing.T) {
 	t.Parallel()
-	for range 20 { // which one comes first is chance
+	for range 20 { // the order in which they run is random
 		const starts = 8
 		c := config.Config{Data: filepath.Join(t.TempDir(), "data")}
 		var (
@@ -148,7 +151,7 @@ func TestStartsAtTheSameMomentEndWithTheSameSecrets(t *testing.T) {
 		pepper, cookieKey := load(t, c) // what later starts will have
 		for _, s := range secrets {
 			if s.Pepper.Digest(models.Secret{}) != pepper || string(s.CookieKey) != cookieKey {
-				t.Fatal("one of the starts works with other secrets than those that are kept")
+				t.Fatal("one of the starts has other secrets than those in the files")
 			}
 		}
 		if files := filesIn(t, c.Data); len(files) != 2 {
@@ -157,7 +160,7 @@ func TestStartsAtTheSameMomentEndWithTheSameSecrets(t *testing.T) {
 	}
 }
 
-func TestWithAPepperFromTheEnvironmentTheCookieKeyFollowsFromIt(t *testing.T) {
+func TestTheCookieKeyIsDerivedFromAPepperInTheEnvironment(t *testing.T) {
 	t.Parallel()
 	here := config.Config{Data: filepath.Join(t.TempDir(), "data"), Pepper: pepper}
 	digest, cookieKey := load(t, here)

@@ -1,4 +1,4 @@
-// Package demo fills a database with projects and a month of believable traffic, for trying the program out.
+// Package demo fills a database with projects and a month of plausible traffic, for trying out the program.
 package demo
 
 import (
@@ -13,7 +13,8 @@ import (
 	"github.com/claviger/claviger/models/requestlog"
 )
 
-// Email and Password sign in to the demo. They protect nothing: the database is thrown away.
+// Email and Password are the credentials of the demo account. They need not be secret: the database is deleted at the
+// end.
 const (
 	Email    = "demo@example.com"
 	Password = "demo demo demo"
@@ -21,16 +22,16 @@ const (
 
 const days = 30
 
-// Clock is the time as the filling of the database moves it along.
+// Clock is the store's clock while [Fill] runs. Fill moves it from request to request.
 type Clock struct{ at time.Time }
 
-// Now is the clock's time.
+// Now returns the clock's time.
 func (c *Clock) Now() time.Time { return c.at }
 
-// NewClock starts a little before the month of traffic.
+// NewClock returns a clock that starts a day before the month of traffic.
 func NewClock() *Clock { return &Clock{at: time.Now().Add(-(days + 1) * 24 * time.Hour)} }
 
-// Key is a key that traffic can be made with.
+// Key is a key that has traffic.
 type Key struct {
 	Project string // slug
 	Secret  string
@@ -38,13 +39,13 @@ type Key struct {
 	key     *models.Key
 }
 
-// profile is how a key is used.
+// profile describes a key and its traffic.
 type profile struct {
 	name, description, category string
 	keyType                     models.KeyType
-	perMinute                   float64 // at the busiest time of the day
-	paths                       []string
-	state                       models.KeyAction // what was done to it at the end; empty for nothing
+	perMinute                   float64          // average requests per minute at the busiest time of the day
+	paths                       []string         // method and path of its requests
+	finalAction                 models.KeyAction // done to the key at the end; empty for none
 	expired                     bool
 }
 
@@ -52,33 +53,69 @@ var projects = []struct {
 	in   models.ProjectInput
 	keys []profile
 }{
-	{models.ProjectInput{Name: "Storefront", Slug: "storefront", KeyPrefix: "shop"}, []profile{
-		{name: "server_prod", description: "Checkout servers in Frankfurt.", category: "production", keyType: models.TypeProduction, perMinute: 4.8,
-			paths: []string{"POST /v2/orders", "GET /v2/products", "GET /v2/products", "GET /v2/stock"}},
-		{name: "server_staging", description: "The same servers before a release.", category: "staging", keyType: models.TypeTest, perMinute: 0.48,
-			paths: []string{"POST /v2/orders", "GET /v2/products"}},
-		{name: "partner_acme", description: "Acme reads our stock every few minutes.", category: "partner", keyType: models.TypeProduction, perMinute: 1.2,
-			paths: []string{"GET /v2/stock"}},
-		{name: "old_mobile_app", description: "App versions before 3.0.", category: "production", keyType: models.TypeProduction, perMinute: 0.4,
-			paths: []string{"GET /v1/products"}, state: models.ActionDeactivate},
-	}},
-	{models.ProjectInput{Name: "Billing", Slug: "billing", KeyPrefix: "bill"}, []profile{
-		{name: "invoices_prod", description: "Writes invoices at night and on demand.", category: "production", keyType: models.TypeProduction, perMinute: 1.6,
-			paths: []string{"POST /invoices", "GET /invoices"}},
-		{name: "http_batch", description: "Scripts of the finance team.", category: "production", keyType: models.TypeProduction, perMinute: 0.32,
-			paths: []string{"GET /reports/monthly", "GET /reports/open"}},
-		{name: "trial_2026", description: "A trial that has ended.", category: "sandbox", keyType: models.TypeTest, perMinute: 0.12,
-			paths: []string{"GET /invoices"}, expired: true},
-	}},
-	{models.ProjectInput{Name: "Weather data", Slug: "weather", KeyPrefix: "sky"}, []profile{
-		{name: "public_site", description: "The forecast on our own pages.", category: "production", keyType: models.TypeProduction, perMinute: 2,
-			paths: []string{"GET /forecast/berlin", "GET /forecast/oslo", "GET /radar"}},
-		{name: "ci", description: "Nightly tests.", category: "development", keyType: models.TypeTest, perMinute: 0.2,
-			paths: []string{"GET /forecast/test"}},
-	}},
+	{
+		models.ProjectInput{Name: "Storefront", Slug: "storefront", KeyPrefix: "shop"},
+		[]profile{
+			{
+				name: "server_prod", description: "Checkout servers in Frankfurt.",
+				category: "production", keyType: models.TypeProduction, perMinute: 4.8,
+				paths: []string{"POST /v2/orders", "GET /v2/products", "GET /v2/products", "GET /v2/stock"},
+			},
+			{
+				name: "server_staging", description: "The same servers before a release.",
+				category: "staging", keyType: models.TypeTest, perMinute: 0.48,
+				paths: []string{"POST /v2/orders", "GET /v2/products"},
+			},
+			{
+				name: "partner_acme", description: "Acme reads our stock every few minutes.",
+				category: "partner", keyType: models.TypeProduction, perMinute: 1.2,
+				paths: []string{"GET /v2/stock"},
+			},
+			{
+				name: "old_mobile_app", description: "App versions before 3.0.",
+				category: "production", keyType: models.TypeProduction, perMinute: 0.4,
+				paths: []string{"GET /v1/products"}, finalAction: models.ActionDeactivate,
+			},
+		},
+	},
+	{
+		models.ProjectInput{Name: "Billing", Slug: "billing", KeyPrefix: "bill"},
+		[]profile{
+			{
+				name: "invoices_prod", description: "Writes invoices at night and on demand.",
+				category: "production", keyType: models.TypeProduction, perMinute: 1.6,
+				paths: []string{"POST /invoices", "GET /invoices"},
+			},
+			{
+				name: "http_batch", description: "Scripts of the finance team.",
+				category: "production", keyType: models.TypeProduction, perMinute: 0.32,
+				paths: []string{"GET /reports/monthly", "GET /reports/open"},
+			},
+			{
+				name: "trial_2026", description: "A trial that has ended.",
+				category: "sandbox", keyType: models.TypeTest, perMinute: 0.12,
+				paths: []string{"GET /invoices"}, expired: true,
+			},
+		},
+	},
+	{
+		models.ProjectInput{Name: "Weather data", Slug: "weather", KeyPrefix: "sky"},
+		[]profile{
+			{
+				name: "public_site", description: "The forecast on our own pages.",
+				category: "production", keyType: models.TypeProduction, perMinute: 2,
+				paths: []string{"GET /forecast/berlin", "GET /forecast/oslo", "GET /radar"},
+			},
+			{
+				name: "ci", description: "Nightly tests.",
+				category: "development", keyType: models.TypeTest, perMinute: 0.2,
+				paths: []string{"GET /forecast/test"},
+			},
+		},
+	},
 }
 
-// Fill makes the account, the projects, their keys and the traffic. The store must tell the clock's time. It returns the
+// Fill makes the account, the projects, their keys and the traffic. clock must be the store's clock. It returns the
 // keys that have traffic.
 func Fill(ctx context.Context, store *models.Store, clock *Clock) ([]Key, error) {
 	user, err := store.SignUp(ctx, models.SignupOpen, Email, Password, "")
@@ -94,7 +131,12 @@ func Fill(ctx context.Context, store *models.Store, clock *Clock) ([]Key, error)
 		}
 		for k := range projects[p].keys {
 			profile := &projects[p].keys[k]
-			in := models.KeyInput{Name: profile.name, Description: profile.description, Type: profile.keyType, Category: profile.category}
+			in := models.KeyInput{
+				Name:        profile.name,
+				Description: profile.description,
+				Type:        profile.keyType,
+				Category:    profile.category,
+			}
 			if profile.expired {
 				at := end.Add(-3 * 24 * time.Hour)
 				in.ExpiresAt = &at
@@ -113,16 +155,18 @@ func Fill(ctx context.Context, store *models.Store, clock *Clock) ([]Key, error)
 		return nil, err
 	}
 	for _, k := range keys {
-		if k.profile.state != "" {
-			if _, err := store.ChangeKeyState(ctx, k.key.ProjectID, k.key.ID, user.Actor(""), k.profile.state); err != nil {
-				return nil, err
-			}
+		if k.profile.finalAction == "" {
+			continue
+		}
+		_, err := store.ChangeKeyState(ctx, k.key.ProjectID, k.key.ID, user.Actor(""), k.profile.finalAction)
+		if err != nil {
+			return nil, err
 		}
 	}
 	return keys, nil
 }
 
-// blocks are addresses that tried keys: one is blocked at this moment for the third time, one was before.
+// blocks makes two address blocks: one that has ended, and one in force that is the third of its address.
 func blocks(ctx context.Context, store *models.Store, projectID int64, end time.Time) error {
 	for _, b := range []models.AddressBlock{
 		{Address: "198.51.100.23", Strikes: 1, BlockedAt: end.Add(-3 * time.Hour)},
@@ -136,19 +180,20 @@ func blocks(ctx context.Context, store *models.Store, projectID int64, end time.
 	return nil
 }
 
+// batch is how many rows are written at once.
 const batch = 5000
 
-// traffic writes the requests of the month, minute by minute.
+// traffic writes the requests of the month to the request log.
 func traffic(ctx context.Context, store *models.Store, clock *Clock, keys []Key, end time.Time) error {
 	ids, err := store.Log().NewIDs(ctx)
 	if err != nil {
 		return err
 	}
-	random := rand.New(rand.NewPCG(1, 2)) // the same month each time
+	random := rand.New(rand.NewPCG(1, 2)) // a fixed seed, so that the traffic is the same each time
 	var rows []requestlog.Row
 	for at := end.Add(-days * 24 * time.Hour); at.Before(end); at = at.Add(time.Minute) {
 		for _, k := range keys {
-			for range count(random, k.profile.perMinute*load(at)) {
+			for range poisson(random, k.profile.perMinute*load(at)) {
 				clock.at = at.Add(time.Duration(random.IntN(int(time.Minute))))
 				if clock.at.After(end) {
 					clock.at = end
@@ -167,6 +212,7 @@ func traffic(ctx context.Context, store *models.Store, clock *Clock, keys []Key,
 	return store.Log().Write(ctx, rows)
 }
 
+// request returns a random row of the key.
 func request(random *rand.Rand, id requestlog.ID, k *Key) requestlog.Row {
 	var method, path string
 	fmt.Sscanf(k.profile.paths[random.IntN(len(k.profile.paths))], "%s %s", &method, &path)
@@ -175,20 +221,30 @@ func request(random *rand.Rand, id requestlog.ID, k *Key) requestlog.Row {
 	case k.profile.expired && id.Time().After(*k.key.ExpiresAt):
 		code = requestlog.CodeKeyExpired
 	case random.IntN(200) == 0:
-		code = requestlog.CodeKeyInactive // somebody switched it off for a moment
+		code = requestlog.CodeKeyInactive // as if the key had been inactive for a moment
 	}
 	credits := int64(0)
 	if code == requestlog.CodeValid {
 		credits = 1
 	}
 	return requestlog.Row{
-		ID: id, ProjectID: k.key.ProjectID, KeyID: k.key.ID, Version: 1, Type: string(k.key.Type), Category: k.profile.category, Method: method, Path: path,
-		Status: code.Status(), DurationUs: 30 + int64(random.ExpFloat64()*40), IP: fmt.Sprintf("198.51.100.%d", 1+random.IntN(12)),
-		Credits: credits, Code: code,
+		ID:         id,
+		ProjectID:  k.key.ProjectID,
+		KeyID:      k.key.ID,
+		Version:    1,
+		Type:       string(k.key.Type),
+		Category:   k.profile.category,
+		Method:     method,
+		Path:       path,
+		Status:     code.Status(),
+		DurationUs: 30 + int64(random.ExpFloat64()*40),
+		IP:         fmt.Sprintf("198.51.100.%d", 1+random.IntN(12)),
+		Credits:    credits,
+		Code:       code,
 	}
 }
 
-// load is the share of the busiest minute: quiet at night, less on weekends.
+// load returns the traffic at a time as a share of that in the busiest minute. It is lower at night and on weekends.
 func load(at time.Time) float64 {
 	hour := float64(at.Hour()) + float64(at.Minute())/60
 	share := .25 + .75*math.Max(0, math.Sin((hour-6)/24*2*math.Pi))
@@ -198,8 +254,8 @@ func load(at time.Time) float64 {
 	return share
 }
 
-// count draws how often something happens that happens mean times on average (Knuth's method, for small means).
-func count(random *rand.Rand, mean float64) int {
+// poisson returns a random number from the Poisson distribution with that mean (Knuth's method, for small means).
+func poisson(random *rand.Rand, mean float64) int {
 	limit, product := math.Exp(-mean), random.Float64()
 	n := 0
 	for ; product > limit; n++ {
@@ -208,7 +264,7 @@ func count(random *rand.Rand, mean float64) int {
 	return n
 }
 
-// Keep makes requests with the keys until ctx ends, so that there is something to watch.
+// Keep makes validate requests with random keys until ctx ends, so that the live pages show something.
 func Keep(ctx context.Context, baseURL string, keys []Key) {
 	client := &http.Client{Timeout: 5 * time.Second}
 	for {
@@ -219,7 +275,8 @@ func Keep(ctx context.Context, baseURL string, keys []Key) {
 		case <-time.After(pause):
 		}
 		k := keys[rand.IntN(len(keys))]
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, baseURL+"/v1/projects/"+k.Project+"/validate", nil)
+		url := baseURL + "/v1/projects/" + k.Project + "/validate"
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 		if err != nil {
 			return
 		}

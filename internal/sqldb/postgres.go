@@ -9,8 +9,8 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 )
 
-// connectTimeout ends an attempt to connect where the URL sets no other. Without an end, attempts at a server that does
-// not answer would take up the whole pool, for minutes after it is back.
+// connectTimeout limits an attempt to connect, unless the URL sets another limit. Without it, attempts to connect to a
+// server that does not answer would occupy the whole pool, even minutes after the server is back.
 const connectTimeout = 3 * time.Second
 
 func openPostgres(address string) (*DB, error) {

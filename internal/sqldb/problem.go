@@ -8,7 +8,8 @@ import (
 	"modernc.org/sqlite"
 )
 
-// WhyNotWritten puts an error of writing into a few words that may be shown to anybody: no paths, no SQL.
+// WhyNotWritten returns in a few words why a write failed with err. The words contain no paths and no SQL, so they are
+// safe to show to anybody.
 func WhyNotWritten(err error) string {
 	if why := WriteProblem(err); why != "" {
 		return why
@@ -19,7 +20,7 @@ func WhyNotWritten(err error) string {
 	return "the database does not answer"
 }
 
-// WriteProblem says what keeps the database from writing anything at all; empty where err is nothing of that kind.
+// WriteProblem returns why the database cannot write anything at all, or "" if err has another cause.
 func WriteProblem(err error) string {
 	const full, readOnly = "the disk is full", "the data folder cannot be written"
 	var onSQLite *sqlite.Error

@@ -1,5 +1,5 @@
-// Package sqldb opens the database: an embedded SQLite file or Postgres. It holds SQLite's one writing connection,
-// which the log of requests and everything else share, and knows what errors of either database mean.
+// Package sqldb opens the database: a SQLite file or Postgres. It has SQLite's one writing connection, which the
+// request log and everything else share, and classifies the errors of both databases.
 package sqldb
 
 import (
@@ -21,20 +21,21 @@ const (
 // DB is an open database.
 type DB struct {
 	Dialect Dialect
-	// URL is what it was opened with: postgres://…, or the path of a SQLite file.
+	// URL is the argument of [Open]: postgres://…, or the path of a SQLite file.
 	URL string
-	// Read and Write are the same pool on Postgres. SQLite has one writing connection and several that only read.
+	// Read and Write are the same pool on Postgres. On SQLite, Write has one connection, and Read has several that
+	// cannot write.
 	Read, Write *sql.DB
 	// Writer runs transactions on SQLite's writing connection. It is nil on Postgres.
 	Writer *Writer
 }
 
-// IsPostgresURL reports whether a database URL names Postgres. Everything else is the path of a SQLite file.
+// IsPostgresURL reports whether a database URL names Postgres. Any other value is the path of a SQLite file.
 func IsPostgresURL(url string) bool {
 	return strings.HasPrefix(url, "postgres://") || strings.HasPrefix(url, "postgresql://")
 }
 
-// Open connects to the database at url. It returns an error where the database cannot be reached.
+// Open connects to the database at url. It returns an error if the database cannot be reached.
 func Open(ctx context.Context, url string) (*DB, error) {
 	open := openSQLite
 	if IsPostgresURL(url) {
@@ -51,13 +52,13 @@ func Open(ctx context.Context, url string) (*DB, error) {
 	return db, nil
 }
 
-// Ping asks both sides of the database for an answer.
+// Ping returns an error if one of the pools gets no answer from the database.
 func (db *DB) Ping(ctx context.Context) error {
 	for _, pool := range []*sql.DB{db.Read, db.Write} {
 		if err := pool.PingContext(ctx); err != nil {
 			return err
 		}
-		if db.Dialect == SQLite { // whose ping does not touch the file
+		if db.Dialect == SQLite { // the driver's ping does not read the file
 			var tables int
 			if err := pool.QueryRowContext(ctx, "SELECT COUNT(*) FROM sqlite_schema").Scan(&tables); err != nil {
 				return err
@@ -70,9 +71,9 @@ func (db *DB) Ping(ctx context.Context) error {
 // closeTime is how long Close waits for connections in use.
 const closeTime = 5 * time.Second
 
-// Close ends all connections. It waits up to 5 s for those in use, such as that of a transaction whose context has just
-// ended, which database/sql rolls back in the background. SQLite puts its write-ahead log into the file when the last
-// connection closes.
+// Close closes all connections. It waits up to 5 s for connections in use, such as that of a transaction whose
+// context has just ended, which database/sql rolls back in the background. SQLite writes its write-ahead log into the
+// database file when the last connection is closed.
 func (db *DB) Close() {
 	for _, pool := range []*sql.DB{db.Read, db.Write} {
 		pool.Close()

@@ -11,14 +11,15 @@ import (
 )
 
 func openSQLite(path string) (*DB, error) {
-	// SQLite would make the file readable by everybody. The files beside it get the mode of this one.
+	// Create the file here, because SQLite would make it readable by everybody. The -wal and -shm files get its mode.
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("cannot open the database file: %w", err)
 	}
 	file.Close()
-	// Immediate transactions take the write lock at once, so that one that reads first and writes later cannot fail
-	// half-way. The write-ahead log is cut to 64 MB again where a long reader or a backup made it longer.
+	// Immediate transactions take the write lock when they begin, so that one that reads first and writes later
+	// cannot fail at its first write. journal_size_limit cuts the write-ahead log to 64 MB after a long reader or a
+	// backup made it longer.
 	write, err := sql.Open("sqlite", sqliteDSN(path, "_txlock=immediate&_pragma=journal_size_limit(67108864)"))
 	if err != nil {
 		return nil, fmt.Errorf("cannot open the database file: %w", err)
@@ -37,5 +38,9 @@ func openSQLite(path string) (*DB, error) {
 func sqliteDSN(path, extra string) string {
 	return "file:" + (&url.URL{Path: path}).EscapedPath() +
 		"?_time_integer_format=unix_milli&_inttotime=1" +
-		"&_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=foreign_keys(1)&_pragma=synchronous(NORMAL)&" + extra
+		"&_pragma=busy_timeout(5000)" +
+		"&_pragma=journal_mode(WAL)" +
+		"&_pragma=foreign_keys(1)" +
+		"&_pragma=synchronous(NORMAL)" +
+		"&" + extra
 }

@@ -6,12 +6,12 @@ import (
 	"sync"
 )
 
-// Writer runs transactions on a pool of one connection, with statements that are prepared once: parsing one costs
-// more than running most of them.
+// Writer runs transactions on a pool of one connection. It prepares each statement once, because parsing takes longer
+// than running most of them.
 type Writer struct {
 	db       *sql.DB
 	mu       sync.Mutex
-	prepared map[string]*sql.Stmt // nil for those that were used and are not prepared yet
+	prepared map[string]*sql.Stmt // nil for statements that were used and are not prepared yet
 }
 
 func newWriter(db *sql.DB) *Writer { return &Writer{db: db, prepared: map[string]*sql.Stmt{}} }
@@ -23,8 +23,8 @@ type Tx struct {
 	statements map[string]*sql.Stmt
 }
 
-// Tx runs fn in one transaction and commits it, or rolls it back where fn returns an error or ctx has ended. ctx counts
-// while the connection is waited for and at the end: transactions are short.
+// Tx runs fn in one transaction and commits it. It rolls back if fn returns an error or ctx has ended. ctx is checked
+// only while waiting for the connection and before the commit, because transactions are short.
 func (w *Writer) Tx(ctx context.Context, fn func(*Tx) error) error {
 	if err := w.prepare(ctx); err != nil {
 		return err
@@ -43,9 +43,9 @@ func (w *Writer) Tx(ctx context.Context, fn func(*Tx) error) error {
 	return tx.Commit()
 }
 
-// BeginWhole begins a transaction of SQLite that lasts until end, even when ctx ends; ctx counts while a connection
-// is waited for. Where a context ends a transaction in the middle, database/sql can lose a statement that is being
-// prepared, or wait for ever for a statement that runs while the rows of another one are read.
+// BeginWhole begins a transaction on SQLite that lasts until end is called, even if ctx ends. ctx limits only the
+// wait for a connection. If a context ended the transaction, database/sql could lose a statement that is being
+// prepared, or wait for ever for a statement that runs while the rows of another are read.
 func BeginWhole(ctx context.Context, db *sql.DB) (tx *sql.Tx, end func(), err error) {
 	conn, err := db.Conn(ctx)
 	if err != nil {
@@ -61,7 +61,8 @@ func BeginWhole(ctx context.Context, db *sql.DB) (tx *sql.Tx, end func(), err er
 	}, nil
 }
 
-// prepare prepares what earlier transactions used. In a transaction it cannot be done: it holds the only connection.
+// prepare prepares the statements that earlier transactions used. Call it outside of transactions, which hold the only
+// connection.
 func (w *Writer) prepare(ctx context.Context) error {
 	var queries []string
 	w.mu.Lock()
@@ -81,7 +82,7 @@ func (w *Writer) prepare(ctx context.Context) error {
 			w.prepared[query], s = s, nil
 		}
 		w.mu.Unlock()
-		if s != nil { // somebody else did the same
+		if s != nil { // another goroutine has prepared it
 			s.Close()
 		}
 	}
@@ -126,7 +127,7 @@ func (t *Tx) ExecCount(query string, args ...any) (int64, error) {
 	return result.RowsAffected()
 }
 
-// QueryRow reads one row into the targets. It returns [sql.ErrNoRows] where there is none.
+// QueryRow reads one row into the targets. It returns [sql.ErrNoRows] if there is none.
 func (t *Tx) QueryRow(query string, args []any, into ...any) error {
 	s, err := t.statement(query)
 	if err != nil {

@@ -23,8 +23,8 @@ func openFile(t *testing.T) *DB {
 	return db
 }
 
-// database/sql rolls back in the background what a context ended. SQLite would leave its write-ahead log where the
-// process ends before that.
+// When a context ends a transaction, database/sql rolls it back in the background. If the process ends before that,
+// SQLite leaves its write-ahead log behind.
 func TestCloseWaitsForConnectionsInUse(t *testing.T) {
 	db := openFile(t)
 	conn, err := db.Read.Conn(context.Background())
@@ -50,13 +50,13 @@ func TestCloseWaitsForConnectionsInUse(t *testing.T) {
 	conn.Close()
 	<-closed
 	if _, err := os.Stat(db.URL + "-wal"); err == nil {
-		t.Error("the write-ahead log is left")
+		t.Error("the write-ahead log still exists after Close")
 	}
 }
 
-// Otherwise a statement that is being prepared at that moment is lost, and its connection is open until the process
-// ends.
-func TestATransactionIsNotRolledBackBesideItsStatements(t *testing.T) {
+// If a context ended the transaction, a statement that is being prepared at that moment could be lost, and its
+// connection would stay open until the process ends.
+func TestATransactionRollsBackOnlyAfterItsLastStatement(t *testing.T) {
 	db := openFile(t)
 	defer db.Close()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -70,16 +70,16 @@ func TestATransactionIsNotRolledBackBesideItsStatements(t *testing.T) {
 		return nil
 	})
 	if !errors.Is(err, context.Canceled) {
-		t.Errorf("the transaction returned %v", err)
+		t.Errorf("the transaction returned %v, want %v", err, context.Canceled)
 	}
 	if err := db.Writer.Tx(ctx, nil); !errors.Is(err, context.Canceled) {
-		t.Errorf("a transaction that begins after the context has ended returned %v", err)
+		t.Errorf("a transaction that begins after the context has ended returned %v, want %v", err, context.Canceled)
 	}
 	left := 0
 	err = db.Writer.Tx(t.Context(), func(tx *Tx) error {
 		return tx.QueryRow("SELECT COUNT(*) FROM numbers", nil, &left)
 	})
 	if err != nil || left != 0 {
-		t.Errorf("%d rows are stored (%v)", left, err)
+		t.Errorf("%d rows are stored (%v), want 0", left, err)
 	}
 }
