@@ -1,11 +1,12 @@
 -- +goose Up
--- The whole schema. It is number 10 because 1 to 9 were schemas before the first release, which are refused by number.
+-- The whole schema. It has number 10 because schemas from before the first release had the numbers 1 to 9. The program
+-- refuses databases with those numbers.
 
 -- The instance -------------------------------------------------------------------------------------------------------
 
 -- What a project may do, and how fast. NULL is no limit. The instance admin edits the limits, not the names.
 CREATE TABLE plans (
-    id                 BIGINT PRIMARY KEY, -- in the order of what they allow
+    id                 BIGINT PRIMARY KEY, -- plans with higher ids allow more
     name               TEXT NOT NULL UNIQUE,
     active_keys        BIGINT CHECK (active_keys >= 1),
     rotation           BOOLEAN NOT NULL,
@@ -26,10 +27,10 @@ INSERT INTO plans (
     (4, 'Pro', 10, TRUE, 1000, 50000, 20000, 3000, 600, 180),
     (5, 'Enterprise', NULL, TRUE, NULL, NULL, NULL, NULL, NULL, 365);
 
--- One row with what holds for the whole instance.
+-- One row with the settings of the whole instance.
 CREATE TABLE instance (
     id                 BIGINT PRIMARY KEY CHECK (id = 1),
-    pepper_fingerprint BYTEA, -- of the pepper behind every digest here; NULL until the first start
+    pepper_fingerprint BYTEA, -- of the pepper that all digests are keyed with; NULL until the first start
     default_plan_id    BIGINT REFERENCES plans (id) -- the plan of new projects
 );
 INSERT INTO instance (id, default_plan_id) VALUES (1, 5);
@@ -45,7 +46,7 @@ CREATE TABLE users (
     password_changed_at TIMESTAMPTZ NOT NULL
 );
 
--- Logins. The cookie holds a secret of which only the hash is stored.
+-- Logins of browsers. The cookie contains a secret; only its hash is stored.
 CREATE TABLE sessions (
     id           BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     secret_hash  BYTEA NOT NULL UNIQUE,
@@ -69,7 +70,7 @@ CREATE TABLE projects (
     created_by   BIGINT REFERENCES users (id) ON DELETE SET NULL,
     created_at   TIMESTAMPTZ NOT NULL,
     plan_id      BIGINT NOT NULL REFERENCES plans (id),
-    quota_status INTEGER NOT NULL DEFAULT 401 CHECK (quota_status IN (401, 429)) -- the HTTP status over a quota
+    quota_status INTEGER NOT NULL DEFAULT 401 CHECK (quota_status IN (401, 429)) -- HTTP status of requests over a quota
 );
 
 CREATE TABLE members (
@@ -81,14 +82,14 @@ CREATE TABLE members (
 );
 CREATE INDEX members_user ON members (user_id);
 
--- Limits of one project in place of its plan's.
+-- Limits that replace those of the plan in one project.
 CREATE TABLE plan_overrides (
     project_id BIGINT NOT NULL REFERENCES projects (id) ON DELETE CASCADE,
     limit_name TEXT NOT NULL CHECK (limit_name IN (
         'active_keys', 'rotation', 'project_per_second', 'project_per_minute',
         'key_per_minute', 'ip_per_minute', 'session_per_minute', 'log_days'
     )),
-    -- NULL is no limit. Rotation is 1 for yes and 0 for no.
+    -- NULL is no limit. For rotation, 1 is yes and 0 is no.
     value      BIGINT CHECK (value >= 1 OR limit_name = 'rotation' AND value = 0),
     PRIMARY KEY (project_id, limit_name)
 );
@@ -125,7 +126,7 @@ CREATE TABLE keys (
     platform_android BOOLEAN NOT NULL DEFAULT FALSE,
     ios_bundle_id    TEXT NOT NULL DEFAULT '',
     android_package  TEXT NOT NULL DEFAULT '',
-    quota_total      BIGINT CHECK (quota_total >= 1), -- admitted requests, as the other quotas; the gate counts them
+    quota_total      BIGINT CHECK (quota_total >= 1), -- quotas cap admitted requests, which the gate counts
     quota_daily      BIGINT CHECK (quota_daily >= 1),
     quota_weekly     BIGINT CHECK (quota_weekly >= 1),
     quota_monthly    BIGINT CHECK (quota_monthly >= 1),
@@ -137,10 +138,10 @@ CREATE TABLE keys (
     CHECK (NOT self_rotation OR NOT (platform_ios OR platform_android))
 );
 CREATE INDEX keys_category ON keys (project_id, category_id);
--- The active keys of a project are counted, with its audit chain locked, before one more is made.
+-- For counting the active keys of a project, which happens with its audit chain locked before another key is made.
 CREATE INDEX keys_active ON keys (project_id) WHERE state = 'active';
 
--- Every name that a key of the project ever had. A name belongs to its key for good, so that history is unambiguous.
+-- Every name that a key of the project ever had. A name is never given to another key, so that history is unambiguous.
 CREATE TABLE key_names (
     project_id BIGINT NOT NULL REFERENCES projects (id) ON DELETE CASCADE,
     name       TEXT NOT NULL,
@@ -148,7 +149,7 @@ CREATE TABLE key_names (
     PRIMARY KEY (project_id, name)
 );
 
--- The secrets of a key, one for each rotation. Only a digest of a secret is stored.
+-- The versions of keys, each with one secret. Only the digest of a secret is stored.
 CREATE TABLE key_versions (
     id              BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     key_id          BIGINT NOT NULL REFERENCES keys (id) ON DELETE CASCADE,
@@ -159,11 +160,11 @@ CREATE TABLE key_versions (
     created_by      BIGINT REFERENCES users (id) ON DELETE SET NULL,
     created_at      TIMESTAMPTZ NOT NULL,
     ends_at         TIMESTAMPTZ,
-    created_by_name TEXT NOT NULL DEFAULT '', -- shown in the timeline, also when the account is gone
+    created_by_name TEXT NOT NULL DEFAULT '', -- name of the actor, for the timeline; stays when the account is deleted
     UNIQUE (key_id, number)
 );
 
--- Tokens with which programs use the management API.
+-- Credentials of a project's own servers, for validate and the management API.
 CREATE TABLE service_tokens (
     id           BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     project_id   BIGINT NOT NULL REFERENCES projects (id) ON DELETE CASCADE,
@@ -179,26 +180,26 @@ CREATE TABLE service_tokens (
 );
 CREATE INDEX service_tokens_project ON service_tokens (project_id);
 
--- What was made under an idempotency key of a service token, so that a repeated request makes nothing twice. Rows are
--- kept for a day. They hold no secrets: the repeated request learns what was made, not its secret.
+-- Applied requests that had an idempotency key, so that a repeated request changes nothing a second time. Rows are kept
+-- for a day. They have no secrets: the reply to a repeated request names what was made, without its secret.
 CREATE TABLE idempotency_keys (
     id           BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     token_id     BIGINT NOT NULL REFERENCES service_tokens (id) ON DELETE CASCADE,
     key_hash     BYTEA NOT NULL,
     request_hash BYTEA NOT NULL,
-    object_id    BIGINT NOT NULL, -- of the key or category that was made
+    object_id    BIGINT NOT NULL, -- id of the key or category that was made
     created_at   TIMESTAMPTZ NOT NULL,
     UNIQUE (token_id, key_hash)
 );
 CREATE INDEX idempotency_keys_age ON idempotency_keys (created_at);
 
--- Addresses that sent too many bad keys. Only the newest block of an address is kept, for as long as it makes the next
--- one longer.
+-- Blocks of addresses that sent too many bad keys. Only the newest block of an address is kept, and only as long as it
+-- counts for the length of the next one.
 CREATE TABLE address_blocks (
     id         BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     project_id BIGINT NOT NULL REFERENCES projects (id) ON DELETE CASCADE,
     address    TEXT NOT NULL, -- an IPv4 address, or the /64 of an IPv6 address
-    strikes    INTEGER NOT NULL CHECK (strikes >= 1), -- how many blocks in a row, this one included
+    strikes    INTEGER NOT NULL CHECK (strikes >= 1), -- number of blocks in a row, including this one
     blocked_at TIMESTAMPTZ NOT NULL,
     ends_at    TIMESTAMPTZ NOT NULL CHECK (ends_at > blocked_at),
     lifted_at  TIMESTAMPTZ,
@@ -208,12 +209,12 @@ CREATE INDEX address_blocks_end ON address_blocks (project_id, ends_at);
 
 -- Audit --------------------------------------------------------------------------------------------------------------
 
--- Every change that a person, a token or a key made. The rows of one project form a chain: each hash covers the row and
--- the hash before it. Chain 0 holds the changes of the instance.
+-- The audit log: one row for each change that a member, a service token, a key or the program made. The rows of one
+-- project form a chain: each hash covers the row and the hash before it. Chain 0 is the instance's.
 CREATE TABLE actions (
     id          BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    chain       BIGINT NOT NULL, -- id of the project, or 0
-    seq         BIGINT NOT NULL, -- 1, 2, 3 … in the chain
+    chain       BIGINT NOT NULL, -- id of the project, or 0 for the instance
+    seq         BIGINT NOT NULL, -- number of the row in its chain, from 1
     at          TIMESTAMPTZ NOT NULL,
     actor_kind  TEXT NOT NULL CHECK (actor_kind IN ('member', 'service_token', 'key', 'system')),
     actor_id    BIGINT NOT NULL,
@@ -222,14 +223,15 @@ CREATE TABLE actions (
     object_kind TEXT NOT NULL,
     object_id   BIGINT NOT NULL,
     object_name TEXT NOT NULL,
-    before      TEXT NOT NULL, -- JSON object with the fields that changed
+    before      TEXT NOT NULL, -- JSON object with the changed fields before the change
     after       TEXT NOT NULL,
     ip          TEXT NOT NULL,
     hash        BYTEA NOT NULL,
     UNIQUE (chain, seq)
 );
 
--- The newest row of each chain. A change locks it, which puts the changes of one project in order.
+-- The end of each chain: number and hash of its newest row. Each audit transaction locks it, so the changes of one
+-- project are made one after the other.
 CREATE TABLE action_chains (
     chain BIGINT PRIMARY KEY,
     seq   BIGINT NOT NULL,
@@ -238,11 +240,11 @@ CREATE TABLE action_chains (
 INSERT INTO action_chains (chain, seq, hash) VALUES (0, 0, '\x');
 
 -- The request log ----------------------------------------------------------------------------------------------------
--- docs/storage.md.
+-- See docs/storage.md.
 
--- Partitioned by ranges of ids, which are weeks, so that old rows go a week at a time, and the indexes in which rows
--- are written stay small. The id is the request id, whose upper bits are the time: newest first, a range of time and
--- a cursor all walk the primary key. There are no foreign keys: a row outlives its key and its project.
+-- Partitioned by weeks, which are ranges of ids, so that old rows are deleted a week at a time and the indexes that new
+-- rows are written to stay small. The id is the request id, whose upper bits are the time, so lists, ranges of time and
+-- cursors use the primary key. There are no foreign keys: rows stay when their key or project is deleted.
 CREATE TABLE request_logs (
     id           BIGINT NOT NULL,
     project_id   BIGINT NOT NULL,
@@ -257,14 +259,14 @@ CREATE TABLE request_logs (
     credits      BIGINT NOT NULL,
     code         TEXT NOT NULL,
     session_hash BYTEA,
-    type         TEXT NOT NULL, -- of the key
+    type         TEXT NOT NULL, -- type of the key
     ttfb_us      BIGINT,
     PRIMARY KEY (id)
 ) PARTITION BY RANGE (id);
 CREATE INDEX request_logs_project ON request_logs (project_id, id);
 CREATE INDEX request_logs_key ON request_logs (key_id, id);
--- For each 32 pages of the table, which values they may have, in a few bytes. It costs a writer nothing, where an index
--- with an entry for each row would be written at a random place. models.Store.Tidy brings new pages into it.
+-- A summary of the values in each 32 pages of the table. Inserting a row writes nothing to it, while an index with an
+-- entry for each row would be written at a random place. models.Store.Tidy adds new pages to it.
 CREATE INDEX request_logs_values ON request_logs USING brin (
     id int8_minmax_ops,
     status int4_minmax_multi_ops,
@@ -275,17 +277,17 @@ CREATE INDEX request_logs_values ON request_logs USING brin (
     path text_bloom_ops (n_distinct_per_range = 1000)
 ) WITH (pages_per_range = 32);
 
--- Rows of a week that has no partition. The program makes partitions weeks ahead.
+-- For rows of weeks that have no partition. The program makes partitions weeks ahead.
 CREATE TABLE request_logs_other PARTITION OF request_logs DEFAULT;
 
 -- The ranges of ids that have a partition.
 CREATE TABLE request_partitions (
     name     TEXT PRIMARY KEY,
     first_id BIGINT NOT NULL,
-    end_id   BIGINT NOT NULL -- the first id after it
+    end_id   BIGINT NOT NULL -- first id after the range
 );
 
--- The first partition takes everything up to the end of this week.
+-- The first partition has all ids up to the end of the current week.
 -- +goose StatementBegin
 DO $$
 DECLARE
@@ -300,7 +302,7 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 
--- Numbers the processes of the instance, so that request ids made in the same millisecond differ.
+-- Numbers the processes of the instance, so that request ids of the same millisecond differ.
 CREATE SEQUENCE process_numbers MINVALUE 0 MAXVALUE 1023 CYCLE;
 
 -- Requests and credits of a project by minute (since 1970) and code. Minutes without requests have no row.
@@ -313,11 +315,11 @@ CREATE TABLE usage_minutes (
     PRIMARY KEY (project_id, minute, code)
 );
 
--- Requests and credits of a key in a slot of time, by version and code.
+-- Requests and credits of a key by slot, version and code.
 CREATE TABLE usage_keys (
     key_id   BIGINT NOT NULL,
-    minutes  INTEGER NOT NULL, -- length of the slot: 1, later 6, then 30
-    slot     BIGINT NOT NULL,  -- minute since 1970 at which it starts
+    minutes  INTEGER NOT NULL, -- length of the slot: 1, merged to 6 and then 30
+    slot     BIGINT NOT NULL,  -- start of the slot, in minutes since 1970
     version  INTEGER NOT NULL,
     code     TEXT NOT NULL,
     requests BIGINT NOT NULL,
@@ -327,20 +329,21 @@ CREATE TABLE usage_keys (
 );
 CREATE INDEX usage_keys_age ON usage_keys (minutes, slot);
 
--- Admitted requests of a key since it was made.
+-- Number of admitted requests of a key since it was made.
 CREATE TABLE key_totals (
     key_id   BIGINT PRIMARY KEY,
     admitted BIGINT NOT NULL
 );
 
--- Requests without a known key, by address and day (UTC, days since 1970). They have no row in the log.
+-- Numbers of requests without a known key, by address and day (UTC, days since 1970). They have no rows in the request
+-- log.
 CREATE TABLE unknown_key_counts (
     project_id BIGINT NOT NULL,
     day        BIGINT NOT NULL,
-    -- An IPv4 address, or the /64 of an IPv6 address. '' counts all further addresses together.
+    -- An IPv4 address, or the /64 of an IPv6 address. Under '', all further addresses are counted together.
     address    TEXT NOT NULL,
     requests   BIGINT NOT NULL,
-    last_at    BIGINT NOT NULL, -- milliseconds since 1970
-    batch      BIGINT NOT NULL, -- the batch that was added last, so that none is added twice
+    last_at    BIGINT NOT NULL, -- time of the last request, in milliseconds since 1970
+    batch      BIGINT NOT NULL, -- number of the batch that was added last, so that no batch is added twice
     PRIMARY KEY (project_id, day, address)
 );

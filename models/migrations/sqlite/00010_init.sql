@@ -1,12 +1,13 @@
 -- +goose Up
--- The whole schema. It is number 10 because 1 to 9 were schemas before the first release, which are refused by number.
--- TIMESTAMP columns hold integers: milliseconds since 1970 in UTC. The connection converts them.
+-- The whole schema. It has number 10 because schemas from before the first release had the numbers 1 to 9. The program
+-- refuses databases with those numbers.
+-- TIMESTAMP columns are integers: milliseconds since 1970 in UTC. The driver converts them.
 
 -- The instance -------------------------------------------------------------------------------------------------------
 
 -- What a project may do, and how fast. NULL is no limit. The instance admin edits the limits, not the names.
 CREATE TABLE plans (
-    id                 INTEGER PRIMARY KEY, -- in the order of what they allow
+    id                 INTEGER PRIMARY KEY, -- plans with higher ids allow more
     name               TEXT NOT NULL UNIQUE,
     active_keys        INTEGER CHECK (active_keys >= 1),
     rotation           BOOLEAN NOT NULL,
@@ -27,10 +28,10 @@ INSERT INTO plans (
     (4, 'Pro', 10, TRUE, 1000, 50000, 20000, 3000, 600, 180),
     (5, 'Enterprise', NULL, TRUE, NULL, NULL, NULL, NULL, NULL, 365);
 
--- One row with what holds for the whole instance.
+-- One row with the settings of the whole instance.
 CREATE TABLE instance (
     id                 INTEGER PRIMARY KEY CHECK (id = 1),
-    pepper_fingerprint BLOB, -- of the pepper behind every digest here; NULL until the first start
+    pepper_fingerprint BLOB, -- of the pepper that all digests are keyed with; NULL until the first start
     default_plan_id    INTEGER REFERENCES plans (id) -- the plan of new projects
 );
 INSERT INTO instance (id, default_plan_id) VALUES (1, 5);
@@ -46,7 +47,7 @@ CREATE TABLE users (
     password_changed_at TIMESTAMP NOT NULL
 );
 
--- Logins. The cookie holds a secret of which only the hash is stored.
+-- Logins of browsers. The cookie contains a secret; only its hash is stored.
 CREATE TABLE sessions (
     id           INTEGER PRIMARY KEY AUTOINCREMENT,
     secret_hash  BLOB NOT NULL UNIQUE,
@@ -70,7 +71,7 @@ CREATE TABLE projects (
     created_by   INTEGER REFERENCES users (id) ON DELETE SET NULL,
     created_at   TIMESTAMP NOT NULL,
     plan_id      INTEGER NOT NULL REFERENCES plans (id),
-    quota_status INTEGER NOT NULL DEFAULT 401 CHECK (quota_status IN (401, 429)) -- the HTTP status over a quota
+    quota_status INTEGER NOT NULL DEFAULT 401 CHECK (quota_status IN (401, 429)) -- HTTP status of requests over a quota
 );
 
 CREATE TABLE members (
@@ -82,14 +83,14 @@ CREATE TABLE members (
 ) WITHOUT ROWID;
 CREATE INDEX members_user ON members (user_id);
 
--- Limits of one project in place of its plan's.
+-- Limits that replace those of the plan in one project.
 CREATE TABLE plan_overrides (
     project_id INTEGER NOT NULL REFERENCES projects (id) ON DELETE CASCADE,
     limit_name TEXT NOT NULL CHECK (limit_name IN (
         'active_keys', 'rotation', 'project_per_second', 'project_per_minute',
         'key_per_minute', 'ip_per_minute', 'session_per_minute', 'log_days'
     )),
-    -- NULL is no limit. Rotation is 1 for yes and 0 for no.
+    -- NULL is no limit. For rotation, 1 is yes and 0 is no.
     value      INTEGER CHECK (value >= 1 OR limit_name = 'rotation' AND value = 0),
     PRIMARY KEY (project_id, limit_name)
 );
@@ -126,7 +127,7 @@ CREATE TABLE keys (
     platform_android BOOLEAN NOT NULL DEFAULT FALSE,
     ios_bundle_id    TEXT NOT NULL DEFAULT '',
     android_package  TEXT NOT NULL DEFAULT '',
-    quota_total      INTEGER CHECK (quota_total >= 1), -- admitted requests, as the other quotas; the gate counts them
+    quota_total      INTEGER CHECK (quota_total >= 1), -- quotas cap admitted requests, which the gate counts
     quota_daily      INTEGER CHECK (quota_daily >= 1),
     quota_weekly     INTEGER CHECK (quota_weekly >= 1),
     quota_monthly    INTEGER CHECK (quota_monthly >= 1),
@@ -138,10 +139,10 @@ CREATE TABLE keys (
     CHECK (NOT self_rotation OR NOT (platform_ios OR platform_android))
 );
 CREATE INDEX keys_category ON keys (project_id, category_id);
--- The active keys of a project are counted, with its audit chain locked, before one more is made.
+-- For counting the active keys of a project, which happens with its audit chain locked before another key is made.
 CREATE INDEX keys_active ON keys (project_id) WHERE state = 'active';
 
--- Every name that a key of the project ever had. A name belongs to its key for good, so that history is unambiguous.
+-- Every name that a key of the project ever had. A name is never given to another key, so that history is unambiguous.
 CREATE TABLE key_names (
     project_id INTEGER NOT NULL REFERENCES projects (id) ON DELETE CASCADE,
     name       TEXT NOT NULL,
@@ -149,7 +150,7 @@ CREATE TABLE key_names (
     PRIMARY KEY (project_id, name)
 ) WITHOUT ROWID;
 
--- The secrets of a key, one for each rotation. Only a digest of a secret is stored.
+-- The versions of keys, each with one secret. Only the digest of a secret is stored.
 CREATE TABLE key_versions (
     id              INTEGER PRIMARY KEY AUTOINCREMENT,
     key_id          INTEGER NOT NULL REFERENCES keys (id) ON DELETE CASCADE,
@@ -160,11 +161,11 @@ CREATE TABLE key_versions (
     created_by      INTEGER REFERENCES users (id) ON DELETE SET NULL,
     created_at      TIMESTAMP NOT NULL,
     ends_at         TIMESTAMP,
-    created_by_name TEXT NOT NULL DEFAULT '', -- shown in the timeline, also when the account is gone
+    created_by_name TEXT NOT NULL DEFAULT '', -- name of the actor, for the timeline; stays when the account is deleted
     UNIQUE (key_id, number)
 );
 
--- Tokens with which programs use the management API.
+-- Credentials of a project's own servers, for validate and the management API.
 CREATE TABLE service_tokens (
     id           INTEGER PRIMARY KEY AUTOINCREMENT,
     project_id   INTEGER NOT NULL REFERENCES projects (id) ON DELETE CASCADE,
@@ -180,26 +181,26 @@ CREATE TABLE service_tokens (
 );
 CREATE INDEX service_tokens_project ON service_tokens (project_id);
 
--- What was made under an idempotency key of a service token, so that a repeated request makes nothing twice. Rows are
--- kept for a day. They hold no secrets: the repeated request learns what was made, not its secret.
+-- Applied requests that had an idempotency key, so that a repeated request changes nothing a second time. Rows are kept
+-- for a day. They have no secrets: the reply to a repeated request names what was made, without its secret.
 CREATE TABLE idempotency_keys (
     id           INTEGER PRIMARY KEY,
     token_id     INTEGER NOT NULL REFERENCES service_tokens (id) ON DELETE CASCADE,
     key_hash     BLOB NOT NULL,
     request_hash BLOB NOT NULL,
-    object_id    INTEGER NOT NULL, -- of the key or category that was made
+    object_id    INTEGER NOT NULL, -- id of the key or category that was made
     created_at   TIMESTAMP NOT NULL,
     UNIQUE (token_id, key_hash)
 );
 CREATE INDEX idempotency_keys_age ON idempotency_keys (created_at);
 
--- Addresses that sent too many bad keys. Only the newest block of an address is kept, for as long as it makes the next
--- one longer.
+-- Blocks of addresses that sent too many bad keys. Only the newest block of an address is kept, and only as long as it
+-- counts for the length of the next one.
 CREATE TABLE address_blocks (
     id         INTEGER PRIMARY KEY AUTOINCREMENT,
     project_id INTEGER NOT NULL REFERENCES projects (id) ON DELETE CASCADE,
     address    TEXT NOT NULL, -- an IPv4 address, or the /64 of an IPv6 address
-    strikes    INTEGER NOT NULL CHECK (strikes >= 1), -- how many blocks in a row, this one included
+    strikes    INTEGER NOT NULL CHECK (strikes >= 1), -- number of blocks in a row, including this one
     blocked_at TIMESTAMP NOT NULL,
     ends_at    TIMESTAMP NOT NULL CHECK (ends_at > blocked_at),
     lifted_at  TIMESTAMP,
@@ -209,12 +210,12 @@ CREATE INDEX address_blocks_end ON address_blocks (project_id, ends_at);
 
 -- Audit --------------------------------------------------------------------------------------------------------------
 
--- Every change that a person, a token or a key made. The rows of one project form a chain: each hash covers the row and
--- the hash before it. Chain 0 holds the changes of the instance.
+-- The audit log: one row for each change that a member, a service token, a key or the program made. The rows of one
+-- project form a chain: each hash covers the row and the hash before it. Chain 0 is the instance's.
 CREATE TABLE actions (
     id          INTEGER PRIMARY KEY AUTOINCREMENT,
-    chain       INTEGER NOT NULL, -- id of the project, or 0
-    seq         INTEGER NOT NULL, -- 1, 2, 3 … in the chain
+    chain       INTEGER NOT NULL, -- id of the project, or 0 for the instance
+    seq         INTEGER NOT NULL, -- number of the row in its chain, from 1
     at          TIMESTAMP NOT NULL,
     actor_kind  TEXT NOT NULL CHECK (actor_kind IN ('member', 'service_token', 'key', 'system')),
     actor_id    INTEGER NOT NULL,
@@ -223,14 +224,15 @@ CREATE TABLE actions (
     object_kind TEXT NOT NULL,
     object_id   INTEGER NOT NULL,
     object_name TEXT NOT NULL,
-    before      TEXT NOT NULL, -- JSON object with the fields that changed
+    before      TEXT NOT NULL, -- JSON object with the changed fields before the change
     after       TEXT NOT NULL,
     ip          TEXT NOT NULL,
     hash        BLOB NOT NULL,
     UNIQUE (chain, seq)
 );
 
--- The newest row of each chain. A change locks it, which puts the changes of one project in order.
+-- The end of each chain: number and hash of its newest row. Each audit transaction locks it, so the changes of one
+-- project are made one after the other.
 CREATE TABLE action_chains (
     chain INTEGER PRIMARY KEY,
     seq   INTEGER NOT NULL,
@@ -239,32 +241,34 @@ CREATE TABLE action_chains (
 INSERT INTO action_chains (chain, seq, hash) VALUES (0, 0, x'');
 
 -- The request log ----------------------------------------------------------------------------------------------------
--- docs/storage.md.
+-- See docs/storage.md.
 
--- Some hundred rows of one project, encoded. The id ranges of a project's chunks do not overlap.
+-- Chunks: about 512 rows of one project each, encoded column by column. The id ranges of a project's chunks do not
+-- overlap.
 CREATE TABLE request_chunks (
     id         INTEGER PRIMARY KEY,
     project_id INTEGER NOT NULL,
-    first_id   INTEGER NOT NULL, -- of the rows in it
+    first_id   INTEGER NOT NULL, -- range of the ids in it
     last_id    INTEGER NOT NULL,
     count      INTEGER NOT NULL,
-    bitmap     INTEGER NOT NULL, -- a bit for each code and category in it
+    bitmap     INTEGER NOT NULL, -- chunk bitmap: a bit for each code and category in it
     data       BLOB NOT NULL
 );
 CREATE UNIQUE INDEX request_chunks_range ON request_chunks (project_id, first_id, last_id, bitmap);
 
--- The chunks of a project whose first row is from first_id to before end_id. The groups of a project do not overlap.
--- The filter of a group tells which values none of its rows has. The newest chunks are in no group.
+-- Chunk groups: the chunks of a project whose first id is at least first_id and less than end_id. The groups of a
+-- project do not overlap. The Bloom filter of a group says which values do not occur in it. The newest chunks are in no
+-- group.
 CREATE TABLE request_groups (
     id         INTEGER PRIMARY KEY,
     project_id INTEGER NOT NULL,
     first_id   INTEGER NOT NULL,
     end_id     INTEGER NOT NULL,
-    shards     INTEGER NOT NULL -- how many rows in request_filters
+    shards     INTEGER NOT NULL -- number of its rows in request_filters
 );
 CREATE UNIQUE INDEX request_groups_range ON request_groups (project_id, first_id);
 
--- The Bloom filter of a group, in shards: each value belongs to one of them, so that looking for it reads little.
+-- The Bloom filter of a group, in shards. Each value belongs to one shard, so that looking for a value reads little.
 CREATE TABLE request_filters (
     group_id INTEGER NOT NULL,
     shard    INTEGER NOT NULL,
@@ -284,26 +288,27 @@ CREATE TABLE usage_minutes (
     PRIMARY KEY (project_id, minute, code)
 ) WITHOUT ROWID;
 
--- What each key did, in batches as they were written. They are in memory, too, until they are in a run.
+-- The journal: which keys made which requests, by batch. Batches that are not in a run yet are also in memory, in the
+-- memtable.
 CREATE TABLE key_journal (
     seq  INTEGER PRIMARY KEY,
     data BLOB NOT NULL
 );
 CREATE TABLE key_journal_state (
     id      INTEGER PRIMARY KEY CHECK (id = 1),
-    flushed INTEGER NOT NULL -- the newest batch that is in a run
+    flushed INTEGER NOT NULL -- seq of the newest batch that is in a run
 );
 INSERT INTO key_journal_state (id, flushed) VALUES (1, 0);
 
--- What each key did, in the order of keys. A run holds many batches; small runs are merged into larger ones.
+-- Sorted runs: counts and requests of many batches, sorted by key. Compaction merges small runs into larger ones.
 CREATE TABLE key_runs (
     id       INTEGER PRIMARY KEY,
     state    TEXT NOT NULL CHECK (state IN ('writing', 'live', 'dead')),
-    level    INTEGER NOT NULL, -- how often merged
-    first_id INTEGER NOT NULL, -- of the requests in it
+    level    INTEGER NOT NULL, -- how often it was merged
+    first_id INTEGER NOT NULL, -- range of the request ids in it
     last_id  INTEGER NOT NULL,
-    requests BOOLEAN NOT NULL, -- it still names single requests
-    folded   BOOLEAN NOT NULL  -- it has one total for each key in place of counts by minute
+    requests BOOLEAN NOT NULL, -- whether it still has single requests
+    folded   BOOLEAN NOT NULL  -- whether it has one total for each key instead of counts by minute
 );
 CREATE TABLE key_blocks (
     id        INTEGER PRIMARY KEY,
@@ -315,27 +320,28 @@ CREATE TABLE key_blocks (
 );
 CREATE INDEX key_blocks_place ON key_blocks (run_id, kind, first_key, first_at);
 
--- A number for each pair of version and code, which runs and batches use in its place.
+-- Pairs of version and code. Runs and batches refer to them by id.
 CREATE TABLE key_outcomes (
     id      INTEGER PRIMARY KEY,
     version INTEGER NOT NULL,
     code    TEXT NOT NULL
 );
 
--- When each key was used last. A page holds the seconds since 1970 of many keys, 4 bytes for each.
+-- Times of the last use of keys. A page has the times of many keys: 4 bytes each, in seconds since 1970.
 CREATE TABLE key_last_used (
     page    INTEGER PRIMARY KEY,
     seconds BLOB NOT NULL
 );
 
--- Requests without a known key, by address and day (UTC, days since 1970). They have no row in the log.
+-- Numbers of requests without a known key, by address and day (UTC, days since 1970). They have no rows in the request
+-- log.
 CREATE TABLE unknown_key_counts (
     project_id INTEGER NOT NULL,
     day        INTEGER NOT NULL,
-    -- An IPv4 address, or the /64 of an IPv6 address. '' counts all further addresses together.
+    -- An IPv4 address, or the /64 of an IPv6 address. Under '', all further addresses are counted together.
     address    TEXT NOT NULL,
     requests   INTEGER NOT NULL,
-    last_at    INTEGER NOT NULL, -- milliseconds since 1970
-    batch      INTEGER NOT NULL, -- the batch that was added last, so that none is added twice
+    last_at    INTEGER NOT NULL, -- time of the last request, in milliseconds since 1970
+    batch      INTEGER NOT NULL, -- number of the batch that was added last, so that no batch is added twice
     PRIMARY KEY (project_id, day, address)
 ) WITHOUT ROWID;
