@@ -33,7 +33,8 @@ func ask(b *testkit.Browser, method, path string) testkit.Page {
 
 // ownPages are the routes that show or change nothing but the asker's own account, or nothing at all.
 var ownPages = map[string]bool{
-	"GET /": true, "GET /docs/api": true, "GET /signup": true, "POST /signup": true, "GET /signin": true, "POST /signin": true, "POST /signout": true,
+	"GET /": true, "GET /docs/api": true, "GET /signup": true, "POST /signup": true, "GET /signin": true,
+	"POST /signin": true, "POST /signout": true,
 	"GET /account": true, "POST /account/password": true, "POST /account/sessions/end": true,
 	"GET /projects": true, "GET /projects/new": true, "POST /projects": true,
 }
@@ -61,16 +62,23 @@ func TestEveryRouteAnswers404ToAStranger(t *testing.T) {
 				}
 			}
 			// A visitor without an account learns nothing either: the sign-in page, whatever exists.
-			if page := ask(app.Browser(), route.Method, pathOf(w, route, "shop")); !strings.HasPrefix(page.Path, "/signin") {
+			page := ask(app.Browser(), route.Method, pathOf(w, route, "shop"))
+			if !strings.HasPrefix(page.Path, "/signin") {
 				t.Errorf("%s leads a visitor to %s", name, page.Path)
 			}
 		}
-		for _, path := range []string{"/projects/shop", testkit.KeyPath(w.Project, w.Key), "/projects/shop/logs/" + w.Request} {
+		for _, path := range []string{
+			"/projects/shop",
+			testkit.KeyPath(w.Project, w.Key),
+			"/projects/shop/logs/" + w.Request,
+		} {
 			if page := owner.Get(path); page.Status != 200 {
 				t.Errorf("%s gives its owner %d", path, page.Status)
 			}
 		}
-		if key, err := app.Store.Key(t.Context(), w.Project.ID, w.Key.ID); err != nil || key.State != models.StateActive || key.Name != "one" {
+		if key, err := app.Store.Key(t.Context(), w.Project.ID, w.Key.ID); err != nil ||
+			key.State != models.StateActive ||
+			key.Name != "one" {
 			t.Errorf("the stranger changed something: %+v %v", key, err)
 		}
 	})
@@ -97,8 +105,11 @@ func TestARoleMayDoWhatTheMatrixSays(t *testing.T) {
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		w, _ := app.World()
 		member, browser := app.SignUp("bob@example.com")
-		app.Exec("INSERT INTO members (project_id, user_id, role, created_at) VALUES (?, ?, 'viewer', ?)", w.Project.ID, member.ID, app.Clock.Now())
-		for _, role := range []models.Role{models.RoleViewer, models.RoleDeveloper, models.RoleAdmin, models.RoleOwner} {
+		app.Exec("INSERT INTO members (project_id, user_id, role, created_at) VALUES (?, ?, 'viewer', ?)", w.Project.ID,
+			member.ID, app.Clock.Now())
+		for _, role := range []models.Role{
+			models.RoleViewer, models.RoleDeveloper, models.RoleAdmin, models.RoleOwner,
+		} {
 			app.Exec("UPDATE members SET role = ? WHERE user_id = ?", string(role), member.ID)
 			for _, route := range app.Handlers.Routes() {
 				if route.Access.Permission == "" || strings.HasSuffix(route.Path, "/delete") {
@@ -125,7 +136,9 @@ func TestEveryRouteThatChangesSomethingRefusesOtherSites(t *testing.T) {
 				continue
 			}
 			for _, headers := range [][]string{
-				{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"}, {"Sec-Fetch-Site", "", "Origin", "https://evil.example"},
+				{"Sec-Fetch-Site", "cross-site"},
+				{"Sec-Fetch-Site", "same-site"},
+				{"Sec-Fetch-Site", "", "Origin", "https://evil.example"},
 			} {
 				if page := owner.Post(pathOf(w, route, "shop"), url.Values{}, headers...); page.Status != 403 {
 					t.Errorf("%s with %v gives %d", route.Path, headers, page.Status)
@@ -159,17 +172,29 @@ func TestNoPageAsksMoreOfTheDatabaseWhenThereIsMoreToShow(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i := range 40 {
-			_, secret := app.Key(w.Project, models.KeyInput{Name: fmt.Sprintf("key_%d", i), Category: fmt.Sprintf("label %d", i)})
+			_, secret := app.Key(w.Project, models.KeyInput{
+				Name:     fmt.Sprintf("key_%d", i),
+				Category: fmt.Sprintf("label %d", i),
+			})
 			app.Validate("shop", secret)
 			app.Project(user, fmt.Sprintf("project-%d", i))
-			if _, _, err := app.Store.CreateServiceToken(t.Context(), w.Project.ID, tester, "gateway", models.AllScopes); err != nil {
+			_, _, err := app.Store.CreateServiceToken(t.Context(), w.Project.ID, tester, "gateway", models.AllScopes)
+			if err != nil {
 				t.Fatal(err)
 			}
 			address := fmt.Sprintf("198.51.100.%d", i)
-			if _, err := app.Store.BlockAddress(t.Context(), models.AddressBlock{ProjectID: w.Project.ID, Address: address, Strikes: 1, BlockedAt: app.Clock.Now()}); err != nil {
+			_, err = app.Store.BlockAddress(t.Context(), models.AddressBlock{
+				ProjectID: w.Project.ID,
+				Address:   address,
+				Strikes:   1,
+				BlockedAt: app.Clock.Now(),
+			})
+			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := app.Store.CreateSession(t.Context(), models.HashSession([]byte{byte(i)}), user.ID, nil, "192.0.2.1", "x"); err != nil {
+			_, err = app.Store.CreateSession(t.Context(), models.HashSession([]byte{byte(i)}), user.ID, nil,
+				"192.0.2.1", "x")
+			if err != nil {
 				t.Fatal(err)
 			}
 		}

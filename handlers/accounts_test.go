@@ -32,7 +32,8 @@ func TestAVisitorIsLedToTheFirstAccountAndThenToSignIn(t *testing.T) {
 		if value, _ := page.Find("#f-password").Attr("value"); value != "" {
 			t.Error("the password came back in the page")
 		}
-		if page = b.Post("/signup", account("Ada@Example.com", testkit.Password)); page.Path != "/projects" || page.Status != 200 {
+		page = b.Post("/signup", account("Ada@Example.com", testkit.Password))
+		if page.Path != "/projects" || page.Status != 200 {
 			t.Fatalf("led to %s: %s", page.Path, page.Text())
 		}
 		stranger := app.Browser()
@@ -60,7 +61,9 @@ func TestSignInLeadsBackToThePageThatWasAskedFor(t *testing.T) {
 		if page = b.Post("/signin", form); page.Path != "/projects/shop/keys?type=test" {
 			t.Errorf("led to %s", page.Path)
 		}
-		for _, evil := range []string{"//evil.example", "https://evil.example", "/\\evil.example", "javascript:alert(1)", "/\t/evil.example"} {
+		for _, evil := range []string{
+			"//evil.example", "https://evil.example", "/\\evil.example", "javascript:alert(1)", "/\t/evil.example",
+		} {
 			form.Set("next", evil)
 			if page = app.Browser().Post("/signin", form); page.Path != "/projects" {
 				t.Errorf("%q led to %s", evil, page.Path)
@@ -100,7 +103,8 @@ func TestRepeatedFailuresSlowDown(t *testing.T) {
 		if page = b.Post("/signin", account("ada@example.com", "wrong password")); page.Status != 422 {
 			t.Errorf("after the wait: %d", page.Status)
 		}
-		if page = b.Post("/signin", account("ada@example.com", testkit.Password)); page.Header.Get("Retry-After") != "2" {
+		page = b.Post("/signin", account("ada@example.com", testkit.Password))
+		if page.Header.Get("Retry-After") != "2" {
 			t.Errorf("the wait does not double: %q", page.Header.Get("Retry-After"))
 		}
 		app.Clock.Advance(2 * time.Second)
@@ -118,7 +122,9 @@ func TestTheSessionCookieIsGuardedAndRenewed(t *testing.T) {
 		_, b := app.SignUp("ada@example.com")
 		first := b.Cookie(sessionCookie)
 		// A client that follows no redirect sees the cookie as it is set.
-		raw := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+		raw := &http.Client{
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		}
 		response, err := raw.PostForm(app.URL+"/signin", account("ada@example.com", testkit.Password))
 		if err != nil {
 			t.Fatal(err)
@@ -135,7 +141,10 @@ func TestTheSessionCookieIsGuardedAndRenewed(t *testing.T) {
 		if second == first || second == "" {
 			t.Error("signing in again keeps the session id")
 		}
-		b.Post("/account/password", url.Values{"current_password": {testkit.Password}, "new_password": {"another good one"}})
+		b.Post("/account/password", url.Values{
+			"current_password": {testkit.Password},
+			"new_password":     {"another good one"},
+		})
 		if third := b.Cookie(sessionCookie); third == second || third == "" {
 			t.Error("changing the password keeps the session id")
 		}
@@ -146,7 +155,8 @@ func TestTheSessionCookieIsGuardedAndRenewed(t *testing.T) {
 		if page := old.Get("/account", "Cookie", sessionCookie+"="+second); !strings.HasPrefix(page.Path, "/signin") {
 			t.Errorf("the old session id still opens %s", page.Path)
 		}
-		if page := old.Get("/account", "Cookie", sessionCookie+"="+b.Cookie(sessionCookie)+"x"); !strings.HasPrefix(page.Path, "/signin") {
+		page := old.Get("/account", "Cookie", sessionCookie+"="+b.Cookie(sessionCookie)+"x")
+		if !strings.HasPrefix(page.Path, "/signin") {
 			t.Error("a forged cookie was taken")
 		}
 	})
@@ -181,7 +191,8 @@ func TestOneSessionCanBeEndedFromAnother(t *testing.T) {
 		if page := one.Post(action, nil); !strings.Contains(page.Text(), "The session was signed out.") {
 			t.Errorf("no notice: %s", page.Text())
 		}
-		if page := one.Get("/account"); page.Find("tbody tr").Length() != 1 || strings.Contains(page.Text(), "The session was signed out.") {
+		if page := one.Get("/account"); page.Find("tbody tr").Length() != 1 ||
+			strings.Contains(page.Text(), "The session was signed out.") {
 			t.Error("the session is still listed, or the notice shown twice")
 		}
 		if page := two.Get("/projects"); !strings.HasPrefix(page.Path, "/signin") {
@@ -195,10 +206,13 @@ func TestPagesForbidWhatTheyDoNotNeed(t *testing.T) {
 		_, b := app.SignUp("ada@example.com")
 		for _, path := range []string{"/projects", "/nothing/here", "/signin"} {
 			h := b.Get(path).Header
-			if csp := h.Get("Content-Security-Policy"); !strings.Contains(csp, "default-src 'none'") || strings.Contains(csp, "unsafe") {
+			if csp := h.Get("Content-Security-Policy"); !strings.Contains(csp, "default-src 'none'") ||
+				strings.Contains(csp, "unsafe") {
 				t.Errorf("%s: %q", path, csp)
 			}
-			if h.Get("Cache-Control") != "no-store" || h.Get("X-Content-Type-Options") != "nosniff" || h.Get("X-Frame-Options") != "DENY" {
+			if h.Get("Cache-Control") != "no-store" ||
+				h.Get("X-Content-Type-Options") != "nosniff" ||
+				h.Get("X-Frame-Options") != "DENY" {
 				t.Errorf("%s: %v", path, h)
 			}
 		}

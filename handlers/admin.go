@@ -24,8 +24,12 @@ const (
 
 // figureLabels name the figures of plans for people.
 var figureLabels = map[models.PlanLimit]string{
-	models.LimitActiveKeys: "Active keys", models.LimitRotation: "Rotation", models.LimitProjectPerSecond: "Project, per second",
-	models.LimitProjectPerMinute: "Project, per minute", models.LimitKeyPerMinute: "Key, per minute", models.LimitIPPerMinute: "Address, per minute",
+	models.LimitActiveKeys:       "Active keys",
+	models.LimitRotation:         "Rotation",
+	models.LimitProjectPerSecond: "Project, per second",
+	models.LimitProjectPerMinute: "Project, per minute",
+	models.LimitKeyPerMinute:     "Key, per minute",
+	models.LimitIPPerMinute:      "Address, per minute",
 	models.LimitSessionPerMinute: "Session, per minute", models.LimitLogDays: "Logs kept, days",
 }
 
@@ -69,7 +73,9 @@ func (h *Handlers) setDefaultPlan(c echo.Context) error {
 	id, _ := strconv.ParseInt(c.FormValue("plan"), 10, 64) // no number is no plan: the store says so
 	plan, err := h.Store.SetDefaultPlan(c.Request().Context(), h.actor(c), id)
 	if models.IsNotFound(err) {
-		return h.renderPlans(c, http.StatusUnprocessableEntity, instance.PlansProps{DefaultError: "Choose one of these."})
+		return h.renderPlans(c, http.StatusUnprocessableEntity, instance.PlansProps{
+			DefaultError: "Choose one of these.",
+		})
 	}
 	if err != nil {
 		return err
@@ -100,7 +106,11 @@ func (h *Handlers) editPlan(c echo.Context) error {
 	}
 	p := instance.PlanProps{Rotation: plan.Rotation}
 	for _, name := range models.NumberLimits {
-		p.Fields = append(p.Fields, instance.Field{Name: string(name), Label: figureLabels[name], Value: numberText(plan.Number(name))})
+		p.Fields = append(p.Fields, instance.Field{
+			Name:  string(name),
+			Label: figureLabels[name],
+			Value: numberText(plan.Number(name)),
+		})
 	}
 	return h.renderPlan(c, http.StatusOK, plan, p)
 }
@@ -124,7 +134,8 @@ func (h *Handlers) updatePlan(c echo.Context) error {
 	for _, name := range models.NumberLimits {
 		text := c.FormValue(string(name))
 		p.Fields = append(p.Fields, instance.Field{Name: string(name), Label: figureLabels[name], Value: text})
-		figures.SetNumber(name, parseWhole(string(name), text, "Enter a whole number, or leave it empty for no limit.", problems))
+		figures.SetNumber(name,
+			parseWhole(string(name), text, "Enter a whole number, or leave it empty for no limit.", problems))
 	}
 	var plan *models.Plan
 	if len(problems) > 0 {
@@ -145,7 +156,11 @@ func (h *Handlers) updatePlan(c echo.Context) error {
 func (h *Handlers) adminProjects(c echo.Context) error {
 	p := instance.ProjectsProps{Search: strings.TrimSpace(web.QueryText(c.QueryParam("q")))}
 	before, _ := strconv.ParseInt(c.QueryParam("before"), 10, 64)
-	list, next, err := h.Store.ProjectUses(c.Request().Context(), models.ProjectFilter{Search: p.Search, Before: before, Limit: projectsPerPage})
+	list, next, err := h.Store.ProjectUses(c.Request().Context(), models.ProjectFilter{
+		Search: p.Search,
+		Before: before,
+		Limit:  projectsPerPage,
+	})
 	if err != nil {
 		return err
 	}
@@ -154,8 +169,13 @@ func (h *Handlers) adminProjects(c echo.Context) error {
 	}
 	for _, project := range list {
 		p.Projects = append(p.Projects, instance.Project{
-			Href: adminProjectPath(&project.Project), Name: project.Name, Slug: project.Slug, Plan: project.PlanName, Overrides: project.OverrideCount,
-			ActiveKeys: project.ActiveKeyCount, CreatedAt: project.CreatedAt,
+			Href:       adminProjectPath(&project.Project),
+			Name:       project.Name,
+			Slug:       project.Slug,
+			Plan:       project.PlanName,
+			Overrides:  project.OverrideCount,
+			ActiveKeys: project.ActiveKeyCount,
+			CreatedAt:  project.CreatedAt,
 		})
 	}
 	p.Now, p.Zone = h.Now(), web.TimeZone(c)
@@ -204,7 +224,9 @@ func (h *Handlers) editProjectPlan(c echo.Context) error {
 	return h.renderProjectPlan(c, http.StatusOK, project, p)
 }
 
-func (h *Handlers) renderProjectPlan(c echo.Context, status int, project *models.Project, p instance.ProjectProps) error {
+func (h *Handlers) renderProjectPlan(
+	c echo.Context, status int, project *models.Project, p instance.ProjectProps,
+) error {
 	ctx := c.Request().Context()
 	plans, _, err := h.Store.Plans(ctx)
 	if err != nil {
@@ -218,7 +240,11 @@ func (h *Handlers) renderProjectPlan(c echo.Context, status int, project *models
 	}
 	p.ID, p.Name, p.Slug = project.ID, project.Name, project.Slug
 	for _, plan := range plans {
-		p.Plans = append(p.Plans, ui.Option{Value: strconv.FormatInt(plan.ID, 10), Label: plan.Name, Selected: plan.ID == p.Plan})
+		p.Plans = append(p.Plans, ui.Option{
+			Value:    strconv.FormatInt(plan.ID, 10),
+			Label:    plan.Name,
+			Selected: plan.ID == p.Plan,
+		})
 		if plan.ID == project.PlanID {
 			for i := range p.Fields {
 				p.Fields[i].Hint = "Plan: " + limitText(plan.Number(models.PlanLimit(p.Fields[i].Name)))
@@ -234,10 +260,12 @@ func (h *Handlers) changeProjectPlan(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	p, problems, overrides := instance.ProjectProps{Rotation: c.FormValue("rotation")}, map[string]string{}, models.Overrides{}
+	p := instance.ProjectProps{Rotation: c.FormValue("rotation")}
+	problems, overrides := map[string]string{}, models.Overrides{}
 	p.Plan, _ = strconv.ParseInt(c.FormValue("plan"), 10, 64) // no number is no plan: the store says so
 	if p.Rotation != "" {
-		overrides[models.LimitRotation] = parseWhole(string(models.LimitRotation), p.Rotation, "Choose one of these.", problems)
+		overrides[models.LimitRotation] = parseWhole(string(models.LimitRotation), p.Rotation, "Choose one of these.",
+			problems)
 	}
 	for _, name := range models.NumberLimits {
 		text := strings.ToLower(strings.TrimSpace(c.FormValue(string(name))))
@@ -247,7 +275,8 @@ func (h *Handlers) changeProjectPlan(c echo.Context) error {
 		case noLimit:
 			overrides[name] = nil
 		default:
-			overrides[name] = parseWhole(string(name), text, "Enter a whole number, or none, or leave it empty.", problems)
+			overrides[name] = parseWhole(string(name), text, "Enter a whole number, or none, or leave it empty.",
+				problems)
 		}
 	}
 	if len(problems) > 0 {

@@ -48,10 +48,22 @@ var instanceActionChoices = []actionChoice{{"account", "Accounts"}, {"plan", "Pl
 
 // actionVerbs say the last part of an action in words; the kind of the object follows.
 var actionVerbs = map[string]string{
-	"create": "created", "edit": "edited", "activate": "activated", "deactivate": "deactivated", "revoke": "revoked", "delete": "deleted",
-	"lift": "lifted", "rotate": "rotated", "end_version": "moved the end of a version of", "rename": "renamed", "merge": "merged",
-	"change_plan": "changed the plan of", "change_slug": "changed the slug of", "set_default": "chose for new projects the",
-	"change_password": "changed the password of", "end_sessions": "signed out everywhere the",
+	"create":          "created",
+	"edit":            "edited",
+	"activate":        "activated",
+	"deactivate":      "deactivated",
+	"revoke":          "revoked",
+	"delete":          "deleted",
+	"lift":            "lifted",
+	"rotate":          "rotated",
+	"end_version":     "moved the end of a version of",
+	"rename":          "renamed",
+	"merge":           "merged",
+	"change_plan":     "changed the plan of",
+	"change_slug":     "changed the slug of",
+	"set_default":     "chose for new projects the",
+	"change_password": "changed the password of",
+	"end_sessions":    "signed out everywhere the",
 }
 
 var actorKinds = map[models.ActorKind]string{
@@ -75,7 +87,12 @@ func readActionQuery(c echo.Context) actionQuery {
 // values are the filter's parameters without the cursor.
 func (q actionQuery) values() url.Values {
 	v := url.Values{}
-	for name, value := range map[string]string{"actor": q.actor, "action": q.action, "object": q.object, "range": q.span} {
+	for name, value := range map[string]string{
+		"actor":  q.actor,
+		"action": q.action,
+		"object": q.object,
+		"range":  q.span,
+	} {
 		if value != "" {
 			v.Set(name, value)
 		}
@@ -85,7 +102,12 @@ func (q actionQuery) values() url.Values {
 
 func (q actionQuery) filter(now time.Time, limit int) models.AuditFilter {
 	return models.AuditFilter{
-		Actor: q.actor, Action: q.action, Object: q.object, From: web.RangeStart(q.span, now), Before: q.before, Limit: limit,
+		Actor:  q.actor,
+		Action: q.action,
+		Object: q.object,
+		From:   web.RangeStart(q.span, now),
+		Before: q.before,
+		Limit:  limit,
 	}
 }
 
@@ -117,8 +139,12 @@ func (h *Handlers) actions(c echo.Context) error {
 	p := audit.ListProps{
 		Root: root, Now: h.Now(), Zone: web.TimeZone(c), Filtered: len(q.values()) > 0,
 		CSVHref: withQuery(root+"/audit.csv", q.values()),
-		Actor:   q.actor, Action: q.action, Object: q.object, Range: q.span,
-		Actions: []ui.Option{{Label: "Anything"}}, Ranges: []ui.Option{{Label: "Any time"}},
+		Actor:   q.actor,
+		Action:  q.action,
+		Object:  q.object,
+		Range:   q.span,
+		Actions: []ui.Option{{Label: "Anything"}},
+		Ranges:  []ui.Option{{Label: "Any time"}},
 	}
 	for _, a := range log.choices {
 		p.Actions = append(p.Actions, ui.Option{Value: a.value, Label: a.label})
@@ -130,7 +156,8 @@ func (h *Handlers) actions(c echo.Context) error {
 		p.Entries = append(p.Entries, actionEntry(root, &rows[i]))
 	}
 	if q.before > 0 {
-		p.NewestHref = withQuery(root+"/audit", q.values()) // to the newest: the browser's way back leads to the page before
+		// to the newest: the browser's way back leads to the page before
+		p.NewestHref = withQuery(root+"/audit", q.values())
 	}
 	if more {
 		v := q.values()
@@ -155,7 +182,12 @@ func (h *Handlers) action(c echo.Context) error {
 		return err
 	}
 	p := audit.ShowProps{
-		Root: log.root, Now: h.Now(), Zone: web.TimeZone(c), Entry: actionEntry(log.root, row), Row: strconv.FormatInt(row.Seq, 10), Action: row.Action,
+		Root:   log.root,
+		Now:    h.Now(),
+		Zone:   web.TimeZone(c),
+		Entry:  actionEntry(log.root, row),
+		Row:    strconv.FormatInt(row.Seq, 10),
+		Action: row.Action,
 	}
 	before, after := readFacts(row.Before), readFacts(row.After)
 	p.New, p.Gone = len(before) == 0, len(after) == 0
@@ -173,8 +205,13 @@ func (h *Handlers) action(c echo.Context) error {
 
 func actionEntry(root string, row *models.AuditRow) audit.Entry {
 	e := audit.Entry{
-		Href: root + "/audit/" + strconv.FormatInt(row.Seq, 10), At: row.At, Actor: row.ActorName, ActorKind: actorKinds[row.ActorKind],
-		Act: actInWords(row), Object: row.ObjectName, IP: row.IP,
+		Href:      root + "/audit/" + strconv.FormatInt(row.Seq, 10),
+		At:        row.At,
+		Actor:     row.ActorName,
+		ActorKind: actorKinds[row.ActorKind],
+		Act:       actInWords(row),
+		Object:    row.ObjectName,
+		IP:        row.IP,
 	}
 	if strings.HasSuffix(row.Action, ".edit") {
 		e.Fields = factNames(readFacts(row.Before), readFacts(row.After))

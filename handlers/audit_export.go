@@ -12,7 +12,8 @@ import (
 )
 
 var actionColumns = []string{
-	"row", "time", "actor_kind", "actor_id", "actor", "action", "object_kind", "object_id", "object", "before", "after", "address",
+	"row", "time", "actor_kind", "actor_id", "actor", "action", "object_kind", "object_id", "object", "before",
+	"after", "address",
 }
 
 // exportActions sends what the filter leaves of the audit log, newest first.
@@ -20,7 +21,8 @@ func (h *Handlers) exportActions(c echo.Context) error {
 	log := h.actionLog(c)
 	filter := readActionQuery(c).filter(h.Now(), web.ExportBatch)
 	name := log.name + "-audit-" + h.Now().UTC().Format(time.DateOnly) + ".csv"
-	return web.Export(c, h.Log, name, web.CSVType, web.NewCSVRows(c, actionColumns, actionFields), func(ctx context.Context) ([]models.AuditRow, bool, error) {
+	rows := web.NewCSVRows(c, actionColumns, actionFields)
+	return web.Export(c, h.Log, name, web.CSVType, rows, func(ctx context.Context) ([]models.AuditRow, bool, error) {
 		rows, more, err := h.Store.AuditRows(ctx, log.chain, filter)
 		if len(rows) > 0 {
 			filter.Before = rows[len(rows)-1].Seq
@@ -32,7 +34,12 @@ func (h *Handlers) exportActions(c echo.Context) error {
 func actionFields(row *models.AuditRow) []string {
 	return []string{
 		strconv.FormatInt(row.Seq, 10), row.At.UTC().Format(web.ExportTime), string(row.ActorKind),
-		strconv.FormatInt(row.ActorID, 10), row.ActorName, row.Action, row.ObjectKind, strconv.FormatInt(row.ObjectID, 10), row.ObjectName,
+		strconv.FormatInt(row.ActorID, 10),
+		row.ActorName,
+		row.Action,
+		row.ObjectKind,
+		strconv.FormatInt(row.ObjectID, 10),
+		row.ObjectName,
 		row.Before, row.After, row.IP,
 	}
 }

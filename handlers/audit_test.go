@@ -17,10 +17,22 @@ import (
 // addActions writes n rows into the chain of a project, each with size characters of what was before. They fit no
 // hash, which no page asks for.
 func addActions(app *testkit.App, project *models.Project, n, size int) {
-	app.Exec(fmt.Sprintf(`INSERT INTO actions (chain, seq, at, actor_kind, actor_id, actor_name, action, object_kind, object_id, object_name, before, after, ip, hash)
-		WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < %d)
-		SELECT %d, 1000 + n, ?, 'member', 1, 'ada@example.com', 'key.edit', 'key', 1, 'filler', '{"description":"%s"}', '{}', '192.0.2.1',
-			(SELECT hash FROM actions WHERE chain = 0 AND seq = 1) FROM numbers`, n, project.ID, strings.Repeat("x", size)), app.Clock.Now())
+	app.Exec(fmt.Sprintf(`
+		INSERT INTO actions (
+			chain, seq, at, actor_kind, actor_id, actor_name, action,
+			object_kind, object_id, object_name, before, after, ip, hash
+		)
+		WITH RECURSIVE numbers (n) AS (
+			SELECT 1
+			UNION ALL
+			SELECT n + 1 FROM numbers WHERE n < %d
+		)
+		SELECT
+			%d, 1000 + n, ?, 'member', 1, 'ada@example.com', 'key.edit',
+			'key', 1, 'filler', '{"description":"%s"}', '{}', '192.0.2.1',
+			(SELECT hash FROM actions WHERE chain = 0 AND seq = 1)
+		FROM numbers`,
+		n, project.ID, strings.Repeat("x", size)), app.Clock.Now())
 }
 
 func TestTheActionsPageIsFilteredByItsAddress(t *testing.T) {
@@ -55,8 +67,8 @@ func TestTheActionsPageIsFilteredByItsAddress(t *testing.T) {
 		}
 		first := b.Get("/projects/shop/audit").Find("tbody tr td[data-label=What]").Eq(4).Find(".font-mono").Text()
 		for query, want := range map[string]string{
-			"": "deactivated key server_prod, created category partner, rotated key server_prod, created key server_prod, " +
-				"created key " + first + ", created project shop",
+			"": "deactivated key server_prod, created category partner, rotated key server_prod, " +
+				"created key server_prod, created key " + first + ", created project shop",
 			"?actor=ADA":                           "created key " + first + ", created project shop",
 			"?actor=gate":                          "rotated key server_prod",
 			"?action=key.rotate":                   "rotated key server_prod",
@@ -76,13 +88,17 @@ func TestTheActionsPageIsFilteredByItsAddress(t *testing.T) {
 		}
 		page := b.Get("/projects/shop/audit?actor=nobody&action=key.rotate&object=x&range=24h")
 		for selector, want := range map[string]string{
-			"#f-actor": "nobody", "#f-object": "x", "#f-action option[selected]": "key.rotate", "#f-range option[selected]": "24h",
+			"#f-actor":                   "nobody",
+			"#f-object":                  "x",
+			"#f-action option[selected]": "key.rotate",
+			"#f-range option[selected]":  "24h",
 		} {
 			if got, _ := page.Find(selector).Attr("value"); got != want {
 				t.Errorf("%s shows %q", selector, got)
 			}
 		}
-		if !strings.Contains(page.Text(), "No change matches") || page.Find(`a[href="/projects/shop/audit"]`).Length() < 2 {
+		if !strings.Contains(page.Text(), "No change matches") ||
+			page.Find(`a[href="/projects/shop/audit"]`).Length() < 2 {
 			t.Error("nothing says that no change matches, or leads back to all")
 		}
 		row := b.Get("/projects/shop/audit?actor=gateway").Find("tbody tr").Text()
@@ -95,7 +111,8 @@ func TestTheActionsPageIsFilteredByItsAddress(t *testing.T) {
 
 		// As in a project that was there before the audit log was.
 		app.Exec("DELETE FROM actions")
-		if page := b.Get("/projects/shop/audit"); page.Status != 200 || !strings.Contains(page.Text(), "No change yet") {
+		if page := b.Get("/projects/shop/audit"); page.Status != 200 ||
+			!strings.Contains(page.Text(), "No change yet") {
 			t.Errorf("%d %s", page.Status, page.Text())
 		}
 	})
@@ -106,17 +123,21 @@ func TestTheActionsPageHasAWordForEveryAct(t *testing.T) {
 		user, b := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
 		for n, action := range []string{
-			"key.create", "key.edit", "key.activate", "key.deactivate", "key.revoke", "key.delete", "key.rotate", "key.end_version",
-			"category.create", "category.rename", "category.merge", "category.delete", "service_token.create", "service_token.revoke", "project.create",
+			"key.create", "key.edit", "key.activate", "key.deactivate", "key.revoke", "key.delete", "key.rotate",
+			"key.end_version",
+			"category.create", "category.rename", "category.merge", "category.delete", "service_token.create",
+			"service_token.revoke", "project.create",
 		} {
 			addActions(app, project, 1, 1)
-			app.Exec(fmt.Sprintf("UPDATE actions SET action = '%s', object_name = 'object', seq = %d WHERE seq = 1001", action, 100+n))
+			app.Exec("UPDATE actions SET action = ?, object_name = 'object', seq = ? WHERE seq = 1001", action, 100+n)
 			page := b.Get("/projects/shop/audit?object=object&action=" + action)
-			if what := page.Find("tbody td[data-label=What]").First().Text(); page.Find("tbody tr").Length() != 1 || strings.Contains(what, ".") {
+			if what := page.Find("tbody td[data-label=What]").First().Text(); page.Find("tbody tr").Length() != 1 ||
+				strings.Contains(what, ".") {
 				t.Errorf("%s is called %q", action, what)
 			}
 			kind, _, _ := strings.Cut(action, ".")
-			if n := page.Find(`#f-action option[value="` + action + `"], #f-action option[value="` + kind + `"]`).Length(); n == 0 {
+			n := page.Find(`#f-action option[value="` + action + `"], #f-action option[value="` + kind + `"]`).Length()
+			if n == 0 {
 				t.Errorf("%s cannot be chosen", action)
 			}
 		}
@@ -130,12 +151,18 @@ func TestAChangeOpensIntoBeforeAndAfter(t *testing.T) {
 		expires := time.Date(2026, 7, 1, 10, 0, 0, 0, time.UTC)
 		key, _ := app.Key(project, models.KeyInput{Name: "one", ExpiresAt: &expires})
 		daily := int64(500)
-		in := models.KeyInput{Name: "two", Category: "production", SelfRotation: true, Quotas: models.Quotas{Daily: &daily}}
+		in := models.KeyInput{
+			Name:         "two",
+			Category:     "production",
+			SelfRotation: true,
+			Quotas:       models.Quotas{Daily: &daily},
+		}
 		if _, err := app.Store.UpdateKey(t.Context(), project.ID, key.ID, user.Actor("192.0.2.1"), in); err != nil {
 			t.Fatal(err)
 		}
 		page := b.Get("/projects/shop/audit")
-		if got := strings.Join(strings.Fields(page.Find("tbody tr td[data-label=What]").First().Text()), " "); got != "edited key two expires_at, name, quota_daily, self_rotation" {
+		got := strings.Join(strings.Fields(page.Find("tbody tr td[data-label=What]").First().Text()), " ")
+		if got != "edited key two expires_at, name, quota_daily, self_rotation" {
 			t.Errorf("%q", got)
 		}
 		href, _ := page.Find("tbody .row-link").First().Attr("href")
@@ -144,10 +171,13 @@ func TestAChangeOpensIntoBeforeAndAfter(t *testing.T) {
 		for _, row := range page.Find("tbody tr").EachIter() {
 			rows = append(rows, strings.Join(strings.Fields(row.Text()), " "))
 		}
-		if got, want := strings.Join(rows, "; "), "expires_at 1 Jul 2026, 10:00:00 UTC none; name one two; quota_daily none 500; self_rotation no yes"; got != want {
+		const want = "expires_at 1 Jul 2026, 10:00:00 UTC none; name one two; quota_daily none 500; self_rotation no yes"
+		if got := strings.Join(rows, "; "); got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
-		for _, word := range []string{"edited key two", "key.edit", "ada@example.com", "192.0.2.1", "14 Mar 2026, 09:26:53 UTC"} {
+		for _, word := range []string{
+			"edited key two", "key.edit", "ada@example.com", "192.0.2.1", "14 Mar 2026, 09:26:53 UTC",
+		} {
 			if !strings.Contains(page.Text(), word) {
 				t.Errorf("%q is not on the page", word)
 			}
@@ -157,7 +187,9 @@ func TestAChangeOpensIntoBeforeAndAfter(t *testing.T) {
 		if page.Find("thead th").Length() != 2 || !strings.Contains(page.Find("tbody").Text(), "shop") {
 			t.Errorf("%s", page.Text())
 		}
-		for _, path := range []string{"/projects/shop/audit/4711", "/projects/shop/audit/x", "/projects/shop/audit/-1"} {
+		for _, path := range []string{
+			"/projects/shop/audit/4711", "/projects/shop/audit/x", "/projects/shop/audit/-1",
+		} {
 			if page := b.Get(path); page.Status != 404 {
 				t.Errorf("%s gives %d", path, page.Status)
 			}
@@ -203,15 +235,24 @@ func TestTheActionLogIsForAdmins(t *testing.T) {
 		ada, _ := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(ada, "shop")
 		bob, b := app.SignUp("bob@example.com")
-		app.Exec("INSERT INTO members (project_id, user_id, role, created_at) VALUES (?, ?, 'viewer', ?)", project.ID, bob.ID, app.Clock.Now())
-		for role, status := range map[models.Role]int{models.RoleViewer: 403, models.RoleDeveloper: 403, models.RoleAdmin: 200, models.RoleOwner: 200} {
+		app.Exec("INSERT INTO members (project_id, user_id, role, created_at) VALUES (?, ?, 'viewer', ?)", project.ID,
+			bob.ID, app.Clock.Now())
+		for role, status := range map[models.Role]int{
+			models.RoleViewer:    403,
+			models.RoleDeveloper: 403,
+			models.RoleAdmin:     200,
+			models.RoleOwner:     200,
+		} {
 			app.Exec("UPDATE members SET role = ? WHERE user_id = ?", string(role), bob.ID)
-			for _, path := range []string{"/projects/shop/audit", "/projects/shop/audit.csv", "/projects/shop/audit/1"} {
+			for _, path := range []string{
+				"/projects/shop/audit", "/projects/shop/audit.csv", "/projects/shop/audit/1",
+			} {
 				if page := b.Get(path); page.Status != status {
 					t.Errorf("%s gives a %s %d", path, role, page.Status)
 				}
 			}
-			if tab := b.Get("/projects/shop").Find(`nav a[href="/projects/shop/audit"]`).Length() == 1; tab != (status == 200) {
+			tab := b.Get("/projects/shop").Find(`nav a[href="/projects/shop/audit"]`).Length() == 1
+			if tab != (status == 200) {
 				t.Errorf("a %s sees the tab: %v", role, tab)
 			}
 		}
@@ -230,7 +271,8 @@ func TestWhatIsInTheActionLogIsEscaped(t *testing.T) {
 		query := url.QueryEscape(evil)
 		for _, path := range []string{
 			"/projects/shop/audit", "/projects/shop/audit/3",
-			"/projects/shop/audit?actor=" + query + "&action=" + query + "&object=" + query + "&range=" + query + "&before=" + query,
+			"/projects/shop/audit?actor=" + query + "&action=" + query + "&object=" + query +
+				"&range=" + query + "&before=" + query,
 		} {
 			page := b.Get(path)
 			if page.Status != 200 || strings.Contains(page.HTML, "<script>alert") {
@@ -247,7 +289,9 @@ func TestWhatIsInTheActionLogIsEscaped(t *testing.T) {
 func wantDownload(t *testing.T, page testkit.Page, contentType, name string) {
 	t.Helper()
 	for header, want := range map[string]string{
-		"Content-Type": contentType, "Content-Disposition": `attachment; filename="` + name + `"`, "Cache-Control": "no-store",
+		"Content-Type":        contentType,
+		"Content-Disposition": `attachment; filename="` + name + `"`,
+		"Cache-Control":       "no-store",
 	} {
 		if got := page.Header.Get(header); got != want {
 			t.Errorf("%s is %q, want %q", header, got, want)
@@ -264,15 +308,24 @@ func TestTheActionLogIsExportedAsItIsFiltered(t *testing.T) {
 			t.Fatal(err)
 		}
 		page := b.Get("/projects/shop/audit.csv")
-		wantDownload(t, page, "text/csv; charset=utf-8", "shop-actions-2026-03-14.csv")
+		wantDownload(t, page, "text/csv; charset=utf-8", "shop-audit-2026-03-14.csv")
 		rows := page.CSV(t)
 		if len(rows) != 3 || rows[2]["action"] != "project.create" {
 			t.Fatalf("%v", rows)
 		}
 		want := map[string]string{
-			"row": "3", "time": "2026-03-14T09:26:53.000Z", "actor_kind": "member", "actor_id": fmt.Sprint(tester.ID), "actor": tester.Name,
-			"action": "category.create", "object_kind": "category", "object_id": rows[0]["object_id"], "object": `a "label", ünd more`,
-			"before": "{}", "after": `{"name":"a \"label\", ünd more"}`, "address": "192.0.2.1",
+			"row":         "3",
+			"time":        "2026-03-14T09:26:53.000Z",
+			"actor_kind":  "member",
+			"actor_id":    fmt.Sprint(tester.ID),
+			"actor":       tester.Name,
+			"action":      "category.create",
+			"object_kind": "category",
+			"object_id":   rows[0]["object_id"],
+			"object":      `a "label", ünd more`,
+			"before":      "{}",
+			"after":       `{"name":"a \"label\", ünd more"}`,
+			"address":     "192.0.2.1",
 		}
 		if fmt.Sprint(rows[0]) != fmt.Sprint(want) {
 			t.Errorf("%v, want %v", rows[0], want)
@@ -280,7 +333,11 @@ func TestTheActionLogIsExportedAsItIsFiltered(t *testing.T) {
 
 		// More than one batch, and only what is filtered. The page's own link is what a user follows.
 		addActions(app, project, 2500, 1)
-		link, _ := b.Get("/projects/shop/audit?object=filler&action=key.edit&range=24h").Find(`a[href*="actions.csv"]`).Attr("href")
+		page = b.Get("/projects/shop/audit?object=filler&action=key.edit&range=24h")
+		link, found := page.Find(`a[href*="audit.csv"]`).Attr("href")
+		if !found {
+			t.Fatal("the page has no link to the export")
+		}
 		rows = b.Get(link).CSV(t)
 		for i, row := range rows {
 			if row["row"] != fmt.Sprint(3500-i) || row["object"] != "filler" {
@@ -301,10 +358,17 @@ func TestAnExportHoldsNoFormulas(t *testing.T) {
 		user, b := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
 		for name, want := range map[string]string{
-			`=HYPERLINK("http://evil.example")`: `'=HYPERLINK("http://evil.example")`, "+1": "'+1", "-1": "'-1", "@SUM(A1)": "'@SUM(A1)", "plain=1": "plain=1",
-			"\t=1": "'\t=1", "\r=1": "'\r=1", "": "",
+			`=HYPERLINK("http://evil.example")`: `'=HYPERLINK("http://evil.example")`,
+			"+1":                                "'+1",
+			"-1":                                "'-1",
+			"@SUM(A1)":                          "'@SUM(A1)",
+			"plain=1":                           "plain=1",
+			"\t=1":                              "'\t=1",
+			"\r=1":                              "'\r=1",
+			"":                                  "",
 		} {
-			app.Exec("UPDATE actions SET object_name = ?, actor_name = ?, ip = ? WHERE chain = ? AND seq = 1", name, name, name, project.ID)
+			app.Exec("UPDATE actions SET object_name = ?, actor_name = ?, ip = ? WHERE chain = ? AND seq = 1", name,
+				name, name, project.ID)
 			row := b.Get("/projects/shop/audit.csv").CSV(t)[1]
 			for _, column := range []string{"object", "actor", "address"} {
 				if row[column] != want {
@@ -341,7 +405,8 @@ func TestAnExportThatFailsMidwayIsCutOff(t *testing.T) {
 		}
 
 		// Before the first row is sent, there is a page for the error.
-		if page := b.Get("/projects/shop/audit.csv"); page.Status != 500 || page.Header.Get("Content-Disposition") != "" {
+		if page := b.Get("/projects/shop/audit.csv"); page.Status != 500 ||
+			page.Header.Get("Content-Disposition") != "" {
 			t.Errorf("%d", page.Status)
 		}
 	})

@@ -25,17 +25,26 @@ func (h *Handlers) blocks(c echo.Context) error {
 	m, search := web.Membership(c), strings.TrimSpace(web.QueryText(c.QueryParam("q")))
 	before, _ := strconv.ParseInt(c.QueryParam("before"), 10, 64)
 	p := blocks.ListProps{
-		Root: projectPath(&m.Project), Now: h.Now(), Zone: web.TimeZone(c), Search: search, MayLift: m.Role.May(models.PermitAdminister),
+		Root:    projectPath(&m.Project),
+		Now:     h.Now(),
+		Zone:    web.TimeZone(c),
+		Search:  search,
+		MayLift: m.Role.May(models.PermitAdminister),
 	}
 	address := networkText(search)
-	page, err := h.Store.AddressBlocks(c.Request().Context(), m.ID, models.AddressBlockFilter{Address: address, Before: before, Limit: blocksPerPage})
+	page, err := h.Store.AddressBlocks(c.Request().Context(), m.ID, models.AddressBlockFilter{
+		Address: address,
+		Before:  before,
+		Limit:   blocksPerPage,
+	})
 	if err != nil {
 		return err
 	}
 	for _, b := range page.Blocks {
 		p.Blocks = append(p.Blocks, blocks.Item{
-			ID: b.ID, Address: b.Address, Since: b.BlockedAt, Until: b.Over(), Lifted: b.LiftedAt != nil, Strikes: b.Strikes,
-			Next: lastsInWords(models.BlockLasts(b.Strikes + 1)),
+			ID: b.ID, Address: b.Address, Since: b.BlockedAt, Until: b.Over(), Lifted: b.LiftedAt != nil,
+			Strikes: b.Strikes,
+			Next:    lastsInWords(models.BlockLasts(b.Strikes + 1)),
 		})
 	}
 	if p.Unknown, err = h.unknownKeys(c, m.ID, address); err != nil {
@@ -62,7 +71,11 @@ func (h *Handlers) unknownKeys(c echo.Context, projectID int64, search string) (
 	page, err := h.Store.UnknownKeys(c.Request().Context(), projectID, search, unknownPerPage)
 	p := blocks.UnknownProps{Days: models.UnknownKeyDays, Addresses: page.Total}
 	for _, a := range page.Addresses {
-		p.Items = append(p.Items, blocks.UnknownItem{Address: a.Address, Requests: a.Requests, LastAt: time.UnixMilli(a.LastAt)})
+		p.Items = append(p.Items, blocks.UnknownItem{
+			Address:  a.Address,
+			Requests: a.Requests,
+			LastAt:   time.UnixMilli(a.LastAt),
+		})
 	}
 	return p, err
 }
@@ -96,7 +109,9 @@ func (h *Handlers) liftBlock(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := h.Sessions.Notify(c, string(ui.KindSuccess), "The block of "+b.Address+" is lifted: its requests are answered again."); err != nil {
+	err = h.Sessions.Notify(c, string(ui.KindSuccess),
+		"The block of "+b.Address+" is lifted: its requests are answered again.")
+	if err != nil {
 		return err
 	}
 	return web.Redirect(c, projectPath(&m.Project)+"/blocks")

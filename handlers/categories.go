@@ -88,7 +88,9 @@ func (h *Handlers) editCategory(c echo.Context) error {
 	return h.renderCategory(c, http.StatusOK, category, categories.EditProps{Name: category.Name})
 }
 
-func (h *Handlers) renderCategory(c echo.Context, status int, category *models.CategoryUse, p categories.EditProps) error {
+func (h *Handlers) renderCategory(
+	c echo.Context, status int, category *models.CategoryUse, p categories.EditProps,
+) error {
 	m := web.Membership(c)
 	var err error
 	if p.Page, err = h.projectPage(c, category.Name, tabCategories); err != nil {
@@ -103,7 +105,8 @@ func (h *Handlers) renderCategory(c echo.Context, status int, category *models.C
 			p.Others = append(p.Others, categories.Choice{ID: other.ID, Name: other.Name})
 		}
 	}
-	p.Root, p.Category, p.DeleteBlockedReason = projectPath(&m.Project), categoryItem(&m.Project, category), category.DeleteBlockedReason()
+	p.Root, p.Category = projectPath(&m.Project), categoryItem(&m.Project, category)
+	p.DeleteBlockedReason = category.DeleteBlockedReason()
 	return web.Render(c, status, categories.Edit(p))
 }
 
@@ -141,7 +144,9 @@ func (h *Handlers) mergeCategory(c echo.Context) error {
 }
 
 // categoryProblem shows the label's page again with what was typed and what is wrong with it.
-func (h *Handlers) categoryProblem(c echo.Context, category *models.CategoryUse, p categories.EditProps, err error) error {
+func (h *Handlers) categoryProblem(
+	c echo.Context, category *models.CategoryUse, p categories.EditProps, err error,
+) error {
 	fields, message, other := web.FieldProblems(err)
 	if other != nil {
 		return other
@@ -158,7 +163,8 @@ func (h *Handlers) deleteCategory(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := h.Store.DeleteCategory(c.Request().Context(), web.Membership(c).ID, category.ID, h.actor(c)); err != nil {
+	_, err = h.Store.DeleteCategory(c.Request().Context(), web.Membership(c).ID, category.ID, h.actor(c))
+	if err != nil {
 		return err
 	}
 	return h.categoryChanged(c, "The label "+category.Name+" was deleted.")

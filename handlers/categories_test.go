@@ -26,7 +26,12 @@ func TestTheCategoriesPageCountsKeysAndLeadsToThem(t *testing.T) {
 		app.Key(project, models.KeyInput{Name: "two", Category: "partner & co"})
 		app.Key(other, models.KeyInput{Name: "three", Category: "partner & co"})
 		page := b.Get("/projects/shop/categories")
-		for name, count := range map[string]string{"production": "1", "development": "0", "staging": "0", "partner & co": "2"} {
+		for name, count := range map[string]string{
+			"production":   "1",
+			"development":  "0",
+			"staging":      "0",
+			"partner & co": "2",
+		} {
 			var link string
 			for _, row := range page.Find("tbody tr").EachIter() {
 				cells := row.Find("td")
@@ -55,7 +60,8 @@ func TestCategoryFormsKeepWhatWasTypedAndNameTheField(t *testing.T) {
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
-		if page := b.Post("/projects/shop/categories", url.Values{"name": {" partner "}}); page.Path != "/projects/shop/categories" || row(page, "partner") == "" {
+		page := b.Post("/projects/shop/categories", url.Values{"name": {" partner "}})
+		if page.Path != "/projects/shop/categories" || row(page, "partner") == "" {
 			t.Fatalf("%s %s", page.Path, page.Text())
 		}
 		b.Post("/projects/shop/categories", url.Values{"name": {"taken"}})
@@ -63,7 +69,9 @@ func TestCategoryFormsKeepWhatWasTypedAndNameTheField(t *testing.T) {
 		for _, path := range []string{"/projects/shop/categories", partner} {
 			for _, name := range []string{"", "taken", "staging", strings.Repeat("ä", 41), "a\tb", "a\x01b"} {
 				page := b.Post(path, url.Values{"name": {name}})
-				if page.Status != 422 || page.FieldError("name") == "" || page.Find(`.notice-danger a[href="#f-name"]`).Length() != 1 {
+				if page.Status != 422 ||
+					page.FieldError("name") == "" ||
+					page.Find(`.notice-danger a[href="#f-name"]`).Length() != 1 {
 					t.Errorf("%s %q: %d, %q", path, name, page.Status, page.FieldError("name"))
 				}
 				if value, _ := page.Find("#f-name").Attr("value"); value != name {
@@ -96,14 +104,16 @@ func TestARenamedLabelShowsAtOnceAndTheLogStaysAsItWas(t *testing.T) {
 		if got := label(); got != "partner" {
 			t.Fatal(got)
 		}
-		if page := b.Post(categoryPath(t, app, project, "partner"), url.Values{"name": {"allies"}}); page.Status != 200 || row(page, "allies") == "" {
+		page := b.Post(categoryPath(t, app, project, "partner"), url.Values{"name": {"allies"}})
+		if page.Status != 200 || row(page, "allies") == "" {
 			t.Fatalf("%d %s", page.Status, page.Text())
 		}
 		if got := label(); got != "allies" {
 			t.Errorf("after the rename validate says %v", got)
 		}
 		into := url.Values{"into": {fmt.Sprint(app.CategoryID(project, "staging"))}}
-		if page := b.Post(categoryPath(t, app, project, "allies")+"/merge", into); page.Status != 200 || row(page, "allies") != "" {
+		if page := b.Post(categoryPath(t, app, project, "allies")+"/merge", into); page.Status != 200 ||
+			row(page, "allies") != "" {
 			t.Fatalf("%d %s", page.Status, page.Text())
 		}
 		if got := label(); got != "staging" {
@@ -133,7 +143,8 @@ func TestARenamedLabelShowsAtOnceAndTheLogStaysAsItWas(t *testing.T) {
 				t.Errorf("a %s that cannot be gives %d", filter, page.Status)
 			}
 		}
-		if page := b.Get("/projects/shop/logs?category=development"); !strings.Contains(page.Text(), "No request matches") {
+		page = b.Get("/projects/shop/logs?category=development")
+		if !strings.Contains(page.Text(), "No request matches") {
 			t.Errorf("%s", page.Text())
 		}
 	})
@@ -146,7 +157,8 @@ func TestALabelIsDeletedWhenNoKeyHasIt(t *testing.T) {
 		key, _ := app.Key(project, models.KeyInput{Name: "one", Category: "partner"})
 		partner := categoryPath(t, app, project, "partner")
 		page := b.Get(partner)
-		if reason, _ := page.Find("main button[aria-disabled=true]").Attr("aria-description"); !strings.Contains(reason, "One key has this label") {
+		reason, _ := page.Find("main button[aria-disabled=true]").Attr("aria-description")
+		if !strings.Contains(reason, "One key has this label") {
 			t.Errorf("the disabled button says %q", reason)
 		}
 		if page := b.Post(partner+"/delete", nil); page.Status != 409 {
@@ -155,7 +167,8 @@ func TestALabelIsDeletedWhenNoKeyHasIt(t *testing.T) {
 		if page := b.Post(testkit.KeyPath(project, key)+"/delete", nil); page.Status != 200 {
 			t.Fatal(page.Text())
 		}
-		if dialog := b.Get(partner).Find(`form[action="` + partner + `/delete"]`); !strings.Contains(dialog.Text(), "Delete partner?") {
+		dialog := b.Get(partner).Find(`form[action="` + partner + `/delete"]`)
+		if !strings.Contains(dialog.Text(), "Delete partner?") {
 			t.Errorf("the dialog asks %q", dialog.Text())
 		}
 		if page := b.Post(partner+"/delete", nil); page.Status != 200 || row(page, "partner") != "" {
@@ -181,9 +194,12 @@ func TestAViewerSeesCategoriesAndNoForms(t *testing.T) {
 		project, _, _ := app.Project(user, "shop")
 		app.Key(project, models.KeyInput{Name: "one", Category: "partner"})
 		member, bob := app.SignUp("bob@example.com")
-		app.Exec("INSERT INTO members (project_id, user_id, role, created_at) VALUES (?, ?, 'viewer', ?)", project.ID, member.ID, app.Clock.Now())
+		app.Exec("INSERT INTO members (project_id, user_id, role, created_at) VALUES (?, ?, 'viewer', ?)", project.ID,
+			member.ID, app.Clock.Now())
 		page := bob.Get("/projects/shop/categories")
-		if page.Status != 200 || row(page, "partner") == "" || page.Find("main form, main a[href*='/categories/']").Length() != 0 {
+		if page.Status != 200 ||
+			row(page, "partner") == "" ||
+			page.Find("main form, main a[href*='/categories/']").Length() != 0 {
 			t.Errorf("%d %s", page.Status, page.Text())
 		}
 		partner := categoryPath(t, app, project, "partner")

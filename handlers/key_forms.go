@@ -19,7 +19,11 @@ const newCategory = "+new"
 
 // newKey is the form of a new key: empty, or with the settings of the one that it replaces and a free name.
 func (h *Handlers) newKey(c echo.Context) error {
-	form := keys.Form{Type: string(models.TypeProduction), Category: models.BuiltInCategories[0], Zone: web.TimeZone(c).String()}
+	form := keys.Form{
+		Type:     string(models.TypeProduction),
+		Category: models.BuiltInCategories[0],
+		Zone:     web.TimeZone(c).String(),
+	}
 	if replaced := c.QueryParam("replaces"); replaced != "" {
 		id, err := strconv.ParseInt(replaced, 10, 64)
 		if err != nil {
@@ -52,10 +56,20 @@ func keyForm(key *models.KeyView, zone *time.Location) keys.Form {
 		return strconv.FormatInt(*n, 10)
 	}
 	form := keys.Form{
-		Name: key.Name, Description: key.Description, Type: string(key.Type), Category: key.Category,
-		SelfRotation: key.SelfRotation, Zone: zone.String(),
-		PlatformIOS: key.PlatformIOS, PlatformAndroid: key.PlatformAndroid, IOSBundleID: key.IOSBundleID, AndroidPackage: key.AndroidPackage,
-		Total: number(key.Total), Daily: number(key.Daily), Weekly: number(key.Weekly), Monthly: number(key.Monthly),
+		Name:            key.Name,
+		Description:     key.Description,
+		Type:            string(key.Type),
+		Category:        key.Category,
+		SelfRotation:    key.SelfRotation,
+		Zone:            zone.String(),
+		PlatformIOS:     key.PlatformIOS,
+		PlatformAndroid: key.PlatformAndroid,
+		IOSBundleID:     key.IOSBundleID,
+		AndroidPackage:  key.AndroidPackage,
+		Total:           number(key.Total),
+		Daily:           number(key.Daily),
+		Weekly:          number(key.Weekly),
+		Monthly:         number(key.Monthly),
 	}
 	if key.ExpiresAt != nil {
 		form.ExpiresAt = ui.DateTimeLocal(*key.ExpiresAt, zone)
@@ -71,7 +85,12 @@ func (h *Handlers) editKey(c echo.Context) error {
 	if why := key.BlockedReason(models.ActionEdit); why != "" {
 		return models.Conflict(why)
 	}
-	return h.renderKeyForm(c, http.StatusOK, keys.FormProps{Form: keyForm(key, web.TimeZone(c)), KeyID: key.ID, KeyName: key.Name, Default: key.IsDefault})
+	return h.renderKeyForm(c, http.StatusOK, keys.FormProps{
+		Form:    keyForm(key, web.TimeZone(c)),
+		KeyID:   key.ID,
+		KeyName: key.Name,
+		Default: key.IsDefault,
+	})
 }
 
 // renderKeyForm shows the form of a new key, or of an existing one where KeyID is set.
@@ -95,24 +114,38 @@ func (h *Handlers) renderKeyForm(c echo.Context, status int, p keys.FormProps) e
 // readKeyForm takes what was typed, and what it means. problems are of shape alone; the rules are in models.
 func readKeyForm(c echo.Context, before *models.Key) (form keys.Form, in models.KeyInput, problems map[string]string) {
 	form = keys.Form{
-		Name: c.FormValue("name"), Description: c.FormValue("description"), Type: c.FormValue("type"),
-		Category: c.FormValue("category"), NewCategory: c.FormValue("new_category"),
-		ExpiresAt: strings.TrimSpace(c.FormValue("expires_at")), Zone: web.ParseTimeZone(c.FormValue("time_zone")).String(),
-		SelfRotation: c.FormValue("self_rotation") == "true",
-		PlatformIOS:  c.FormValue("platform_ios") == "true", PlatformAndroid: c.FormValue("platform_android") == "true",
-		IOSBundleID: c.FormValue("ios_bundle_id"), AndroidPackage: c.FormValue("android_package"),
-		Total: c.FormValue("quota_total"), Daily: c.FormValue("quota_daily"), Weekly: c.FormValue("quota_weekly"), Monthly: c.FormValue("quota_monthly"),
+		Name:            c.FormValue("name"),
+		Description:     c.FormValue("description"),
+		Type:            c.FormValue("type"),
+		Category:        c.FormValue("category"),
+		NewCategory:     c.FormValue("new_category"),
+		ExpiresAt:       strings.TrimSpace(c.FormValue("expires_at")),
+		Zone:            web.ParseTimeZone(c.FormValue("time_zone")).String(),
+		SelfRotation:    c.FormValue("self_rotation") == "true",
+		PlatformIOS:     c.FormValue("platform_ios") == "true",
+		PlatformAndroid: c.FormValue("platform_android") == "true",
+		IOSBundleID:     c.FormValue("ios_bundle_id"),
+		AndroidPackage:  c.FormValue("android_package"),
+		Total:           c.FormValue("quota_total"),
+		Daily:           c.FormValue("quota_daily"),
+		Weekly:          c.FormValue("quota_weekly"),
+		Monthly:         c.FormValue("quota_monthly"),
 	}
 	problems = map[string]string{}
 	in = models.KeyInput{
 		Name: form.Name, Description: form.Description, Type: models.KeyType(form.Type), Category: form.Category,
 		SelfRotation: form.SelfRotation,
 		Restrictions: models.Restrictions{
-			PlatformIOS: form.PlatformIOS, PlatformAndroid: form.PlatformAndroid, IOSBundleID: form.IOSBundleID, AndroidPackage: form.AndroidPackage,
+			PlatformIOS:     form.PlatformIOS,
+			PlatformAndroid: form.PlatformAndroid,
+			IOSBundleID:     form.IOSBundleID,
+			AndroidPackage:  form.AndroidPackage,
 		},
 		Quotas: models.Quotas{
-			Total: parseCap("quota_total", form.Total, problems), Daily: parseCap("quota_daily", form.Daily, problems),
-			Weekly: parseCap("quota_weekly", form.Weekly, problems), Monthly: parseCap("quota_monthly", form.Monthly, problems),
+			Total:   parseCap("quota_total", form.Total, problems),
+			Daily:   parseCap("quota_daily", form.Daily, problems),
+			Weekly:  parseCap("quota_weekly", form.Weekly, problems),
+			Monthly: parseCap("quota_monthly", form.Monthly, problems),
 		},
 	}
 	if form.Category == newCategory {

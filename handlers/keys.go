@@ -21,8 +21,14 @@ func (h *Handlers) keys(c echo.Context) error {
 	query := c.QueryParams()
 	before, _ := strconv.ParseInt(query.Get("before"), 10, 64)
 	p := keys.ListProps{
-		Root: projectPath(&m.Project), Now: h.Now(), Zone: web.TimeZone(c), CanWrite: m.Role.May(models.PermitWriteKeys),
-		Search: strings.TrimSpace(web.QueryText(c.QueryParam("q"))), Type: web.QueryText(c.QueryParam("type")), Category: web.QueryText(c.QueryParam("category")), Status: web.QueryText(c.QueryParam("status")),
+		Root:     projectPath(&m.Project),
+		Now:      h.Now(),
+		Zone:     web.TimeZone(c),
+		CanWrite: m.Role.May(models.PermitWriteKeys),
+		Search:   strings.TrimSpace(web.QueryText(c.QueryParam("q"))),
+		Type:     web.QueryText(c.QueryParam("type")),
+		Category: web.QueryText(c.QueryParam("category")),
+		Status:   web.QueryText(c.QueryParam("status")),
 	}
 	var err error
 	if p.Page, err = h.projectPage(c, "Keys", tabKeys); err != nil {
@@ -64,7 +70,8 @@ func (h *Handlers) roomForKey(c echo.Context) (room, obstacle string, err error)
 		return "", "", err
 	}
 	active, err := h.Store.CountActiveKeys(ctx, m.ID)
-	return ui.FormatCount(active) + " of " + ui.FormatCount(*plan.Limits.ActiveKeys) + " active keys", plan.ActiveKeysBlockedReason(active), err
+	room = ui.FormatCount(active) + " of " + ui.FormatCount(*plan.Limits.ActiveKeys) + " active keys"
+	return room, plan.ActiveKeysBlockedReason(active), err
 }
 
 func without(query url.Values, names ...string) url.Values {
@@ -132,11 +139,16 @@ func (h *Handlers) key(c echo.Context) error {
 		return err
 	}
 	p := keys.ShowProps{
-		Root: projectPath(&m.Project), Now: h.Now(), Zone: web.TimeZone(c), CanWrite: m.Role.May(models.PermitWriteKeys),
-		Key: h.keyItem(key), Curl: h.curl(&m.Project, "$API_KEY"),
-		Activate:       key.State == models.StateInactive,
+		Root:                projectPath(&m.Project),
+		Now:                 h.Now(),
+		Zone:                web.TimeZone(c),
+		CanWrite:            m.Role.May(models.PermitWriteKeys),
+		Key:                 h.keyItem(key),
+		Curl:                h.curl(&m.Project, "$API_KEY"),
+		Activate:            key.State == models.StateInactive,
 		EditBlockedReason:   key.BlockedReason(models.ActionEdit),
-		ToggleBlockedReason: key.BlockedReason(models.ActionDeactivate), RevokeBlockedReason: key.BlockedReason(models.ActionRevoke),
+		ToggleBlockedReason: key.BlockedReason(models.ActionDeactivate),
+		RevokeBlockedReason: key.BlockedReason(models.ActionRevoke),
 		DeleteBlockedReason: key.BlockedReason(models.ActionDelete),
 	}
 	if p.RotateBlockedReason, err = h.rotateBlockedReason(c, &key.Key); err != nil {
@@ -144,7 +156,8 @@ func (h *Handlers) key(c echo.Context) error {
 	}
 	if p.Activate {
 		p.ToggleBlockedReason = key.BlockedReason(models.ActionActivate)
-		if models.StatusOf(models.StateActive, key.ExpiresAt, p.Now) == models.StatusActive { // an expired key takes no place
+		// an expired key takes no place
+		if models.StatusOf(models.StateActive, key.ExpiresAt, p.Now) == models.StatusActive {
 			if _, p.ToggleBlockedReason, err = h.roomForKey(c); err != nil {
 				return err
 			}
@@ -159,7 +172,10 @@ func (h *Handlers) key(c echo.Context) error {
 	if p.Page, err = h.projectPage(c, key.Name, tabKeys); err != nil {
 		return err
 	}
-	recent, err := h.Store.RequestLogs(c.Request().Context(), m.ID, models.LogFilter{KeyID: key.ID, Limit: recentRequests})
+	recent, err := h.Store.RequestLogs(c.Request().Context(), m.ID, models.LogFilter{
+		KeyID: key.ID,
+		Limit: recentRequests,
+	})
 	if err != nil {
 		return err
 	}
@@ -178,7 +194,10 @@ func (h *Handlers) quotaUse(c echo.Context, key *models.Key) (list []keys.Quota,
 		return nil, err
 	}
 	spans := [models.QuotaCount]string{
-		models.QuotaDaily: "in 24 hours", models.QuotaWeekly: "in 7 days", models.QuotaMonthly: "in 30 days", models.QuotaTotal: "in total",
+		models.QuotaDaily:   "in 24 hours",
+		models.QuotaWeekly:  "in 7 days",
+		models.QuotaMonthly: "in 30 days",
+		models.QuotaTotal:   "in total",
 	}
 	for q, limit := range caps {
 		if limit > 0 {
@@ -210,8 +229,12 @@ func (h *Handlers) versions(c echo.Context, key *models.KeyView) (list []keys.Ve
 	}
 	for _, v := range versions {
 		row := keys.Version{
-			Number: v.Number, Status: string(v.Status(now)), Prefix: v.Prefix + "_" + string(key.Type.SecretKind()), Last4: v.Last4,
-			CreatedBy: v.CreatedByName, CreatedAt: v.CreatedAt,
+			Number:    v.Number,
+			Status:    string(v.Status(now)),
+			Prefix:    v.Prefix + "_" + string(key.Type.SecretKind()),
+			Last4:     v.Last4,
+			CreatedBy: v.CreatedByName,
+			CreatedAt: v.CreatedAt,
 		}
 		if v.EndsAt != nil {
 			row.EndsAt = *v.EndsAt

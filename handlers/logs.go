@@ -41,10 +41,12 @@ func (h *Handlers) logs(c echo.Context) error {
 
 	p := logs.ListProps{
 		Root: list.Root, List: list, Problems: problems,
-		Key: q.Key, Type: q.Type, Category: q.Category, Code: q.Code, Status: q.Status, Endpoint: q.Endpoint, IP: q.IP, Range: q.span, From: q.from, To: q.to, TimeZone: q.zone, Custom: web.CustomRange,
+		Key: q.Key, Type: q.Type, Category: q.Category, Code: q.Code, Status: q.Status, Endpoint: q.Endpoint,
+		IP: q.IP, Range: q.span, From: q.from, To: q.to, TimeZone: q.zone, Custom: web.CustomRange,
 	}
 	if len(problems) == 0 {
-		p.CSVHref, p.JSONHref = withQuery(list.Root+"/logs.csv", q.values()), withQuery(list.Root+"/logs.json", q.values())
+		p.CSVHref = withQuery(list.Root+"/logs.csv", q.values())
+		p.JSONHref = withQuery(list.Root+"/logs.json", q.values())
 	}
 	if p.Page, err = h.projectPage(c, "Logs", tabLogs); err != nil {
 		return err
@@ -87,8 +89,12 @@ func (h *Handlers) logList(c echo.Context, q logQuery, page models.LogPage) logs
 		return withQuery(root+"/logs", v)
 	}
 	list := logs.RowsProps{
-		Root: root, Now: h.Now(), Zone: web.TimeZone(c), Entries: logEntries(page.Entries), Filtered: len(q.values()) > 0,
-		Curl: h.curl(&m.Project, "$API_KEY"),
+		Root:     root,
+		Now:      h.Now(),
+		Zone:     web.TimeZone(c),
+		Entries:  logEntries(page.Entries),
+		Filtered: len(q.values()) > 0,
+		Curl:     h.curl(&m.Project, "$API_KEY"),
 	}
 	newest := q.before == "" && q.after == ""
 	list.Live = newest && c.QueryParam("live") != liveOff
@@ -143,8 +149,18 @@ func logEntries(entries []models.LogEntry) []logs.Entry {
 
 func logEntry(e *models.LogEntry) logs.Entry {
 	return logs.Entry{
-		ID: e.ID.String(), At: e.ID.Time(), KeyID: e.KeyID, KeyName: e.KeyName, Version: e.Version, Type: string(e.Type), Category: e.Category,
-		Method: e.Method, Path: e.Path, Status: e.Status, Code: string(e.Code), Admitted: e.Code == requestlog.CodeValid,
+		ID:       e.ID.String(),
+		At:       e.ID.Time(),
+		KeyID:    e.KeyID,
+		KeyName:  e.KeyName,
+		Version:  e.Version,
+		Type:     string(e.Type),
+		Category: e.Category,
+		Method:   e.Method,
+		Path:     e.Path,
+		Status:   e.Status,
+		Code:     string(e.Code),
+		Admitted: e.Code == requestlog.CodeValid,
 		Duration: time.Duration(e.DurationUs) * time.Microsecond, IP: e.IP, Credits: e.Credits,
 		Reported: e.TTFBUs.Valid, TTFB: time.Duration(e.TTFBUs.Int64) * time.Microsecond,
 	}

@@ -25,7 +25,10 @@ func TestTheLogIsExportedAsItIsFiltered(t *testing.T) {
 		}
 		trusted := testkit.Bearer(token)
 		for i, path := range []string{"/a", `/b"c,d?secret=1`, "=1+1"} {
-			reply := app.Call("POST", "/v1/projects/shop/validate", fmt.Sprintf(`{"key":%q,"path":%q,"method":"GET","ip":"203.0.113.7","session":"s","credits":%d}`, secret, path, i+2), trusted...)
+			reply := app.Call("POST", "/v1/projects/shop/validate",
+				fmt.Sprintf(`{"key":%q,"path":%q,"method":"GET","ip":"203.0.113.7","session":"s","credits":%d}`, secret,
+					path, i+2),
+				trusted...)
 			if reply.Status != 200 {
 				t.Fatal(reply.Body)
 			}
@@ -40,13 +43,24 @@ func TestTheLogIsExportedAsItIsFiltered(t *testing.T) {
 		page := b.Get("/projects/shop/logs.csv")
 		wantDownload(t, page, "text/csv; charset=utf-8", "shop-requests-2026-03-14.csv")
 		rows := page.CSV(t)
-		if len(rows) != 4 || rows[0]["code"] != "key_inactive" || rows[0]["status"] != "401" || rows[0]["key_name"] != "second" || rows[0]["session"] != "" {
+		if len(rows) != 4 ||
+			rows[0]["code"] != "key_inactive" ||
+			rows[0]["status"] != "401" ||
+			rows[0]["key_name"] != "second" ||
+			rows[0]["session"] != "" {
 			t.Fatalf("%v", rows)
 		}
 		row := rows[2]
 		want := map[string]string{
-			"at": "2026-03-14T09:26:54.000Z", "version": "1", "category": row["category"], "method": "GET", "path": `/b"c,d`, "status": "200", "code": "valid",
-			"ip": "203.0.113.7", "credits": "3",
+			"at":       "2026-03-14T09:26:54.000Z",
+			"version":  "1",
+			"category": row["category"],
+			"method":   "GET",
+			"path":     `/b"c,d`,
+			"status":   "200",
+			"code":     "valid",
+			"ip":       "203.0.113.7",
+			"credits":  "3",
 		}
 		for column, value := range want {
 			if row[column] != value {
@@ -67,14 +81,19 @@ func TestTheLogIsExportedAsItIsFiltered(t *testing.T) {
 		if err := json.Unmarshal([]byte(page.HTML), &list); err != nil || len(list) != 4 {
 			t.Fatalf("%v: %s", err, page.HTML)
 		}
-		if list[2]["id"] != row["id"] || list[2]["path"] != `/b"c,d` || list[2]["credits"] != 3.0 || list[1]["path"] != "=1+1" || list[0]["session"] != nil {
+		if list[2]["id"] != row["id"] ||
+			list[2]["path"] != `/b"c,d` ||
+			list[2]["credits"] != 3.0 ||
+			list[1]["path"] != "=1+1" ||
+			list[0]["session"] != nil {
 			t.Errorf("%v", list)
 		}
 
 		// Only what is filtered, by the page's own links.
 		for _, ending := range []string{"csv", "json"} {
-			link, _ := b.Get("/projects/shop/logs?key=second&code=key_inactive&range=1h").Find(fmt.Sprintf(`a[href*="logs.%s"]`, ending)).Attr("href")
-			page := b.Get(link)
+			page := b.Get("/projects/shop/logs?key=second&code=key_inactive&range=1h")
+			link, _ := page.Find(fmt.Sprintf(`a[href*="logs.%s"]`, ending)).Attr("href")
+			page = b.Get(link)
 			if ending == "csv" {
 				if rows := page.CSV(t); len(rows) != 1 || rows[0]["key_name"] != "second" {
 					t.Errorf("%v", rows)
@@ -85,7 +104,8 @@ func TestTheLogIsExportedAsItIsFiltered(t *testing.T) {
 				t.Errorf("%v: %s", err, page.HTML)
 			}
 		}
-		if err := json.Unmarshal([]byte(b.Get("/projects/shop/logs.json?code=key_revoked").HTML), &list); err != nil || len(list) != 0 {
+		if err := json.Unmarshal([]byte(b.Get("/projects/shop/logs.json?code=key_revoked").HTML), &list); err != nil ||
+			len(list) != 0 {
 			t.Errorf("nothing is %v (%v)", list, err)
 		}
 
@@ -96,10 +116,12 @@ func TestTheLogIsExportedAsItIsFiltered(t *testing.T) {
 		// A filter that means nothing must not give everything.
 		wrong := url.Values{"range": {"custom"}, "from": {"yesterday"}}.Encode()
 		for _, query := range []string{"key=no_such_key", wrong, "key=second;"} {
-			if page := b.Get("/projects/shop/logs.csv?" + query); page.Status != 422 || page.Header.Get("Content-Disposition") != "" {
+			if page := b.Get("/projects/shop/logs.csv?" + query); page.Status != 422 ||
+				page.Header.Get("Content-Disposition") != "" {
 				t.Errorf("%s gives %d", query, page.Status)
 			}
-			if page := b.Get("/projects/shop/logs?" + query); query != "key=second;" && page.Find(`a[href*="logs.csv"]`).Length() != 0 {
+			page := b.Get("/projects/shop/logs?" + query)
+			if query != "key=second;" && page.Find(`a[href*="logs.csv"]`).Length() != 0 {
 				t.Errorf("%s is offered for export", query)
 			}
 		}
@@ -125,7 +147,9 @@ func TestALongLogIsExportedInBatches(t *testing.T) {
 		for range count {
 			id := ids.Next()
 			want[id.String()] = true
-			rows = append(rows, requestlog.Row{ID: id, ProjectID: project.ID, KeyID: key.ID, Version: 1, Status: 200, Code: requestlog.CodeValid})
+			rows = append(rows, requestlog.Row{
+				ID: id, ProjectID: project.ID, KeyID: key.ID, Version: 1, Status: 200, Code: requestlog.CodeValid,
+			})
 		}
 		if err := app.Store.Log().Write(t.Context(), rows); err != nil {
 			t.Fatal(err)
@@ -142,7 +166,8 @@ func TestALongLogIsExportedInBatches(t *testing.T) {
 			t.Errorf("%d of %d rows are missing", len(want), count)
 		}
 		var list []map[string]any
-		if err := json.Unmarshal([]byte(b.Get("/projects/shop/logs.json").HTML), &list); err != nil || len(list) != count {
+		if err := json.Unmarshal([]byte(b.Get("/projects/shop/logs.json").HTML), &list); err != nil ||
+			len(list) != count {
 			t.Errorf("%d of %d objects (%v)", len(list), count, err)
 		}
 	})

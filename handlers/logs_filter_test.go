@@ -21,12 +21,15 @@ func TestTheLogIsFilteredByWhatARequestWas(t *testing.T) {
 		api := app.Client(project)
 		validate := func(key, method, path, ip string, status int) {
 			t.Helper()
-			verdict := app.Call("POST", "/v1/projects/shop/validate", fmt.Sprintf(`{"key":%q,"method":%q,"path":%q,"ip":%q}`, key, method, path, ip), "Authorization", "Bearer "+api.Token)
+			verdict := app.Call("POST", "/v1/projects/shop/validate",
+				fmt.Sprintf(`{"key":%q,"method":%q,"path":%q,"ip":%q}`, key, method, path, ip), "Authorization",
+				"Bearer "+api.Token)
 			app.Clock.Advance(time.Second)
 			if verdict.Code() != "valid" {
 				t.Fatal(verdict.Body)
 			}
-			report := fmt.Sprintf(`{"requests":[{"request_id":%q,"status":%d,"credits":%d}]}`, verdict.Body["request_id"], status, status)
+			report := fmt.Sprintf(`{"requests":[{"request_id":%q,"status":%d,"credits":%d}]}`,
+				verdict.Body["request_id"], status, status)
 			if reply := api.Ask("POST", "/requests", report); reply.Status != 200 || reply.Body["completed"] != 1.0 {
 				t.Fatal(reply.Body)
 			}
@@ -96,10 +99,18 @@ func TestTheLogIsFilteredByWhatARequestWas(t *testing.T) {
 			}
 		}
 
-		for query, problem := range map[string]string{"ip=here": "Enter one IP address.", "status=6xx": "Choose one of", "endpoint=?a=1": "Enter a path", "endpoint=GET ?a": "Enter a path", "type=both": "Choose production or test."} {
+		for query, problem := range map[string]string{
+			"ip=here":         "Enter one IP address.",
+			"status=6xx":      "Choose one of",
+			"endpoint=?a=1":   "Enter a path",
+			"endpoint=GET ?a": "Enter a path",
+			"type=both":       "Choose production or test.",
+		} {
 			query = strings.ReplaceAll(query, " ", "+")
 			page := b.Get("/projects/shop/logs?" + query)
-			if !strings.Contains(page.Text(), problem) || page.Find("#rows tbody tr").Length() > 0 || page.Find(`a[href*="logs.csv"]`).Length() > 0 {
+			if !strings.Contains(page.Text(), problem) ||
+				page.Find("#rows tbody tr").Length() > 0 ||
+				page.Find(`a[href*="logs.csv"]`).Length() > 0 {
 				t.Errorf("the page with %s is %s", query, page.Text())
 			}
 			if page := b.Get("/projects/shop/logs.csv?" + query); page.Status != 422 {

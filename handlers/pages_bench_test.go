@@ -14,7 +14,8 @@ import (
 // found by a search, and one that no key matches, which has to look at all of them.
 func BenchmarkKeysPage(b *testing.B) {
 	for name, url := range map[string]func() string{
-		"sqlite": func() string { return b.TempDir() + "/claviger.db" }, "postgres": func() string { return testkit.Postgres(b) },
+		"sqlite":   func() string { return b.TempDir() + "/claviger.db" },
+		"postgres": func() string { return testkit.Postgres(b) },
 	} {
 		b.Run(name, func(b *testing.B) {
 			app := testkit.NewApp(b, url())
@@ -23,9 +24,17 @@ func BenchmarkKeysPage(b *testing.B) {
 			for _, keys := range []int{100, 10_000} {
 				project, _, _ := app.Project(user, fmt.Sprintf("shop-%d", keys))
 				for made = 0; made < keys; made++ {
-					app.Key(project, models.KeyInput{Name: fmt.Sprintf("server_%d", made), Category: fmt.Sprintf("label %d", made%20)})
+					app.Key(project, models.KeyInput{
+						Name:     fmt.Sprintf("server_%d", made),
+						Category: fmt.Sprintf("label %d", made%20),
+					})
 				}
-				for page, query := range map[string]string{"first": "", "filtered": "?category=label+7", "search": "?q=server_77", "nothing": "?q=none_of_them"} {
+				for page, query := range map[string]string{
+					"first":    "",
+					"filtered": "?category=label+7",
+					"search":   "?q=server_77",
+					"nothing":  "?q=none_of_them",
+				} {
 					b.Run(fmt.Sprintf("keys=%d/%s", keys, page), func(b *testing.B) {
 						var took []time.Duration
 						for b.Loop() {

@@ -32,7 +32,8 @@ func TestANewProjectShowsItsKeyOnceAndAWorkingCommand(t *testing.T) {
 		if got := page.Find("#secret-env").Text(); got != "ACME_SHOP_API_KEY="+secret {
 			t.Errorf("env line %q", got)
 		}
-		if got, want := page.Find("#secret-curl").Text(), `curl -H "X-API-Key: `+secret+`" `+app.URL+"/v1/projects/acme-shop/validate"; got != want {
+		want := `curl -H "X-API-Key: ` + secret + `" ` + app.URL + "/v1/projects/acme-shop/validate"
+		if got := page.Find("#secret-curl").Text(); got != want {
 			t.Errorf("curl %q, want %q", got, want)
 		}
 		if to, _ := page.Find("[data-replace-url]").Attr("data-replace-url"); to != "/projects/acme-shop" {
@@ -73,7 +74,8 @@ func TestProjectFormKeepsWhatWasTypedAndNamesTheField(t *testing.T) {
 					t.Errorf("%v: %s came back as %q", c.form, name, value)
 				}
 			}
-			if described, _ := page.Find("#f-" + c.field).Attr("aria-describedby"); !strings.Contains(described, "f-"+c.field+"-error") {
+			described, _ := page.Find("#f-" + c.field).Attr("aria-describedby")
+			if !strings.Contains(described, "f-"+c.field+"-error") {
 				t.Errorf("the message is not tied to %s", c.field)
 			}
 		}
@@ -85,8 +87,14 @@ func TestKeyFormKeepsWhatWasTypedAndNamesTheField(t *testing.T) {
 		user, b := app.SignUp("ada@example.com")
 		app.Project(user, "shop")
 		form := url.Values{
-			"name": {"not-good"}, "description": {"Ünï <b>code</b>"}, "type": {"test"}, "category": {"+new"}, "new_category": {""},
-			"expires_at": {"2020-01-01T00:00"}, "time_zone": {"Europe/Berlin"}, "self_rotation": {"true"},
+			"name":          {"not-good"},
+			"description":   {"Ünï <b>code</b>"},
+			"type":          {"test"},
+			"category":      {"+new"},
+			"new_category":  {""},
+			"expires_at":    {"2020-01-01T00:00"},
+			"time_zone":     {"Europe/Berlin"},
+			"self_rotation": {"true"},
 		}
 		page := b.Post("/projects/shop/keys", form)
 		if page.Status != 422 {
@@ -137,8 +145,14 @@ func TestAKeyIsMadeWithEveryField(t *testing.T) {
 		user, b := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
 		page := b.Post("/projects/shop/keys", url.Values{
-			"name": {" partner_acme "}, "description": {"Reads <stock>."}, "type": {"test"}, "category": {"+new"}, "new_category": {"partner & co"},
-			"expires_at": {"2026-07-01T12:00"}, "time_zone": {"Europe/Berlin"}, "self_rotation": {"true"},
+			"name":          {" partner_acme "},
+			"description":   {"Reads <stock>."},
+			"type":          {"test"},
+			"category":      {"+new"},
+			"new_category":  {"partner & co"},
+			"expires_at":    {"2026-07-01T12:00"},
+			"time_zone":     {"Europe/Berlin"},
+			"self_rotation": {"true"},
 		})
 		if page.Status != 201 {
 			t.Fatalf("%d %s", page.Status, page.Text())
@@ -149,7 +163,11 @@ func TestAKeyIsMadeWithEveryField(t *testing.T) {
 			t.Fatalf("%v %v", list, err)
 		}
 		key := list.Keys[0]
-		if key.Description != "Reads <stock>." || key.Type != models.TypeTest || key.Category != "partner & co" || !key.SelfRotation ||
+		if key.Description != "Reads <stock>." ||
+			key.Type != models.TypeTest ||
+			key.Category != "partner & co" ||
+			!key.SelfRotation ||
+
 			!key.ExpiresAt.Equal(time.Date(2026, 7, 1, 10, 0, 0, 0, time.UTC)) || *key.CreatedBy != user.ID {
 			t.Errorf("%+v", key)
 		}
@@ -162,11 +180,13 @@ func TestAKeyIsMadeWithEveryField(t *testing.T) {
 			t.Error("the page lacks the description, or shows the secret")
 		}
 		for name, value := range map[string]string{"name": "partner_acme", "expires_at": "2026-07-01T10:00"} {
-			if got, _ := b.Get(testkit.KeyPath(project, &key.Key) + "/edit").Find("#f-" + name).Attr("value"); got != value {
+			got, _ := b.Get(testkit.KeyPath(project, &key.Key) + "/edit").Find("#f-" + name).Attr("value")
+			if got != value {
 				t.Errorf("the edit form has %s %q, want %q", name, got, value)
 			}
 		}
-		if got, _ := b.Get(testkit.KeyPath(project, &key.Key)+"/edit", "Cookie", "tz=Europe%2FBerlin; "+sessionCookie+"="+b.Cookie(sessionCookie)).
+		if got, _ := b.Get(testkit.KeyPath(project, &key.Key)+"/edit", "Cookie",
+			"tz=Europe%2FBerlin; "+sessionCookie+"="+b.Cookie(sessionCookie)).
 			Find("#f-expires_at").Attr("value"); got != "2026-07-01T12:00" {
 			t.Errorf("in Berlin the edit form shows %q", got)
 		}
@@ -223,7 +243,8 @@ func TestAUsedKeyAndTheDefaultKeySayWhyTheyStay(t *testing.T) {
 			t.Errorf("a used key: %d", page.Status)
 		}
 		reason := func(key *models.Key, label string) string {
-			for _, button := range b.Get(testkit.KeyPath(project, key)).Find("main button[aria-disabled=true]").EachIter() {
+			page := b.Get(testkit.KeyPath(project, key))
+			for _, button := range page.Find("main button[aria-disabled=true]").EachIter() {
 				if strings.Contains(button.Text(), label) {
 					text, _ := button.Attr("aria-description")
 					return text
@@ -239,7 +260,8 @@ func TestAUsedKeyAndTheDefaultKeySayWhyTheyStay(t *testing.T) {
 				t.Errorf("%s of the default key: %q", label, got)
 			}
 		}
-		if page := b.Post(testkit.KeyPath(project, unused)+"/delete", nil); page.Status != 200 || page.Path != "/projects/shop/keys" {
+		if page := b.Post(testkit.KeyPath(project, unused)+"/delete", nil); page.Status != 200 ||
+			page.Path != "/projects/shop/keys" {
 			t.Errorf("an unused key: %d %s", page.Status, page.Path)
 		}
 		if page := b.Get(testkit.KeyPath(project, unused)); page.Status != 404 {
@@ -296,7 +318,11 @@ func TestTheLogPageIsFilteredByItsAddress(t *testing.T) {
 		app.ChangeState(one, models.ActionDeactivate)
 		call("third", secretOne) // 09:46, and it is 09:56 now
 		app.Flush()
-		if _, err := app.Store.UpdateKey(t.Context(), project.ID, one.ID, tester, models.KeyInput{Name: "one_renamed", Category: "production"}); err != nil {
+		_, err := app.Store.UpdateKey(t.Context(), project.ID, one.ID, tester, models.KeyInput{
+			Name:     "one_renamed",
+			Category: "production",
+		})
+		if err != nil {
 			t.Fatal(err)
 		}
 		for query, want := range map[string]string{
@@ -321,7 +347,8 @@ func TestTheLogPageIsFilteredByItsAddress(t *testing.T) {
 				t.Errorf("%s lists %v, want %s", query, got, want)
 			}
 		}
-		if page := b.Get("/projects/shop/logs?key=nobody"); !strings.Contains(page.Text(), "No key has or had this name") {
+		page := b.Get("/projects/shop/logs?key=nobody")
+		if !strings.Contains(page.Text(), "No key has or had this name") {
 			t.Error("a name that no key has is not mentioned")
 		}
 		for id, name := range ids {
@@ -380,35 +407,51 @@ func TestEverythingTypedIsEscaped(t *testing.T) {
 	const evil = `<script>alert(1)</script>"'&`
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
-		project, _, _, err := app.Store.CreateProject(t.Context(), user.Actor("192.0.2.1"), models.ProjectInput{Name: evil, Slug: "shop"})
+		project, _, _, err := app.Store.CreateProject(t.Context(), user.Actor("192.0.2.1"), models.ProjectInput{
+			Name: evil,
+			Slug: "shop",
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
 		key, secret := app.Key(project, models.KeyInput{Name: "one", Description: evil, Category: evil})
 		result := app.Setup("other")
 		_ = result
-		if _, _, err := app.Store.CreateServiceToken(t.Context(), project.ID, tester, evil, models.AllScopes); err != nil {
+		_, _, err = app.Store.CreateServiceToken(t.Context(), project.ID, tester, evil, models.AllScopes)
+		if err != nil {
 			t.Fatal(err)
 		}
 		app.Validate("shop", secret)
 		app.Call("GET", "/v1/projects/shop/validate", "", "X-API-Key", secret, "User-Agent", evil)
 		app.Flush()
 		for _, path := range []string{
-			"/projects", "/projects/shop", "/projects/shop/keys", "/projects/shop/keys?q=" + url.QueryEscape(evil) + "&category=" + url.QueryEscape(evil),
+			"/projects",
+			"/projects/shop",
+			"/projects/shop/keys",
+			"/projects/shop/keys?q=" + url.QueryEscape(evil) + "&category=" + url.QueryEscape(evil),
 			"/projects/shop/keys/new", testkit.KeyPath(project, key), testkit.KeyPath(project, key) + "/edit",
-			"/projects/shop/logs?key=" + url.QueryEscape(evil) + "&range=custom&from=" + url.QueryEscape(evil), "/projects/" + url.PathEscape(evil),
-			"/projects/shop/logs?category=" + url.QueryEscape(evil), "/projects/shop/categories", categoryPath(t, app, project, evil), "/projects/shop/tokens",
+			"/projects/shop/logs?key=" + url.QueryEscape(evil) + "&range=custom&from=" + url.QueryEscape(evil),
+			"/projects/" + url.PathEscape(evil),
+			"/projects/shop/logs?category=" + url.QueryEscape(evil),
+			"/projects/shop/categories",
+			categoryPath(t, app, project, evil),
+			"/projects/shop/tokens",
 		} {
 			if page := b.Get(path); strings.Contains(page.HTML, "<script>alert") {
 				t.Errorf("%s has it as markup", path)
 			}
 		}
 		for path, form := range map[string]url.Values{
-			"/projects":                 {"name": {evil}, "slug": {evil}, "key_prefix": {evil}},
-			"/projects/shop/keys":       {"name": {evil}, "description": {evil}, "category": {evil}, "new_category": {evil}, "expires_at": {evil}, "time_zone": {evil}},
-			"/signin":                   {"email": {evil}, "next": {evil}},
-			"/projects/shop/categories": {"name": {evil + "\n"}}, "/projects/shop/tokens": {"name": {evil}},
-			categoryPath(t, app, project, evil): {"name": {evil + "\x01"}}, categoryPath(t, app, project, evil) + "/merge": {"into": {evil}},
+			"/projects": {"name": {evil}, "slug": {evil}, "key_prefix": {evil}},
+			"/projects/shop/keys": {
+				"name": {evil}, "description": {evil}, "category": {evil}, "new_category": {evil},
+				"expires_at": {evil}, "time_zone": {evil},
+			},
+			"/signin":                                      {"email": {evil}, "next": {evil}},
+			"/projects/shop/categories":                    {"name": {evil + "\n"}},
+			"/projects/shop/tokens":                        {"name": {evil}},
+			categoryPath(t, app, project, evil):            {"name": {evil + "\x01"}},
+			categoryPath(t, app, project, evil) + "/merge": {"into": {evil}},
 		} {
 			if page := b.Post(path, form); strings.Contains(page.HTML, "<script>alert") {
 				t.Errorf("POST %s has it as markup", path)
@@ -470,7 +513,9 @@ func TestAFaultOfOursShowsARequestIDAndNoCause(t *testing.T) {
 		_, _, secret := app.Project(user, "shop")
 		app.Exec("DROP TABLE usage_minutes")
 		page := b.Get("/projects/shop")
-		if page.Status != 500 || !strings.Contains(page.Text(), "req_") || strings.Contains(page.Text(), "usage_minutes") {
+		if page.Status != 500 ||
+			!strings.Contains(page.Text(), "req_") ||
+			strings.Contains(page.Text(), "usage_minutes") {
 			t.Errorf("%d %s", page.Status, page.Text())
 		}
 		if page.Header.Get("X-Request-ID") == "" || !strings.Contains(page.Text(), page.Header.Get("X-Request-ID")) {
@@ -478,7 +523,10 @@ func TestAFaultOfOursShowsARequestIDAndNoCause(t *testing.T) {
 		}
 		app.Exec("ALTER TABLE key_versions RENAME TO elsewhere")
 		reply := app.Validate("shop", secret)
-		if reply.Status != 503 || reply.Code() != "unavailable" || reply.Header.Get("Retry-After") == "" || strings.Contains(fmt.Sprint(reply.Body), "key_versions") {
+		if reply.Status != 503 ||
+			reply.Code() != "unavailable" ||
+			reply.Header.Get("Retry-After") == "" ||
+			strings.Contains(fmt.Sprint(reply.Body), "key_versions") {
 			t.Errorf("%d %v", reply.Status, reply.Body)
 		}
 	})
@@ -488,13 +536,19 @@ func TestAFaultOfOursShowsARequestIDAndNoCause(t *testing.T) {
 func TestStrangeBytesInAddressesAndFieldsAreNoFaultOfOurs(t *testing.T) {
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		w, b := app.World()
-		for _, strange := range []string{"%00", "%ff%fe", "a%00b", "%F0%9F%94%91", "-1", "99999999999999999999", "..%2f", "%3Cx%3E"} {
+		for _, strange := range []string{
+			"%00", "%ff%fe", "a%00b", "%F0%9F%94%91", "-1", "99999999999999999999", "..%2f", "%3Cx%3E",
+		} {
 			for _, route := range app.Handlers.Routes() {
 				if route.Method == "GET" {
-					path := strings.NewReplacer(":project", strange, ":key", strange, ":request", strange).Replace(route.Path)
-					query := "?q=" + strange + "&type=" + strange + "&category=" + strange + "&status=" + strange + "&key=" + strange + "&code=" + strange +
-						"&range=" + strange + "&before=" + strange + "&after=" + strange + "&actor=" + strange + "&action=" + strange + "&object=" + strange +
-						"&replaces=" + strange + "&time_zone=" + strange
+					named := strings.NewReplacer(":project", strange, ":key", strange, ":request", strange)
+					path, query := named.Replace(route.Path), "?"
+					for _, name := range []string{
+						"q", "type", "category", "status", "key", "code", "range", "before", "after", "actor", "action",
+						"object", "replaces", "time_zone",
+					} {
+						query += name + "=" + strange + "&"
+					}
 					for _, address := range []string{path + query, pathOf(w, route, "shop") + query} {
 						if page := b.Get(address); page.Status >= 500 {
 							t.Errorf("GET %s gives %d", address, page.Status)
@@ -510,8 +564,11 @@ func TestStrangeBytesInAddressesAndFieldsAreNoFaultOfOurs(t *testing.T) {
 				t.Fatal(err)
 			}
 			form := url.Values{}
-			for _, field := range []string{"email", "password", "name", "slug", "key_prefix", "description", "type", "category", "new_category",
-				"expires_at", "time_zone", "quota_daily", "ios_bundle_id", "confirm", "grace", "version", "in", "scopes", "into"} {
+			for _, field := range []string{
+				"email", "password", "name", "slug", "key_prefix", "description", "type", "category", "new_category",
+				"expires_at", "time_zone", "quota_daily", "ios_bundle_id", "confirm", "grace", "version", "in", "scopes",
+				"into",
+			} {
 				form.Set(field, decoded)
 			}
 			for _, route := range app.Handlers.Routes() {

@@ -24,27 +24,36 @@ func TestTheInstanceAdminEditsPlans(t *testing.T) {
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, admin := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
-		if text := admin.Get("/admin/plans").Text(); !strings.Contains(text, "Enterprise default Yes none") || !strings.Contains(text, "Free No 1 10 300") {
+		if text := admin.Get("/admin/plans").Text(); !strings.Contains(text, "Enterprise default Yes none") ||
+			!strings.Contains(text, "Free No 1 10 300") {
 			t.Errorf("the list shows %s", text)
 		}
 		if got, _ := admin.Get("/admin/plans/3").Find("input[name=key_per_minute]").Attr("value"); got != "5000" {
 			t.Errorf("the form of Growth shows %q", got)
 		}
-		page := admin.Post("/admin/plans/1", planForm("rotation", "true", "active_keys", "2", "log_days", "x", "ip_per_minute", "0"))
-		if page.Status != 422 || page.FieldError("log_days") == "" || page.FieldError("ip_per_minute") == "" || page.FieldError("active_keys") != "" {
+		page := admin.Post("/admin/plans/1",
+			planForm("rotation", "true", "active_keys", "2", "log_days", "x", "ip_per_minute", "0"))
+		if page.Status != 422 ||
+			page.FieldError("log_days") == "" ||
+			page.FieldError("ip_per_minute") == "" ||
+			page.FieldError("active_keys") != "" {
 			t.Errorf("%d %s", page.Status, page.Text())
 		}
 		if got, _ := page.Find("input[name=log_days]").Attr("value"); got != "x" {
 			t.Errorf("what was typed is lost: %q", got)
 		}
 		page = admin.Post("/admin/plans/1", planForm("rotation", "true", "active_keys", "2", "log_days", "7"))
-		if page.Path != "/admin/plans" || !strings.Contains(page.Text(), "The Free plan was saved.") || !strings.Contains(page.Text(), "Free Yes 2 none") {
+		if page.Path != "/admin/plans" ||
+			!strings.Contains(page.Text(), "The Free plan was saved.") ||
+			!strings.Contains(page.Text(), "Free Yes 2 none") {
 			t.Errorf("%s: %s", page.Path, page.Text())
 		}
-		if page = admin.Post("/admin/plans/default", planForm("plan", "9")); page.Status != 422 || page.FieldError("plan") == "" {
+		page = admin.Post("/admin/plans/default", planForm("plan", "9"))
+		if page.Status != 422 || page.FieldError("plan") == "" {
 			t.Errorf("%d %s", page.Status, page.Text())
 		}
-		if page = admin.Post("/admin/plans/default", planForm("plan", "1")); !strings.Contains(page.Text(), "Free default") {
+		page = admin.Post("/admin/plans/default", planForm("plan", "1"))
+		if !strings.Contains(page.Text(), "Free default") {
 			t.Errorf("%s", page.Text())
 		}
 		app.Project(user, "late")
@@ -52,16 +61,21 @@ func TestTheInstanceAdminEditsPlans(t *testing.T) {
 		if !strings.Contains(text, "late late Free 1") || !strings.Contains(text, "shop shop Enterprise 1") {
 			t.Errorf("the projects are %s", text)
 		}
-		if text := admin.Get("/admin/projects?q=sho").Text(); strings.Contains(text, "late") || !strings.Contains(text, "shop") {
+		if text := admin.Get("/admin/projects?q=sho").Text(); strings.Contains(text, "late") ||
+			!strings.Contains(text, "shop") {
 			t.Errorf("found: %s", text)
 		}
-		if text := admin.Get("/admin/audit?action=plan").Text(); !strings.Contains(text, "edited plan Free") || strings.Contains(text, "created account") {
+		if text := admin.Get("/admin/audit?action=plan").Text(); !strings.Contains(text, "edited plan Free") ||
+			strings.Contains(text, "created account") {
 			t.Errorf("the instance's actions are %s", text)
 		}
 
 		path := fmt.Sprintf("/admin/projects/%d", project.ID)
 		page = admin.Post(path, planForm("plan", "2", "rotation", "maybe", "active_keys", "-1", "log_days", "for ever"))
-		if page.Status != 422 || page.FieldError("rotation") == "" || page.FieldError("active_keys") == "" || page.FieldError("log_days") == "" {
+		if page.Status != 422 ||
+			page.FieldError("rotation") == "" ||
+			page.FieldError("active_keys") == "" ||
+			page.FieldError("log_days") == "" {
 			t.Errorf("%d %s", page.Status, page.Text())
 		}
 		if page = admin.Post(path, planForm("plan", "nine")); page.Status != 422 || page.FieldError("plan") == "" {
@@ -77,7 +91,9 @@ func TestTheInstanceAdminEditsPlans(t *testing.T) {
 			}
 		}
 		settings := admin.Get("/projects/shop/settings").Text()
-		for _, want := range []string{"Starter", "RotationNo own", "Active keysNo limit own", "Logs kept, days5 own", "Key, per minute1,000"} {
+		for _, want := range []string{
+			"Starter", "RotationNo own", "Active keysNo limit own", "Logs kept, days5 own", "Key, per minute1,000",
+		} {
 			if !strings.Contains(settings, want) {
 				t.Errorf("the settings do not say %q: %s", want, settings)
 			}
@@ -91,7 +107,8 @@ func TestPagesSayWhatThePlanDoesNotAllowAndWhichPlanWould(t *testing.T) {
 		user, browser := app.SignUp("ada@example.com")
 		project, key, _ := app.Project(user, "shop")
 		idle, _ := app.Key(project, models.KeyInput{Name: "idle"})
-		if _, err := app.Store.ChangeKeyState(t.Context(), project.ID, idle.ID, tester, models.ActionDeactivate); err != nil {
+		_, err := app.Store.ChangeKeyState(t.Context(), project.ID, idle.ID, tester, models.ActionDeactivate)
+		if err != nil {
 			t.Fatal(err)
 		}
 		if _, err := app.Store.ChangeProjectPlan(t.Context(), tester, project.ID, 1, nil); err != nil {
@@ -99,27 +116,38 @@ func TestPagesSayWhatThePlanDoesNotAllowAndWhichPlanWould(t *testing.T) {
 		}
 		const full = "The Free plan allows 1 active key. The Starter plan allows more"
 		page := browser.Get("/projects/shop/keys")
-		if !strings.Contains(page.Text(), "1 of 1 active keys") || page.Find(`.page-actions [aria-disabled][aria-description^="`+full+`"]`).Length() != 1 {
+		if !strings.Contains(page.Text(), "1 of 1 active keys") ||
+			page.Find(`.page-actions [aria-disabled][aria-description^="`+full+`"]`).Length() != 1 {
 			t.Errorf("%s", page.HTML)
 		}
 		if text := browser.Get("/projects/shop/keys/new").Text(); !strings.Contains(text, full) {
 			t.Errorf("%s", text)
 		}
-		page = browser.Post("/projects/shop/keys", url.Values{"name": {"two"}, "type": {"test"}, "category": {"staging"}})
-		if name, _ := page.Find("#f-name").Attr("value"); page.Status != 422 || !strings.Contains(page.Text(), full) || name != "two" {
+		page = browser.Post("/projects/shop/keys", url.Values{
+			"name":     {"two"},
+			"type":     {"test"},
+			"category": {"staging"},
+		})
+		if name, _ := page.Find("#f-name").Attr("value"); page.Status != 422 ||
+			!strings.Contains(page.Text(), full) ||
+			name != "two" {
 			t.Errorf("%d %s", page.Status, page.Text())
 		}
-		if page = browser.Get(testkit.KeyPath(project, idle)); page.Find(`[aria-disabled][aria-description^="`+full+`"]`).Length() != 1 {
+		page = browser.Get(testkit.KeyPath(project, idle))
+		if page.Find(`[aria-disabled][aria-description^="`+full+`"]`).Length() != 1 {
 			t.Errorf("Activate is not disabled: %s", page.Text())
 		}
-		if page = browser.Post(testkit.KeyPath(project, idle)+"/activate", nil); page.Status != 403 || !strings.Contains(page.Text(), full) {
+		page = browser.Post(testkit.KeyPath(project, idle)+"/activate", nil)
+		if page.Status != 403 || !strings.Contains(page.Text(), full) {
 			t.Errorf("%d %s", page.Status, page.Text())
 		}
 		const noRotation = "Keys cannot be rotated on the Free plan. The Starter plan allows it"
-		if page = browser.Get(testkit.KeyPath(project, key)); page.Find(`[aria-disabled][aria-description^="`+noRotation+`"]`).Length() != 1 {
+		page = browser.Get(testkit.KeyPath(project, key))
+		if page.Find(`[aria-disabled][aria-description^="`+noRotation+`"]`).Length() != 1 {
 			t.Errorf("Rotate is not disabled: %s", page.Text())
 		}
-		if page = browser.Post(testkit.KeyPath(project, key)+"/rotate", url.Values{"grace": {"now"}}); page.Status != 403 || !strings.Contains(page.Text(), noRotation) {
+		page = browser.Post(testkit.KeyPath(project, key)+"/rotate", url.Values{"grace": {"now"}})
+		if page.Status != 403 || !strings.Contains(page.Text(), noRotation) {
 			t.Errorf("%d %s", page.Status, page.Text())
 		}
 		if page = browser.Get("/admin/plans"); page.Status != 404 {
@@ -136,10 +164,12 @@ func TestTheInstanceAdminRotatesTheDefaultKeyOnAnyPlan(t *testing.T) {
 		if _, err := app.Store.ChangeProjectPlan(t.Context(), tester, project.ID, 1, nil); err != nil {
 			t.Fatal(err)
 		}
-		if page := admin.Post(testkit.KeyPath(project, other)+"/rotate", url.Values{"grace": {"now"}}); page.Status != 403 {
+		page := admin.Post(testkit.KeyPath(project, other)+"/rotate", url.Values{"grace": {"now"}})
+		if page.Status != 403 {
 			t.Errorf("another key: %d", page.Status)
 		}
-		if page := admin.Post(testkit.KeyPath(project, key)+"/rotate", url.Values{"grace": {"now"}}); page.Status != 201 {
+		page = admin.Post(testkit.KeyPath(project, key)+"/rotate", url.Values{"grace": {"now"}})
+		if page.Status != 201 {
 			t.Errorf("the default key: %d %s", page.Status, page.Text())
 		}
 		if code := app.Validate("shop", secret).Code(); code != "key_revoked" {
@@ -155,21 +185,30 @@ func TestSettingsChangeNamePrefixAndSlug(t *testing.T) {
 		app.Project(user, "other")
 		app.Validate("shop", secret)
 		page := browser.Post("/projects/shop/settings", planForm("name", "", "key_prefix", "X", "quota_status", "200"))
-		if page.Status != 422 || page.FieldError("name") == "" || page.FieldError("key_prefix") == "" || page.FieldError("quota_status") == "" {
+		if page.Status != 422 ||
+			page.FieldError("name") == "" ||
+			page.FieldError("key_prefix") == "" ||
+			page.FieldError("quota_status") == "" {
 			t.Errorf("%d %s", page.Status, page.Text())
 		}
-		page = browser.Post("/projects/shop/settings", planForm("name", "Acme & Sons", "key_prefix", "acme", "quota_status", "429"))
+		page = browser.Post("/projects/shop/settings",
+			planForm("name", "Acme & Sons", "key_prefix", "acme", "quota_status", "429"))
 		if !strings.Contains(page.Text(), "The settings were saved.") || !strings.Contains(page.Text(), "Acme & Sons") {
 			t.Errorf("%s", page.Text())
 		}
-		page = browser.Post("/projects/shop/keys", url.Values{"name": {"one"}, "type": {"test"}, "category": {"staging"}})
+		page = browser.Post("/projects/shop/keys", url.Values{
+			"name":     {"one"},
+			"type":     {"test"},
+			"category": {"staging"},
+		})
 		if !strings.Contains(page.HTML, "acme_test_") {
 			t.Error("a new secret does not have the new prefix")
 		}
 		if code := app.Validate("shop", secret).Code(); code != "valid" {
 			t.Errorf("a secret with the old prefix gives %s", code)
 		}
-		if page = browser.Post("/projects/shop/settings/slug", planForm("slug", "other")); page.Status != 422 || page.FieldError("slug") == "" {
+		page = browser.Post("/projects/shop/settings/slug", planForm("slug", "other"))
+		if page.Status != 422 || page.FieldError("slug") == "" {
 			t.Errorf("%d %s", page.Status, page.Text())
 		}
 		page = browser.Post("/projects/shop/settings/slug", planForm("slug", "acme"))
@@ -177,15 +216,21 @@ func TestSettingsChangeNamePrefixAndSlug(t *testing.T) {
 			t.Errorf("%s: %s", page.Path, page.Text())
 		}
 		// At once, for the next request.
-		for ref, want := range map[string]string{"shop": "project_unknown", "acme": "valid", fmt.Sprint(project.ID): "valid"} {
+		for ref, want := range map[string]string{
+			"shop":                 "project_unknown",
+			"acme":                 "valid",
+			fmt.Sprint(project.ID): "valid",
+		} {
 			if code := app.Validate(ref, secret).Code(); code != want {
 				t.Errorf("validate under %s gives %s", ref, code)
 			}
 		}
 		// Only an owner changes the slug.
 		bob, admin := app.SignUp("bob@example.com")
-		app.Exec("INSERT INTO members (project_id, user_id, role, created_at) VALUES (?, ?, 'admin', ?)", project.ID, bob.ID, app.Clock.Now().Add(-time.Hour))
-		if page = admin.Get("/projects/acme/settings"); page.Find("input[name=slug]").Length() != 0 || page.Find("input[name=name]").Length() != 1 {
+		app.Exec("INSERT INTO members (project_id, user_id, role, created_at) VALUES (?, ?, 'admin', ?)", project.ID,
+			bob.ID, app.Clock.Now().Add(-time.Hour))
+		page = admin.Get("/projects/acme/settings")
+		if page.Find("input[name=slug]").Length() != 0 || page.Find("input[name=name]").Length() != 1 {
 			t.Errorf("an admin sees %s", page.Text())
 		}
 	})

@@ -51,7 +51,11 @@ func (h *Handlers) renderNewProject(c echo.Context, status int, p projects.NewPr
 // createProject answers with the new project's overview, because that response is the only one with the default key's
 // secret. A redirect would have to keep the secret somewhere.
 func (h *Handlers) createProject(c echo.Context) error {
-	form := projects.NewProps{Name: c.FormValue("name"), Slug: c.FormValue("slug"), KeyPrefix: c.FormValue("key_prefix")}
+	form := projects.NewProps{
+		Name:      c.FormValue("name"),
+		Slug:      c.FormValue("slug"),
+		KeyPrefix: c.FormValue("key_prefix"),
+	}
 	project, key, secret, err := h.Store.CreateProject(c.Request().Context(), h.actor(c),
 		models.ProjectInput{Name: form.Name, Slug: form.Slug, KeyPrefix: form.KeyPrefix})
 	if err != nil {
@@ -109,7 +113,9 @@ func (h *Handlers) overviewProps(c echo.Context, m *models.Membership) (projects
 
 // liveProps reads the part that renews itself. Where it still is what was seen there is no news, and the rest is not
 // read: every open page asks this all the time.
-func (h *Handlers) liveProps(c echo.Context, project *models.Project, seen string) (p projects.LiveProps, news bool, err error) {
+func (h *Handlers) liveProps(
+	c echo.Context, project *models.Project, seen string,
+) (p projects.LiveProps, news bool, err error) {
 	ctx := c.Request().Context()
 	p = projects.LiveProps{
 		Root: projectPath(project), Now: h.Now(), Zone: web.TimeZone(c),

@@ -140,7 +140,10 @@ func (h *Handlers) revokeKey(c echo.Context) error {
 		return err
 	}
 	if typed := c.FormValue("confirm"); typed != key.Name {
-		return h.renderRevoke(c, http.StatusUnprocessableEntity, key, keys.RevokeProps{Typed: typed, Error: "This is not the key's name."})
+		return h.renderRevoke(c, http.StatusUnprocessableEntity, key, keys.RevokeProps{
+			Typed: typed,
+			Error: "This is not the key's name.",
+		})
 	}
 	return h.changeKeyState(models.ActionRevoke)(c)
 }

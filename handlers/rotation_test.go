@@ -36,8 +36,11 @@ func TestAKeyIsRotatedWithoutAnOutage(t *testing.T) {
 		}
 		reply := app.Validate("shop", old)
 		sunset := app.Clock.Now().Add(time.Hour).Format(http.TimeFormat)
-		if reply.Code() != "valid" || reply.Header.Get("X-API-Key-Version") != "1" || reply.Header.Get("Sunset") != sunset {
-			t.Errorf("the old secret: %v, version %q, Sunset %q", reply.Body, reply.Header.Get("X-API-Key-Version"), reply.Header.Get("Sunset"))
+		if reply.Code() != "valid" ||
+			reply.Header.Get("X-API-Key-Version") != "1" ||
+			reply.Header.Get("Sunset") != sunset {
+			t.Errorf("the old secret: %v, version %q, Sunset %q", reply.Body, reply.Header.Get("X-API-Key-Version"),
+				reply.Header.Get("Sunset"))
 		}
 		reply = app.Validate("shop", fresh)
 		if reply.Code() != "valid" || reply.Header.Get("X-API-Key-Version") != "2" || reply.Header.Get("Sunset") != "" {
@@ -47,7 +50,9 @@ func TestAKeyIsRotatedWithoutAnOutage(t *testing.T) {
 
 		show := b.Get(path)
 		text := show.Find("table").First().Text()
-		if secretPattern.MatchString(show.HTML) || !strings.Contains(text, "Retiring") || !strings.Contains(text, "ada@example.com") {
+		if secretPattern.MatchString(show.HTML) ||
+			!strings.Contains(text, "Retiring") ||
+			!strings.Contains(text, "ada@example.com") {
 			t.Errorf("the timeline says %s", strings.Join(strings.Fields(text), " "))
 		}
 		var requests []string
@@ -87,7 +92,9 @@ func TestARotationThatSomebodyElseWasFasterWithIsRefused(t *testing.T) {
 		path := testkit.KeyPath(project, key)
 		_, fresh := rotate(t, b, path, "1", "now")
 		page, _ := rotate(t, b, path, "1", "now") // from a form that was opened before
-		if page.Status != 409 || secretPattern.MatchString(page.HTML) || !strings.Contains(page.Text(), "somebody else") {
+		if page.Status != 409 ||
+			secretPattern.MatchString(page.HTML) ||
+			!strings.Contains(page.Text(), "somebody else") {
 			t.Errorf("%d %s", page.Status, page.Text())
 		}
 		if code := app.Validate("shop", fresh).Code(); code != "valid" {
@@ -106,7 +113,9 @@ func TestRevokingAsksForTheNameAndIsFinal(t *testing.T) {
 		key, secret := app.Key(project, models.KeyInput{Name: "leaked"})
 		path := testkit.KeyPath(project, key)
 		page := b.Post(path+"/revoke", url.Values{"confirm": {"leakd"}})
-		if value, _ := page.Find("#f-confirm").Attr("value"); page.Status != 422 || page.FieldError("confirm") == "" || value != "leakd" {
+		if value, _ := page.Find("#f-confirm").Attr("value"); page.Status != 422 ||
+			page.FieldError("confirm") == "" ||
+			value != "leakd" {
 			t.Errorf("%d %s", page.Status, page.Text())
 		}
 		if code := app.Validate("shop", secret).Code(); code != "valid" {
@@ -127,7 +136,8 @@ func TestRevokingAsksForTheNameAndIsFinal(t *testing.T) {
 		if page := b.Get(path + "/edit"); page.Status != 409 {
 			t.Errorf("the edit form of a revoked key: %d", page.Status)
 		}
-		if page := b.Post(testkit.KeyPath(project, defaultKey)+"/revoke", url.Values{"confirm": {defaultKey.Name}}); page.Status != 409 {
+		page = b.Post(testkit.KeyPath(project, defaultKey)+"/revoke", url.Values{"confirm": {defaultKey.Name}})
+		if page.Status != 409 {
 			t.Errorf("the default key: %d", page.Status)
 		}
 	})
@@ -140,11 +150,17 @@ func TestAReplacementStartsWithTheSettingsAndAFreeName(t *testing.T) {
 		daily := int64(5000)
 		key, _ := app.Key(project, models.KeyInput{
 			Name: "mobile", Description: "The app.", Type: models.TypeTest, Category: "staging",
-			Restrictions: models.Restrictions{PlatformIOS: true, IOSBundleID: "com.example.app"}, Quotas: models.Quotas{Daily: &daily},
+			Restrictions: models.Restrictions{PlatformIOS: true, IOSBundleID: "com.example.app"},
+			Quotas:       models.Quotas{Daily: &daily},
 		})
 		app.Key(project, models.KeyInput{Name: "mobile_2"})
 		page := b.Get("/projects/shop/keys/new?replaces=" + fmt.Sprint(key.ID))
-		for field, want := range map[string]string{"name": "mobile_3", "quota_daily": "5000", "quota_total": "", "ios_bundle_id": "com.example.app"} {
+		for field, want := range map[string]string{
+			"name":          "mobile_3",
+			"quota_daily":   "5000",
+			"quota_total":   "",
+			"ios_bundle_id": "com.example.app",
+		} {
 			if got, _ := page.Find("#f-" + field).Attr("value"); got != want {
 				t.Errorf("%s is %q, want %q", field, got, want)
 			}
@@ -152,7 +168,8 @@ func TestAReplacementStartsWithTheSettingsAndAFreeName(t *testing.T) {
 		if got, _ := page.Find("#f-category option[selected]").Attr("value"); got != "staging" {
 			t.Errorf("category %q", got)
 		}
-		if page.Find("input[name=platform_ios][checked]").Length() != 1 || page.Find("input[name=platform_android][checked]").Length() != 0 {
+		if page.Find("input[name=platform_ios][checked]").Length() != 1 ||
+			page.Find("input[name=platform_android][checked]").Length() != 0 {
 			t.Error("the platforms differ")
 		}
 		if got, _ := page.Find("input[name=type][checked]").Attr("value"); got != "test" {
@@ -171,12 +188,21 @@ func TestEveryFieldOfAKeyComesThroughTheForm(t *testing.T) {
 		user, b := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
 		form := url.Values{
-			"name": {"mobile"}, "type": {"production"}, "category": {"production"}, "platform_ios": {"true"}, "platform_android": {"true"},
-			"ios_bundle_id": {"com.example.app"}, "android_package": {"com.example.app"}, "self_rotation": {"true"},
-			"quota_daily": {"ten"}, "quota_weekly": {"0"}, "quota_monthly": {"3000"}, "quota_total": {""},
+			"name": {"mobile"}, "type": {"production"}, "category": {"production"}, "platform_ios": {"true"},
+			"platform_android": {"true"},
+			"ios_bundle_id":    {"com.example.app"},
+			"android_package":  {"com.example.app"},
+			"self_rotation":    {"true"},
+			"quota_daily":      {"ten"},
+			"quota_weekly":     {"0"},
+			"quota_monthly":    {"3000"},
+			"quota_total":      {""},
 		}
 		page := b.Post("/projects/shop/keys", form)
-		if page.Status != 422 || page.FieldError("quota_daily") == "" || page.FieldError("quota_weekly") == "" || page.FieldError("self_rotation") == "" {
+		if page.Status != 422 ||
+			page.FieldError("quota_daily") == "" ||
+			page.FieldError("quota_weekly") == "" ||
+			page.FieldError("self_rotation") == "" {
 			t.Errorf("%d %s", page.Status, page.Text())
 		}
 		form.Set("quota_daily", "10")
@@ -184,7 +210,11 @@ func TestEveryFieldOfAKeyComesThroughTheForm(t *testing.T) {
 		if page.Status != 422 || page.FieldError("quota_weekly") == "" || page.FieldError("self_rotation") == "" {
 			t.Errorf("%d %s", page.Status, page.Text())
 		}
-		for field, want := range map[string]string{"quota_daily": "10", "quota_weekly": "0", "android_package": "com.example.app"} {
+		for field, want := range map[string]string{
+			"quota_daily":     "10",
+			"quota_weekly":    "0",
+			"android_package": "com.example.app",
+		} {
 			if got, _ := page.Find("#f-" + field).Attr("value"); got != want {
 				t.Errorf("%s came back as %q", field, got)
 			}
@@ -200,7 +230,13 @@ func TestEveryFieldOfAKeyComesThroughTheForm(t *testing.T) {
 			t.Fatal(list, err)
 		}
 		key := list.Keys[0]
-		if *key.Daily != 10 || key.Weekly != nil || *key.Monthly != 3000 || key.Total != nil || !key.PlatformIOS || !key.PlatformAndroid ||
+		if *key.Daily != 10 ||
+			key.Weekly != nil ||
+			*key.Monthly != 3000 ||
+			key.Total != nil ||
+			!key.PlatformIOS ||
+			!key.PlatformAndroid ||
+
 			key.IOSBundleID != "com.example.app" || key.AndroidPackage != "com.example.app" {
 			t.Errorf("%+v %+v", key.Quotas, key.Restrictions)
 		}

@@ -43,7 +43,9 @@ func planFigures(plan *models.ProjectPlan) []projects.PlanFigure {
 	if plan.Limits.Rotation {
 		rotation = "Yes"
 	}
-	list := []projects.PlanFigure{{Label: figureLabels[models.LimitRotation], Value: rotation, Own: own(models.LimitRotation)}}
+	list := []projects.PlanFigure{
+		{Label: figureLabels[models.LimitRotation], Value: rotation, Own: own(models.LimitRotation)},
+	}
 	for _, name := range models.NumberLimits {
 		value := "No limit"
 		if n := plan.Limits.Number(name); n != nil {
@@ -56,7 +58,12 @@ func planFigures(plan *models.ProjectPlan) []projects.PlanFigure {
 
 func (h *Handlers) updateProject(c echo.Context) error {
 	m := web.Membership(c)
-	p := projects.SettingsProps{Name: c.FormValue("name"), KeyPrefix: c.FormValue("key_prefix"), QuotaStatus: c.FormValue("quota_status"), Slug: m.Slug}
+	p := projects.SettingsProps{
+		Name:        c.FormValue("name"),
+		KeyPrefix:   c.FormValue("key_prefix"),
+		QuotaStatus: c.FormValue("quota_status"),
+		Slug:        m.Slug,
+	}
 	in := models.ProjectInput{Name: p.Name, KeyPrefix: p.KeyPrefix}
 	var err error
 	if in.QuotaStatus, err = strconv.Atoi(p.QuotaStatus); err != nil {

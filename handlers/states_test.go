@@ -16,7 +16,8 @@ var keyStates = []string{"active", "inactive", "revoked", "expired", "used", "de
 
 // validateCode is what validate says of a key in each state.
 var validateCode = map[string]string{
-	"active": "valid", "inactive": "key_inactive", "revoked": "key_revoked", "expired": "key_expired", "used": "valid", "default": "valid",
+	"active": "valid", "inactive": "key_inactive", "revoked": "key_revoked", "expired": "key_expired",
+	"used": "valid", "default": "valid",
 }
 
 const (
@@ -52,9 +53,12 @@ var transitions = map[models.KeyAction]map[string]outcome{
 		"expired": {code: "key_invalid"}, "used": {refused: saysUsed}, "default": {refused: saysDefault},
 	},
 	models.ActionRotate: {
-		"active": {code: "key_revoked", freshCode: "valid"}, "inactive": {code: "key_revoked", freshCode: "key_inactive"},
-		"revoked": {refused: saysStays}, "expired": {code: "key_revoked", freshCode: "key_expired"},
-		"used": {code: "key_revoked", freshCode: "valid"}, "default": {code: "key_revoked", freshCode: "valid"},
+		"active":   {code: "key_revoked", freshCode: "valid"},
+		"inactive": {code: "key_revoked", freshCode: "key_inactive"},
+		"revoked":  {refused: saysStays},
+		"expired":  {code: "key_revoked", freshCode: "key_expired"},
+		"used":     {code: "key_revoked", freshCode: "valid"},
+		"default":  {code: "key_revoked", freshCode: "valid"},
 	},
 	models.ActionEdit: {
 		"active": {code: "valid"}, "inactive": {code: "key_inactive"}, "revoked": {refused: saysStays},
@@ -81,7 +85,8 @@ func TestEveryActOnAKeyInEveryState(t *testing.T) {
 						if state == "default" {
 							project, key, secret = app.Project(user, fmt.Sprintf("%s-%s", name, action))
 						} else {
-							key, secret = keyInState(t, app, project, state, fmt.Sprintf("%s_%s_%s", name, action, state))
+							key, secret = keyInState(t, app, project, state,
+								fmt.Sprintf("%s_%s_%s", name, action, state))
 						}
 						status, says, fresh := do(project, key, action)
 						if want.refused != "" {
@@ -127,7 +132,10 @@ func keyInState(t *testing.T, app *testkit.App, project *models.Project, state, 
 	key, secret := app.Key(project, in)
 	switch state {
 	case "inactive", "revoked":
-		action := map[string]models.KeyAction{"inactive": models.ActionDeactivate, "revoked": models.ActionRevoke}[state]
+		action := map[string]models.KeyAction{
+			"inactive": models.ActionDeactivate,
+			"revoked":  models.ActionRevoke,
+		}[state]
 		if _, err := app.Store.ChangeKeyState(t.Context(), project.ID, key.ID, tester, action); err != nil {
 			t.Fatal(err)
 		}
@@ -151,7 +159,12 @@ func dashboardHand(b *testkit.Browser) hand {
 			form.Set("grace", "now")
 		case models.ActionEdit:
 			path = testkit.KeyPath(project, key)
-			form = url.Values{"name": {key.Name}, "category": {"production"}, "description": {"edited"}, "time_zone": {"UTC"}}
+			form = url.Values{
+				"name":        {key.Name},
+				"category":    {"production"},
+				"description": {"edited"},
+				"time_zone":   {"UTC"},
+			}
 			if key.ExpiresAt != nil {
 				form.Set("expires_at", key.ExpiresAt.UTC().Format("2006-01-02T15:04"))
 			}

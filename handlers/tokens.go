@@ -40,8 +40,13 @@ func (h *Handlers) tokens(c echo.Context) error {
 
 func tokenItem(t *models.ServiceTokenDetails) tokens.Item {
 	item := tokens.Item{
-		ID: t.ID, Name: t.Name, Prefix: t.Prefix + "_" + string(models.SecretService), Last4: t.Last4, Scopes: strings.Fields(t.Scopes),
-		CreatedBy: t.CreatorEmail, CreatedAt: t.CreatedAt,
+		ID:        t.ID,
+		Name:      t.Name,
+		Prefix:    t.Prefix + "_" + string(models.SecretService),
+		Last4:     t.Last4,
+		Scopes:    strings.Fields(t.Scopes),
+		CreatedBy: t.CreatorEmail,
+		CreatedAt: t.CreatedAt,
 	}
 	if t.LastUsedAt != nil {
 		item.LastUsedAt = *t.LastUsedAt
@@ -63,7 +68,11 @@ func (h *Handlers) renderTokenForm(c echo.Context, status int, p tokens.FormProp
 	}
 	p.Root = projectPath(&web.Membership(c).Project)
 	for _, scope := range models.AllScopes {
-		p.Scopes = append(p.Scopes, tokens.Scope{Name: string(scope), Hint: scopeHints[scope], Chosen: slices.Contains(chosen, scope)})
+		p.Scopes = append(p.Scopes, tokens.Scope{
+			Name:   string(scope),
+			Hint:   scopeHints[scope],
+			Chosen: slices.Contains(chosen, scope),
+		})
 	}
 	return web.Render(c, status, tokens.New(p))
 }
@@ -100,7 +109,8 @@ func (h *Handlers) createToken(c echo.Context) error {
 	if token.Has(models.ScopeValidate) {
 		shown.Curl = h.trustedCurl(&m.Project, secret.Plain())
 	}
-	return web.Render(c, http.StatusCreated, tokens.Created(tokens.CreatedProps{Page: page, Name: token.Name, ListHref: page.ReplaceURL, Secret: shown}))
+	return web.Render(c, http.StatusCreated,
+		tokens.Created(tokens.CreatedProps{Page: page, Name: token.Name, ListHref: page.ReplaceURL, Secret: shown}))
 }
 
 // trustedCurl is a command that validates the key in the shell's API_KEY and says, with the token, what request is

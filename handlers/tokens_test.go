@@ -61,13 +61,21 @@ func TestAServiceTokenIsShownOnceAndWorksAtOnce(t *testing.T) {
 			}
 		}
 		list := row(b.Get("/projects/shop/tokens"), "Gateway <1>")
-		for _, want := range []string{"clv_svc_", secret[len(secret)-4:], "validate", "logs:read", "ada@example.com", "Active"} {
+		for _, want := range []string{
+			"clv_svc_", secret[len(secret)-4:], "validate", "logs:read", "ada@example.com", "Active",
+		} {
 			if !strings.Contains(list, want) {
 				t.Errorf("the row lacks %s: %s", want, list)
 			}
 		}
-		actions, _, err := app.Store.AuditRows(t.Context(), project.ID, models.AuditFilter{Action: "service_token", Limit: 5})
-		if err != nil || len(actions) != 1 || actions[0].ActorName != "ada@example.com" || strings.Contains(fmt.Sprint(actions), secret) {
+		actions, _, err := app.Store.AuditRows(t.Context(), project.ID, models.AuditFilter{
+			Action: "service_token",
+			Limit:  5,
+		})
+		if err != nil ||
+			len(actions) != 1 ||
+			actions[0].ActorName != "ada@example.com" ||
+			strings.Contains(fmt.Sprint(actions), secret) {
 			t.Errorf("%+v %v", actions, err)
 		}
 	})
@@ -89,7 +97,10 @@ func TestTheCommandOfANewTokenWorks(t *testing.T) {
 		}
 		app.Flush()
 		log, err := app.Store.RequestLogs(t.Context(), project.ID, models.LogFilter{Limit: 1})
-		if err != nil || len(log.Entries) != 1 || log.Entries[0].IP != "203.0.113.7" || log.Entries[0].Path != "/orders/42" {
+		if err != nil ||
+			len(log.Entries) != 1 ||
+			log.Entries[0].IP != "203.0.113.7" ||
+			log.Entries[0].Path != "/orders/42" {
 			t.Errorf("%+v %v", log, err)
 		}
 		if page, _ = newToken(t, b, "reader", "logs:read"); page.Find("#secret-curl").Length() != 0 {
@@ -126,7 +137,8 @@ func TestTokenFormKeepsWhatWasTypedAndNamesTheField(t *testing.T) {
 			if page.Status != 422 || page.FieldError(c.field) == "" {
 				t.Errorf("%+v: %d, %q", c, page.Status, page.FieldError(c.field))
 			}
-			if page.Find(`.notice-danger a[href="#f-`+c.field+`"]`).Length() != 1 || page.Find("#f-"+c.field).Length() != 1 {
+			if page.Find(`.notice-danger a[href="#f-`+c.field+`"]`).Length() != 1 ||
+				page.Find("#f-"+c.field).Length() != 1 {
 				t.Errorf("%+v: the summary does not lead to the field", c)
 			}
 			if value, _ := page.Find("#f-name").Attr("value"); value != c.name {
@@ -163,17 +175,21 @@ func TestARevokedTokenIsRejectedAtTheNextRequest(t *testing.T) {
 			t.Errorf("the dialog asks %q", dialog.Text())
 		}
 		app.Clock.Advance(time.Minute)
-		if page := b.Post(path, nil); page.Status != 200 || page.Path != "/projects/shop/tokens" || !strings.Contains(page.Text(), "gateway is revoked") {
+		if page := b.Post(path, nil); page.Status != 200 ||
+			page.Path != "/projects/shop/tokens" ||
+			!strings.Contains(page.Text(), "gateway is revoked") {
 			t.Errorf("%d %s", page.Status, page.Text())
 		}
-		if reply := app.Validate("shop", key, "Authorization", "Bearer "+secret); reply.Status != 401 || reply.Code() != "token_invalid" {
+		if reply := app.Validate("shop", key, "Authorization", "Bearer "+secret); reply.Status != 401 ||
+			reply.Code() != "token_invalid" {
 			t.Errorf("%d %v", reply.Status, reply.Body)
 		}
 		if code := app.Validate("shop", key, "Authorization", "Bearer "+other).Code(); code != "valid" {
 			t.Errorf("the other token is %s", code)
 		}
 		page = b.Get("/projects/shop/tokens")
-		if text := row(page, "gateway"); !strings.Contains(text, "Revoked") || page.Find(`form[action="`+path+`"]`).Length() != 0 {
+		if text := row(page, "gateway"); !strings.Contains(text, "Revoked") ||
+			page.Find(`form[action="`+path+`"]`).Length() != 0 {
 			t.Errorf("%s", text)
 		}
 		if page := b.Post(path, nil); page.Status != 409 {
@@ -231,7 +247,8 @@ func TestTheTokensTabIsThereForWhoMayOpenIt(t *testing.T) {
 		user, b := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
 		member, bob := app.SignUp("bob@example.com")
-		app.Exec("INSERT INTO members (project_id, user_id, role, created_at) VALUES (?, ?, 'viewer', ?)", project.ID, member.ID, app.Clock.Now())
+		app.Exec("INSERT INTO members (project_id, user_id, role, created_at) VALUES (?, ?, 'viewer', ?)", project.ID,
+			member.ID, app.Clock.Now())
 		for _, role := range []models.Role{models.RoleViewer, models.RoleDeveloper, models.RoleAdmin} {
 			app.Exec("UPDATE members SET role = ? WHERE user_id = ?", string(role), member.ID)
 			may := role.May(models.PermitAdminister)

@@ -18,7 +18,9 @@ func TestThePageCountsRequestsWithUnknownKeysByAddress(t *testing.T) {
 			t.Errorf("the empty page says %s", page.Text())
 		}
 		peer := testkit.Validator{App: app}
-		for _, key := range []string{"nonsense", "nonsense", testkit.UnknownSecret(t, 1), foreign, "", result.Key.Plain()} {
+		for _, key := range []string{
+			"nonsense", "nonsense", testkit.UnknownSecret(t, 1), foreign, "", result.Key.Plain(),
+		} {
 			peer.Ask(key)
 		}
 		token := testkit.Bearer(result.ServiceToken)
@@ -33,10 +35,12 @@ func TestThePageCountsRequestsWithUnknownKeysByAddress(t *testing.T) {
 				t.Errorf("the row is %q, want %s requests", text, want)
 			}
 		}
-		if text := page.Find("tbody").Last().Find("tr").First().Text(); strings.Join(strings.Fields(text), " ") != "203.0.113.9 40 3 hours ago" {
+		text := page.Find("tbody").Last().Find("tr").First().Text()
+		if strings.Join(strings.Fields(text), " ") != "203.0.113.9 40 3 hours ago" {
 			t.Errorf("the one with the most is %q", text)
 		}
-		if page := b.Get("/projects/shop/blocks?q=2001:db8::7"); row(page, "2001:db8::/64") == "" || row(page, "127.0.0.1") != "" {
+		if page := b.Get("/projects/shop/blocks?q=2001:db8::7"); row(page, "2001:db8::/64") == "" ||
+			row(page, "127.0.0.1") != "" {
 			t.Errorf("the search gives %s", page.Text())
 		}
 		if text := row(b.Get("/projects/other/blocks"), "127.0.0.1"); text != "" {

@@ -38,7 +38,9 @@ func TestEveryFileHasItsTypeAndIsKeptForGood(t *testing.T) {
 		"mark.svg":    "image/svg+xml",
 	} {
 		res := get(t, "GET", URL(name), nil)
-		if res.StatusCode != 200 || res.Header.Get("Content-Type") != want || res.Header.Get("X-Content-Type-Options") != "nosniff" {
+		if res.StatusCode != 200 ||
+			res.Header.Get("Content-Type") != want ||
+			res.Header.Get("X-Content-Type-Options") != "nosniff" {
 			t.Errorf("%s: %d %v", name, res.StatusCode, res.Header)
 		}
 		if res.Header.Get("Cache-Control") != "public, max-age=31536000, immutable" {
@@ -61,7 +63,10 @@ func TestAnotherVersionIsServedButNotKept(t *testing.T) {
 
 func TestGzipIsUsedWhereItIsAccepted(t *testing.T) {
 	plain := body(t, get(t, "GET", URL("app.js"), nil).Body)
-	for accept, want := range map[string]bool{"gzip": true, "br, gzip;q=0.8": true, "deflate, GZIP": true, "gzip;q=0": false, "gzip; q=0.0": false, "br": false, "": false} {
+	for accept, want := range map[string]bool{
+		"gzip": true, "br, gzip;q=0.8": true, "deflate, GZIP": true, "gzip;q=0": false, "gzip; q=0.0": false,
+		"br": false, "": false,
+	} {
 		res := get(t, "GET", URL("app.js"), http.Header{"Accept-Encoding": {accept}})
 		if got := res.Header.Get("Content-Encoding") == "gzip"; got != want {
 			t.Errorf("%q: gzip %v", accept, got)
@@ -100,7 +105,10 @@ func TestHeadSendsNoBody(t *testing.T) {
 }
 
 func TestNothingElseIsServed(t *testing.T) {
-	for _, target := range []string{"/static/", "/static/missing.css", "/static/src/app.js", "/static/../static.go", "/static/css/base.css", "/app.css"} {
+	for _, target := range []string{
+		"/static/", "/static/missing.css", "/static/src/app.js", "/static/../static.go", "/static/css/base.css",
+		"/app.css",
+	} {
 		if res := get(t, "GET", target, nil); res.StatusCode != 404 {
 			t.Errorf("%s: %d", target, res.StatusCode)
 		}

@@ -42,7 +42,8 @@ func (s *Sessions) RequirePermission(p models.Permission) echo.MiddlewareFunc {
 				return err
 			}
 			if !membership.Role.May(p) {
-				return models.Forbidden("Your role in this project, " + string(membership.Role) + ", does not allow this.")
+				role := string(membership.Role)
+				return models.Forbidden("Your role in this project, " + role + ", does not allow this.")
 			}
 			c.Set(membershipKey, membership)
 			return next(c)

@@ -19,7 +19,10 @@ func TestForwardedForIsReadFromTrustedProxiesOnly(t *testing.T) {
 	for _, c := range []struct{ name, peer, forwarded, want string }{
 		{"a stranger's claim", "203.0.113.5:1000", "198.51.100.1", "203.0.113.5"},
 		{"a proxy's", "10.1.2.3:1000", "198.51.100.1", "198.51.100.1"},
-		{"what the client put in front is not believed", "10.1.2.3:1000", "1.1.1.1, 198.51.100.1, 10.9.9.9", "198.51.100.1"},
+		{
+			"what the client put in front is not believed", "10.1.2.3:1000", "1.1.1.1, 198.51.100.1, 10.9.9.9",
+			"198.51.100.1",
+		},
 		{"a proxy that says nothing", "10.1.2.3:1000", "", "10.1.2.3"},
 		{"private is not trusted by itself", "192.168.1.1:1000", "198.51.100.1", "192.168.1.1"},
 		{"loopback is not trusted by itself", "127.0.0.1:1000", "198.51.100.1", "127.0.0.1"},
@@ -40,7 +43,12 @@ func TestForwardedForIsReadFromTrustedProxiesOnly(t *testing.T) {
 			}
 		})
 	}
-	for peer, want := range map[string]bool{"10.0.0.1:1": true, "[::ffff:10.0.0.1]:1": true, "11.0.0.1:1": false, "nonsense": false} {
+	for peer, want := range map[string]bool{
+		"10.0.0.1:1":          true,
+		"[::ffff:10.0.0.1]:1": true,
+		"11.0.0.1:1":          false,
+		"nonsense":            false,
+	} {
 		if got := FromProxy(peer, proxies); got != want {
 			t.Errorf("%s is a proxy: %v", peer, got)
 		}
@@ -125,7 +133,9 @@ func TestDecodeJSONBoundsTheBody(t *testing.T) {
 	}
 	for body, code := range map[string]requestlog.Code{
 		`{"A":"x"}`: "", ``: "", `{"A":"` + strings.Repeat("x", 100) + `"}`: requestlog.CodeTooLarge,
-		`{"A":"x"}` + strings.Repeat(" ", 200): requestlog.CodeTooLarge, `{"A":"x"} x`: requestlog.CodeBadRequest, `nul`: requestlog.CodeBadRequest,
+		`{"A":"x"}` + strings.Repeat(" ", 200): requestlog.CodeTooLarge,
+		`{"A":"x"} x`:                          requestlog.CodeBadRequest,
+		`nul`:                                  requestlog.CodeBadRequest,
 	} {
 		got := requestlog.Code("")
 		if err := decode(body); err != nil {
@@ -140,8 +150,14 @@ func TestDecodeJSONBoundsTheBody(t *testing.T) {
 // A body that is not read would have its dry_run not read either.
 func TestTheParametersOfAContentTypeDoNotMatter(t *testing.T) {
 	for contentType, read := range map[string]bool{
-		"application/json": true, "application/json;": true, "application/json; charset": true, "Application/JSON; a=b; a=c": true,
-		"text/plain": false, "application/jsonx": false, "": false, ";": false,
+		"application/json":           true,
+		"application/json;":          true,
+		"application/json; charset":  true,
+		"Application/JSON; a=b; a=c": true,
+		"text/plain":                 false,
+		"application/jsonx":          false,
+		"":                           false,
+		";":                          false,
 	} {
 		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(`{"A":"x"}`))
 		r.Header.Set("Content-Type", contentType)
@@ -153,7 +169,14 @@ func TestTheParametersOfAContentTypeDoNotMatter(t *testing.T) {
 }
 
 func TestTimeZoneOfTheCookie(t *testing.T) {
-	for cookie, want := range map[string]string{"Europe%2FBerlin": "Europe/Berlin", "UTC": "UTC", "Local": "UTC", "..%2F..%2Fetc%2Fpasswd": "UTC", "": "UTC", "%zz": "UTC"} {
+	for cookie, want := range map[string]string{
+		"Europe%2FBerlin":        "Europe/Berlin",
+		"UTC":                    "UTC",
+		"Local":                  "UTC",
+		"..%2F..%2Fetc%2Fpasswd": "UTC",
+		"":                       "UTC",
+		"%zz":                    "UTC",
+	} {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.AddCookie(&http.Cookie{Name: "tz", Value: cookie})
 		if got := TimeZone(echo.New().NewContext(r, httptest.NewRecorder())).String(); got != want {

@@ -42,7 +42,10 @@ func TestAKeyRotatesItselfWhereThatIsOn(t *testing.T) {
 		if reply.Status != 200 || reply.Body["version"] != 3.0 || app.Validate("shop", fresh).Code() != "key_revoked" {
 			t.Errorf("%d %v", reply.Status, reply.Body)
 		}
-		list, _, err := app.Store.AuditRows(t.Context(), project.ID, models.AuditFilter{Action: "key.rotate", Limit: 10})
+		list, _, err := app.Store.AuditRows(t.Context(), project.ID, models.AuditFilter{
+			Action: "key.rotate",
+			Limit:  10,
+		})
 		if err != nil || len(list) != 2 || list[0].ActorKind != models.ActorKey || list[0].ActorID != key.ID ||
 			list[0].ActorName != "robot" || list[0].IP != "127.0.0.1" {
 			t.Errorf("%+v %v", list, err)

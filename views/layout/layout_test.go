@@ -26,14 +26,17 @@ func TestPageShowsWhatItIsGiven(t *testing.T) {
 		Projects:   []ProjectNav{{Name: "Store <1>", Slug: "store"}, {Name: "Other", Slug: "other"}},
 		Tabs:       []ui.Tab{{Label: "Keys", Href: "/projects/store/keys", Current: true}},
 		Flash:      []Flash{{Kind: ui.KindSuccess, Text: "Saved."}},
-		Banner:    &Banner{Title: "It is broken: <disk>", Text: "It will be well."},
+		Banner:     &Banner{Title: "It is broken: <disk>", Text: "It will be well."},
 		Version:    "1.2.3",
 		ReplaceURL: "/projects/store/keys/1",
 	}))
 	for _, want := range []string{
-		"<!doctype html>", `<html lang="en">`, "<title>Keys · Claviger</title>", `content="width=device-width`, `href="#main"`,
-		"Store &lt;1&gt;", `href="/projects/other"`, `href="/projects/new"`, `href="/account"`, `method="post" action="/signout"`,
-		`aria-current="page"`, "Saved.", "It is broken: &lt;disk&gt;", "It will be well.", "1.2.3", `data-replace-url="/projects/store/keys/1"`, "ada@example.org",
+		"<!doctype html>", `<html lang="en">`, "<title>Keys · Claviger</title>", `content="width=device-width`,
+		`href="#main"`,
+		"Store &lt;1&gt;", `href="/projects/other"`, `href="/projects/new"`, `href="/account"`,
+		`method="post" action="/signout"`,
+		`aria-current="page"`, "Saved.", "It is broken: &lt;disk&gt;", "It will be well.", "1.2.3",
+		`data-replace-url="/projects/store/keys/1"`, "ada@example.org",
 	} {
 		if !strings.Contains(html, want) {
 			t.Errorf("lacks %q", want)

@@ -35,7 +35,7 @@ type PageProps struct {
 	Projects []ProjectNav // that the user may switch to
 	Tabs     []ui.Tab     // of the current project or of the account
 	Flash    []Flash
-	Banner  *Banner // nil where all is well
+	Banner   *Banner // nil where all is well
 	Version  string
 
 	// ReplaceURL, when not empty, becomes the page's address once it is shown. A page that answers a POST with a secret

@@ -146,7 +146,12 @@ func axisLabels(buckets []Bucket, slot float64) []axisLabel {
 	step := max((len(buckets)+wanted-1)/wanted, 1)
 	var labels []axisLabel
 	for i := 0; i < len(buckets); i += step {
-		label := axisLabel{text: buckets[i].Label, x: percent((float64(i) + .5) * slot), anchor: "middle", minor: len(labels)%2 == 1}
+		label := axisLabel{
+			text:   buckets[i].Label,
+			x:      percent((float64(i) + .5) * slot),
+			anchor: "middle",
+			minor:  len(labels)%2 == 1,
+		}
 		// The first label would stick out on the left when its column is narrower than its words.
 		if i == 0 && slot < 12 {
 			label.x, label.anchor = "0%", "start"

@@ -34,13 +34,22 @@ func TestNiceTicksAreRoundAndReachTheHighest(t *testing.T) {
 
 func TestBarsStackFromTheGroundAndStayInside(t *testing.T) {
 	p := ChartProps{
-		Series:  []Series{{Name: "Admitted"}, {Name: "Rejected", Kind: KindDanger}},
-		Buckets: []Bucket{{Label: "a", Values: []int64{30, 10}}, {Label: "b", Values: []int64{0, 1}}, {Label: "c"}, {Label: "d", Values: []int64{-5, 0}}},
-		Height:  108,
+		Series: []Series{{Name: "Admitted"}, {Name: "Rejected", Kind: KindDanger}},
+		Buckets: []Bucket{
+			{Label: "a", Values: []int64{30, 10}},
+			{Label: "b", Values: []int64{0, 1}},
+			{Label: "c"},
+			{Label: "d", Values: []int64{-5, 0}},
+		},
+		Height: 108,
 	}
 	got := p.plot()
 	parts := got.bars[0].parts
-	if len(parts) != 2 || parts[0].y != "33" || parts[0].height != "75" || parts[1].y != "8" || parts[1].height != "25" {
+	if len(parts) != 2 ||
+		parts[0].y != "33" ||
+		parts[0].height != "75" ||
+		parts[1].y != "8" ||
+		parts[1].height != "25" {
 		t.Errorf("a full bar: %+v", parts)
 	}
 	small := got.bars[1].parts
@@ -80,7 +89,10 @@ func TestAnAxisNamesFewBuckets(t *testing.T) {
 
 func TestAChartHasATableWithTheSameFigures(t *testing.T) {
 	html := render(t, BarChart(ChartProps{
-		ID: "c", Label: "Requests", Series: []Series{{Name: "Admitted"}}, Buckets: []Bucket{{Label: "14:00", Values: []int64{1234567}}},
+		ID:      "c",
+		Label:   "Requests",
+		Series:  []Series{{Name: "Admitted"}},
+		Buckets: []Bucket{{Label: "14:00", Values: []int64{1234567}}},
 	}))
 	table := html[strings.Index(html, "<tbody>"):]
 	if !strings.Contains(table, "14:00") || !strings.Contains(table, "1,234,567") {

@@ -8,7 +8,11 @@ import (
 func TestFormatCountSeparatesThousands(t *testing.T) {
 	for n, want := range map[int64]string{
 		0: "0", 7: "7", 999: "999", 1000: "1,000", 12345: "12,345", 1234567: "1,234,567",
-		-1: "-1", -999: "-999", -1000: "-1,000", math.MaxInt64: "9,223,372,036,854,775,807", math.MinInt64: "-9,223,372,036,854,775,808",
+		-1:            "-1",
+		-999:          "-999",
+		-1000:         "-1,000",
+		math.MaxInt64: "9,223,372,036,854,775,807",
+		math.MinInt64: "-9,223,372,036,854,775,808",
 	} {
 		if got := FormatCount(n); got != want {
 			t.Errorf("%d: got %q, want %q", n, got, want)

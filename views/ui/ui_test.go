@@ -19,16 +19,34 @@ func render(t *testing.T, c templ.Component) string {
 func TestValuesCannotLeaveTheirAttributes(t *testing.T) {
 	const evil = `"><script>alert(1)</script>'`
 	for name, c := range map[string]templ.Component{
-		"text":     TextField(FieldProps{Name: evil, Label: evil, Value: evil, Error: evil, Hint: evil, Placeholder: evil, Prefix: evil, Attrs: templ.Attributes{"data-x": evil}}),
+		"text": TextField(FieldProps{
+			Name:        evil,
+			Label:       evil,
+			Value:       evil,
+			Error:       evil,
+			Hint:        evil,
+			Placeholder: evil,
+			Prefix:      evil,
+			Attrs:       templ.Attributes{"data-x": evil},
+		}),
 		"area":     TextArea(FieldProps{Name: "n", Label: evil, Value: "</textarea>" + evil}),
 		"select":   SelectField(FieldProps{Name: "n", Label: evil}, []Option{{Value: evil, Label: evil}}),
 		"radio":    RadioCards(FieldProps{Name: "n", Label: evil}, []Option{{Value: evil, Label: evil, Hint: evil}}),
 		"button":   Button(ButtonProps{Label: evil, Name: "n", Value: evil, Attrs: templ.Attributes{"data-x": evil}}),
 		"disabled": Button(ButtonProps{Label: evil, Disabled: true, DisabledReason: evil}),
-		"confirm":  Confirm(ConfirmProps{ID: "c", Title: evil, Body: evil, Fields: []HiddenField{{Name: evil, Value: evil}}}),
-		"copy":     CopyBlock(CopyProps{ID: "c", Label: evil, Value: evil}),
-		"chart":    BarChart(ChartProps{Label: evil, Series: []Series{{Name: evil}}, Buckets: []Bucket{{Label: evil, Title: evil, Values: []int64{1}}}}),
-		"cell":     Cell(evil),
+		"confirm": Confirm(ConfirmProps{
+			ID:     "c",
+			Title:  evil,
+			Body:   evil,
+			Fields: []HiddenField{{Name: evil, Value: evil}},
+		}),
+		"copy": CopyBlock(CopyProps{ID: "c", Label: evil, Value: evil}),
+		"chart": BarChart(ChartProps{
+			Label:   evil,
+			Series:  []Series{{Name: evil}},
+			Buckets: []Bucket{{Label: evil, Title: evil, Values: []int64{1}}},
+		}),
+		"cell": Cell(evil),
 	} {
 		if html := render(t, c); strings.Contains(html, "<script") {
 			t.Errorf("%s: %s", name, html)
@@ -50,7 +68,10 @@ func TestAnAddressThatIsAScriptIsNotFollowed(t *testing.T) {
 
 func TestAnErrorIsTiedToItsField(t *testing.T) {
 	html := render(t, TextField(FieldProps{Name: "name", Label: "Name", Hint: "Letters", Error: "Taken"}))
-	for _, want := range []string{`for="f-name"`, `id="f-name"`, `aria-invalid="true"`, `aria-describedby="f-name-hint f-name-error"`, `id="f-name-error"`, `id="f-name-hint"`} {
+	for _, want := range []string{
+		`for="f-name"`, `id="f-name"`, `aria-invalid="true"`, `aria-describedby="f-name-hint f-name-error"`,
+		`id="f-name-error"`, `id="f-name-hint"`,
+	} {
 		if !strings.Contains(html, want) {
 			t.Errorf("lacks %s: %s", want, html)
 		}
@@ -58,7 +79,8 @@ func TestAnErrorIsTiedToItsField(t *testing.T) {
 	if html := render(t, TextField(FieldProps{Name: "name", Label: "Name"})); strings.Contains(html, "aria-") {
 		t.Errorf("a field without hint or error refers to none: %s", html)
 	}
-	if html := render(t, FormErrors("Not saved", []FieldError{{Field: "name", Text: "Taken"}})); !strings.Contains(html, `href="#f-name"`) {
+	html = render(t, FormErrors("Not saved", []FieldError{{Field: "name", Text: "Taken"}}))
+	if !strings.Contains(html, `href="#f-name"`) {
 		t.Errorf("the summary has to lead to the field: %s", html)
 	}
 	if html := render(t, FormErrors("Not saved", nil)); html != "" {
@@ -72,7 +94,10 @@ func TestADisabledButtonStaysReachableAndSaysWhy(t *testing.T) {
 		"link":   {Label: "Deactivate", Href: "/x", Disabled: true, DisabledReason: "The default key stays."},
 	} {
 		html := render(t, Button(p))
-		if !strings.Contains(html, `type="button"`) || !strings.Contains(html, `aria-disabled="true"`) || strings.Contains(html, "href=") || strings.Contains(html, " disabled") {
+		if !strings.Contains(html, `type="button"`) ||
+			!strings.Contains(html, `aria-disabled="true"`) ||
+			strings.Contains(html, "href=") ||
+			strings.Contains(html, " disabled") {
 			t.Errorf("%s must be focusable and do nothing: %s", name, html)
 		}
 		if strings.Count(html, "The default key stays.") != 2 {
@@ -95,10 +120,14 @@ func TestChoicesComeFromTheValueOrTheirMark(t *testing.T) {
 func TestCheckboxesOfOneNameHaveTheirOwnIDs(t *testing.T) {
 	ios := render(t, Checkbox(FieldProps{Name: "platforms", Label: "iOS", Value: "ios", Checked: true}))
 	android := render(t, Checkbox(FieldProps{Name: "platforms", Label: "Android", Value: "android"}))
-	if !strings.Contains(ios, `id="f-platforms-ios"`) || !strings.Contains(ios, " checked") || !strings.Contains(android, `for="f-platforms-android"`) || strings.Contains(android, " checked") {
+	if !strings.Contains(ios, `id="f-platforms-ios"`) ||
+		!strings.Contains(ios, " checked") ||
+		!strings.Contains(android, `for="f-platforms-android"`) ||
+		strings.Contains(android, " checked") {
 		t.Errorf("%s\n%s", ios, android)
 	}
-	if html := render(t, Checkbox(FieldProps{Name: "self", Label: "Self"})); !strings.Contains(html, `value="true"`) || !strings.Contains(html, `id="f-self"`) {
+	if html := render(t, Checkbox(FieldProps{Name: "self", Label: "Self"})); !strings.Contains(html, `value="true"`) ||
+		!strings.Contains(html, `id="f-self"`) {
 		t.Errorf("a lone box sends true: %s", html)
 	}
 }
