@@ -100,6 +100,9 @@ func TestKeyFormKeepsWhatWasTypedAndNamesTheField(t *testing.T) {
 		if page.Status != 422 {
 			t.Fatalf("%d", page.Status)
 		}
+		if summary := page.Find(".notice-danger").Text(); !strings.Contains(summary, "Check the highlighted fields.") {
+			t.Errorf("the summary is %q", summary)
+		}
 		for _, field := range []string{"name", "new_category", "expires_at"} {
 			if page.FieldError(field) == "" {
 				t.Errorf("no message at %s", field)

@@ -1,4 +1,4 @@
-// Package static holds what the browser loads: style sheet, scripts and icons, built into the binary.
+// Package static has the files that browsers load: style sheet, scripts and icons. They are built into the binary.
 package static
 
 import (
@@ -15,16 +15,17 @@ import (
 	"sync"
 )
 
-// prefix is where Handler expects to be mounted.
+// prefix is the path under which Handler serves the files.
 const prefix = "/static/"
 
-// dist is built or copied (app.css by `npm run css`, htmx.min.js from its package); src/app.js and the icons are
-// written by hand and served as they are.
+// The files of dist are generated (app.css by `npm run css`) or copied (htmx.min.js from its package). src/app.js and
+// the icons are written by hand and served as they are.
 //
 //go:embed dist/app.css dist/htmx.min.js src/app.js src/favicon.svg src/mark.svg
 var files embed.FS
 
-// types lists every kind of file that is served. The system's own table of types is not asked: it differs between machines.
+// types has the content type of each kind of file that is served. The system's table is not used: it differs between
+// machines.
 var types = map[string]string{
 	".css": "text/css; charset=utf-8",
 	".js":  "text/javascript; charset=utf-8",
@@ -76,8 +77,8 @@ func load() map[string]asset {
 	return loaded
 }
 
-// URL gives the path of an embedded file, such as "app.css", with its version in the query.
-// It panics for a name that is not embedded, because only a mistake in our own templates can ask for one.
+// URL returns the path of an embedded file, such as "app.css", with the file's version in the query. It panics if there
+// is no such file: only a mistake in a template can cause that.
 func URL(name string) string {
 	a, ok := assets()[name]
 	if !ok {
@@ -86,8 +87,9 @@ func URL(name string) string {
 	return prefix + name + "?v=" + a.version
 }
 
-// Handler serves the embedded files under /static/. What is asked for with its current version may be kept for good;
-// without one, or with another process's during a deployment, the current file is served and has to be asked for again.
+// Handler serves the embedded files under /static/. A file requested with its current version may be cached for a year.
+// Without a version, or with that of another process during a deployment, the current file is sent and must be
+// revalidated each time.
 func Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name, under := strings.CutPrefix(r.URL.Path, prefix)
@@ -130,11 +132,11 @@ func serve(w http.ResponseWriter, r *http.Request, a asset) {
 	if r.Method == http.MethodHead {
 		return
 	}
-	// A write fails only when the client has gone; there is nobody left to tell.
+	// A write fails only if the client has gone, so there is nobody to report it to.
 	_, _ = w.Write(body)
 }
 
-// acceptsGzip says whether an Accept-Encoding header allows gzip, which "gzip;q=0" does not.
+// acceptsGzip reports whether an Accept-Encoding header allows gzip; "gzip;q=0" does not.
 func acceptsGzip(header string) bool {
 	for part := range strings.SplitSeq(header, ",") {
 		coding, params, _ := strings.Cut(strings.TrimSpace(part), ";")

@@ -10,7 +10,7 @@ import (
 	"github.com/claviger/claviger/models"
 )
 
-// RequireUser sends strangers to the sign-in page, and back afterwards.
+// RequireUser sends visitors who are not signed in to the sign-in page, and back afterwards.
 func (s *Sessions) RequireUser(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		session, err := s.Current(c)
@@ -28,8 +28,9 @@ func (s *Sessions) RequireUser(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// RequirePermission finds the project that the path names and checks that the user's role allows the act. This is the
-// one place where roles are enforced for the dashboard. Who is no member gets the same answer as for no project.
+// RequirePermission finds the project that the path names and checks that the user's role has the permission. Roles are
+// enforced only here for the dashboard. A user who is not a member gets the same 404 as for a project that does not
+// exist.
 func (s *Sessions) RequirePermission(p models.Permission) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return s.RequireUser(func(c echo.Context) error {
@@ -51,7 +52,7 @@ func (s *Sessions) RequirePermission(p models.Permission) echo.MiddlewareFunc {
 	}
 }
 
-// RequireInstanceAdmin lets the admins of the instance in. For everybody else there is nothing at the address.
+// RequireInstanceAdmin admits the admins of the instance. Everybody else gets 404.
 func (s *Sessions) RequireInstanceAdmin(next echo.HandlerFunc) echo.HandlerFunc {
 	return s.RequireUser(func(c echo.Context) error {
 		session, err := s.Current(c)
@@ -65,11 +66,11 @@ func (s *Sessions) RequireInstanceAdmin(next echo.HandlerFunc) echo.HandlerFunc 
 	})
 }
 
-// SafeNext gives where to go after signing in: a path of ours, or otherwise.
-func SafeNext(next, otherwise string) string {
+// SafeNext returns next if it is a path of this server, to go there after signing in; otherwise it returns fallback.
+func SafeNext(next, fallback string) string {
 	// A browser reads "//host" and "/\host" as another site.
 	if !strings.HasPrefix(next, "/") || strings.HasPrefix(next, "//") || strings.ContainsAny(next, "\\\r\n\t") {
-		return otherwise
+		return fallback
 	}
 	return next
 }

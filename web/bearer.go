@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Bearer is the credential in Authorization; empty where there is none of that scheme.
+// Bearer returns the credential of an Authorization header with the scheme Bearer, or "" if there is none.
 func Bearer(header http.Header) string {
 	values := header["Authorization"]
 	if len(values) == 0 {

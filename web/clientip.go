@@ -9,7 +9,8 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// ClientIP reads X-Forwarded-For only from trusted proxies. Without any, the peer's own address counts.
+// ClientIP returns an extractor of the client's address. X-Forwarded-For is read only from trusted proxies; without
+// any, the address is the peer's own.
 func ClientIP(trusted []netip.Prefix) echo.IPExtractor {
 	if len(trusted) == 0 {
 		return echo.ExtractIPDirect()
@@ -20,8 +21,9 @@ func ClientIP(trusted []netip.Prefix) echo.IPExtractor {
 	}
 }
 
-// Callers gives the address that called, as the trusted proxies in between saw it, and the one for which that says it
-// calls; before is empty where it does not say. Where no proxy is trusted the peer calls.
+// Callers returns the address of the caller, as the trusted proxies saw it, and the address that the caller names as
+// its own client in X-Forwarded-For: before, which may be empty. If the peer is not a trusted proxy, it is the
+// caller. Both are empty if RemoteAddr cannot be read.
 func Callers(r *http.Request, trusted []netip.Prefix) (caller, before string) {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
@@ -36,7 +38,7 @@ func Callers(r *http.Request, trusted []netip.Prefix) (caller, before string) {
 	for ; len(chain) > 0; chain = chain[:len(chain)-1] {
 		next, ok := forwardedAddr(chain[len(chain)-1])
 		switch {
-		case !ok: // nobody knows who is behind
+		case !ok: // the client of this proxy is unknown
 			return PlainAddr(at), ""
 		case !contains(trusted, at):
 			return PlainAddr(at), PlainAddr(next)
@@ -58,10 +60,10 @@ func forwardedAddr(text string) (netip.Addr, bool) {
 	return addr, err == nil
 }
 
-// PlainAddr is how addresses are compared and kept: IPv4 as such, and no zone.
+// PlainAddr returns the form in which addresses are compared and stored: IPv4 not mapped into IPv6, without a zone.
 func PlainAddr(addr netip.Addr) string { return addr.Unmap().WithZone("").String() }
 
-// FromProxy tells whether the peer itself is a trusted proxy.
+// FromProxy reports whether the peer itself is a trusted proxy.
 func FromProxy(remoteAddr string, trusted []netip.Prefix) bool {
 	if len(trusted) == 0 {
 		return false
@@ -70,7 +72,7 @@ func FromProxy(remoteAddr string, trusted []netip.Prefix) bool {
 	return err == nil && contains(trusted, peer.Addr())
 }
 
-// IsProxy tells whether an address is a trusted proxy's.
+// IsProxy reports whether ip is the address of a trusted proxy.
 func IsProxy(ip string, trusted []netip.Prefix) bool {
 	if len(trusted) == 0 {
 		return false

@@ -1,4 +1,5 @@
-// Package web is the toolkit between HTTP and the rest: sessions, middleware, rendering, errors.
+// Package web is the HTTP toolkit of handlers: sessions, middleware, rendering, errors, and parsers that the pages and
+// the API share.
 package web
 
 import (
@@ -11,27 +12,28 @@ import (
 	"github.com/claviger/claviger/models/requestlog"
 )
 
-// RequestTimeout is how long answering a page or a call of the API may take.
+// RequestTimeout bounds the handling of a page or of an API call.
 const RequestTimeout = 30 * time.Second
 
-// What middleware puts into echo's context for handlers.
+// Names of the values that middleware stores in echo's context.
 const (
 	requestIDKey  = "request_id"
 	membershipKey = "membership"
 )
 
-// RequestID of the present request; 0 where it has none yet.
+// RequestID returns the id of the current request, or 0 if it has none yet.
 func RequestID(c echo.Context) requestlog.ID {
 	id, _ := c.Get(requestIDKey).(requestlog.ID)
 	return id
 }
 
-// Membership is the project of the present route with the user's role in it. It panics on routes without a project.
+// Membership returns the project of the current route with the user's role in it. It panics on routes without
+// [Sessions.RequirePermission].
 func Membership(c echo.Context) *models.Membership {
 	return c.Get(membershipKey).(*models.Membership)
 }
 
-// AssignRequestID gives each request its id and says it in X-Request-ID, but for the route that sees to that itself.
+// AssignRequestID gives each request an id and sends it in X-Request-ID. The route except does that itself.
 func AssignRequestID(ids *requestlog.IDs, except string) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
@@ -43,13 +45,14 @@ func AssignRequestID(ids *requestlog.IDs, except string) echo.MiddlewareFunc {
 	}
 }
 
-// SetRequestID gives the present request its id and says it in X-Request-ID.
+// SetRequestID stores the id of the current request and sends it in X-Request-ID.
 func SetRequestID(c echo.Context, id requestlog.ID) {
 	c.Set(requestIDKey, id)
 	c.Response().Header().Set(echo.HeaderXRequestID, id.String())
 }
 
-// TimeZone is the viewer's, as its browser told by the cookie tz; UTC where it did not or the name is unknown.
+// TimeZone returns the viewer's time zone from the cookie tz, which app.js sets. It is UTC if there is no cookie or the
+// name is unknown.
 func TimeZone(c echo.Context) *time.Location {
 	cookie, err := c.Cookie("tz")
 	if err != nil {
@@ -62,9 +65,9 @@ func TimeZone(c echo.Context) *time.Location {
 	return ParseTimeZone(name)
 }
 
-// ParseTimeZone finds a zone by its IANA name; UTC where there is none of that name.
+// ParseTimeZone returns the zone with the IANA name, or UTC if there is none.
 func ParseTimeZone(name string) *time.Location {
-	// "Local" would be the server's zone, which is nobody's business.
+	// "Local" would disclose the server's zone.
 	if loc, err := time.LoadLocation(name); err == nil && name != "Local" && len(name) <= 64 {
 		return loc
 	}

@@ -16,18 +16,18 @@ import (
 	"github.com/claviger/claviger/models/requestlog"
 )
 
-// Problem is an error as its reader sees it.
+// Problem is an error in the form that is shown to users and callers.
 type Problem struct {
 	Status    int
 	Code      requestlog.Code
 	Message   string // safe to show
 	Fields    map[string]string
-	Retry     time.Duration // when asking again helps; zero where that is not known
+	Retry     time.Duration // when to try again; zero if that is not known
 	RequestID string
 }
 
-// Explain turns an error into what may be shown of it. This is the one place that decides that: what it does not know
-// is a fault of ours and says nothing but the request id.
+// Explain turns an error into what may be shown of it. Only this function decides that. An error of an unknown type
+// becomes a 500 that shows only the request id.
 func Explain(c echo.Context, err error) Problem {
 	p := Problem{Status: http.StatusInternalServerError, Code: "internal", RequestID: RequestID(c).String()}
 	var known *models.Error
@@ -37,7 +37,7 @@ func Explain(c echo.Context, err error) Problem {
 		p.Status, p.Code, p.Message, p.Fields, p.Retry = statusOf[known.Code], known.Code, known.Message, known.Fields,
 			known.Retry
 		if p.Status == 0 {
-			p.Status = known.Code.Status() // of a refused key or token, as validate would answer
+			p.Status = known.Code.Status() // the status that validate has for a rejected key or token
 		}
 	case errors.As(err, &fromEcho):
 		p.Status = fromEcho.Code
@@ -75,39 +75,39 @@ func plainMessage(status int) string {
 	case http.StatusNotFound:
 		return "There is nothing at this address."
 	case http.StatusMethodNotAllowed:
-		return "This address does not take such requests."
+		return "This address does not accept this method."
 	case http.StatusRequestEntityTooLarge:
 		return "The request is too large."
 	case http.StatusServiceUnavailable:
-		return "The service cannot answer at the moment. Try again shortly."
+		return "The service is unavailable at the moment. Try again shortly."
 	}
 	if status < 500 {
-		return "The request could not be understood."
+		return "The request is not valid."
 	}
-	return "Something went wrong on our side. Nothing you entered is at fault."
+	return "Something went wrong on the server. What you entered is not the cause."
 }
 
-// SecondsUp is a wait in whole seconds, at least one, and never too short.
+// SecondsUp returns d in whole seconds, rounded up, and at least 1.
 func SecondsUp(d time.Duration) int64 { return max(1, int64((d+time.Second-1)/time.Second)) }
 
 const errorPageTimeout = 5 * time.Second
 
-// ErrorPages renders a problem for a browser: as a whole page, or as a part for htmx.
+// ErrorPages renders a problem for a browser: as a whole page, or as a part of one for htmx.
 type ErrorPages func(c echo.Context, p Problem, partial bool) templ.Component
 
-// ErrorHandler answers requests whose handler failed: JSON under /v1, HTML elsewhere. Faults of ours are logged with
-// their cause and the request id.
+// ErrorHandler answers requests whose handler returned an error: with JSON under /v1, with HTML elsewhere. Errors of
+// status 500 and above are logged with their cause and the request id.
 func ErrorHandler(pages ErrorPages, log *slog.Logger) echo.HTTPErrorHandler {
 	return func(err error, c echo.Context) {
 		if c.Response().Committed {
 			return
 		}
-		// the client is gone, or has closed its side and still reads: never an empty success
+		// The client has gone, or closed its side of the connection and still reads: do not send an empty 200.
 		if errors.Is(err, context.Canceled) {
 			c.NoContent(http.StatusServiceUnavailable)
 			return
 		}
-		// The request's own time may be over, and the page of the error still has to be made.
+		// The request's context may have ended, but the error page still has to be rendered.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Request().Context()), errorPageTimeout)
 		defer cancel()
 		c.SetRequest(c.Request().WithContext(ctx))
@@ -130,15 +130,15 @@ func ErrorHandler(pages ErrorPages, log *slog.Logger) echo.HTTPErrorHandler {
 			sendErr = Render(c, p.Status, pages(c, p, IsPartial(c)))
 		}
 		if sendErr != nil {
-			log.Error("the answer to a failed request failed", "request_id", p.RequestID, "error", sendErr)
+			log.Error("cannot send the error of a failed request", "request_id", p.RequestID, "error", sendErr)
 			if !c.Response().Committed {
-				c.String(p.Status, p.Message+"\nRequest "+p.RequestID+"\n") // in words at least, and never as a success
+				c.String(p.Status, p.Message+"\nRequest "+p.RequestID+"\n") // as text, with the status of the error
 			}
 		}
 	}
 }
 
-// ErrorBody is the one form of an error in JSON.
+// ErrorBody is the form of every error in JSON: product.md, section 10.
 type ErrorBody struct {
 	Error     string            `json:"error"`
 	Code      requestlog.Code   `json:"code"`

@@ -16,15 +16,15 @@ import (
 const (
 	// ExportBatch is how many rows are held in memory at a time.
 	ExportBatch = 1000
-	// exportBatchTimeout bounds reading and sending one batch. An export as a whole takes as long as it takes.
+	// exportBatchTimeout bounds reading and sending one batch. The whole export has no limit.
 	exportBatchTimeout = RequestTimeout
-	// ExportTime is how moments stand in CSV.
+	// ExportTime is the layout of times in CSV.
 	ExportTime = "2006-01-02T15:04:05.000Z"
-	// CSVType is the content type of a table.
+	// CSVType is the content type of CSV.
 	CSVType = "text/csv; charset=utf-8"
 )
 
-// RowWriter is a format of exports: [NewCSVRows] or [NewJSONRows]. What it writes may wait in memory until flush.
+// RowWriter writes an export in one format: see [NewCSVRows] and [NewJSONRows]. It may buffer until flush.
 type RowWriter[R any] interface {
 	begin() error
 	write(*R) error
@@ -32,15 +32,16 @@ type RowWriter[R any] interface {
 	end() error
 }
 
-// Export sends rows as a file, batch by batch. next reads the next ones, and tells whether there are more behind them.
-// Where it fails midway the connection is aborted, so that nobody takes a part for the whole; log has the reason.
+// Export sends rows as a file called name, batch by batch. next returns the next batch and whether more rows follow. An
+// error of the first batch is returned. A later one aborts the connection, so that a client cannot take a part for the
+// whole, and is logged.
 func Export[R any](
 	c echo.Context, log *slog.Logger, name, contentType string, w RowWriter[R],
 	next func(context.Context) ([]R, bool, error),
 ) error {
 	batch := func() ([]R, bool, error) {
-		// The client has time anew to take the rows. Where that cannot be set, it has the server's own; the real one
-		// counts for connections.
+		// Give the client the full time for each batch. If the deadline cannot be set, as in tests, the server's own
+		// applies. The real time is used, because connections use it too.
 		_ = http.NewResponseController(c.Response()).SetWriteDeadline(time.Now().Add(exportBatchTimeout))
 		ctx, cancel := context.WithTimeout(c.Request().Context(), exportBatchTimeout)
 		defer cancel()
@@ -48,7 +49,7 @@ func Export[R any](
 	}
 	rows, more, err := batch()
 	if err != nil {
-		return err // nothing is sent yet: the page of the error is
+		return err // nothing was sent yet, so the error page can be
 	}
 	response := c.Response()
 	response.Header().Set(echo.HeaderContentType, contentType)
@@ -71,20 +72,20 @@ func Export[R any](
 		response.Flush()
 	}
 	if err != nil {
-		log.Error("an export ended before its end", "request_id", RequestID(c).String(), "error", err)
+		log.Error("export aborted", "request_id", RequestID(c).String(), "error", err)
 		panic(http.ErrAbortHandler)
 	}
 	return nil
 }
 
-// csvRows writes a line of headings and one for each row.
+// csvRows writes a header line and one line for each row.
 type csvRows[R any] struct {
 	*csv.Writer
 	columns []string
 	fields  func(*R) []string
 }
 
-// NewCSVRows writes a table with a line of headings. Values that a spreadsheet would run are made harmless.
+// NewCSVRows returns a writer of CSV with a header line. Values that a spreadsheet would run as formulas are escaped.
 func NewCSVRows[R any](c echo.Context, columns []string, fields func(*R) []string) RowWriter[R] {
 	return csvRows[R]{csv.NewWriter(c.Response()), columns, fields}
 }
@@ -94,7 +95,7 @@ func (w csvRows[R]) begin() error { return w.Write(w.columns) }
 func (w csvRows[R]) write(row *R) error {
 	fields := w.fields(row)
 	for i := range fields {
-		fields[i] = defuse(fields[i])
+		fields[i] = escapeFormula(fields[i])
 	}
 	return w.Write(fields)
 }
@@ -106,22 +107,22 @@ func (w csvRows[R]) flush() error {
 	return w.Error()
 }
 
-// defuse puts an apostrophe before what a spreadsheet would run as a formula.
-func defuse(value string) string {
+// escapeFormula puts an apostrophe before a value that a spreadsheet would run as a formula.
+func escapeFormula(value string) string {
 	if value != "" && strings.ContainsRune("=+-@\t\r", rune(value[0])) {
 		return "'" + value
 	}
 	return value
 }
 
-// jsonRows writes an array with an object on each line.
+// jsonRows writes a JSON array with one object a line.
 type jsonRows[R any] struct {
 	*bufio.Writer
 	object func(*R) any
-	some   bool
+	begun  bool // an object was written
 }
 
-// NewJSONRows writes a list of objects.
+// NewJSONRows returns a writer of a JSON array of objects.
 func NewJSONRows[R any](c echo.Context, object func(*R) any) RowWriter[R] {
 	return &jsonRows[R]{Writer: bufio.NewWriter(c.Response()), object: object}
 }
@@ -130,10 +131,10 @@ func (w *jsonRows[R]) begin() error { return w.WriteByte('[') }
 
 func (w *jsonRows[R]) write(row *R) error {
 	separator := ",\n"
-	if !w.some {
-		separator, w.some = "\n", true
+	if !w.begun {
+		separator, w.begun = "\n", true
 	}
-	w.WriteString(separator) // what fails here fails at each later write
+	w.WriteString(separator) // an error is returned by the next write as well
 	text, err := json.Marshal(w.object(row))
 	if err == nil {
 		_, err = w.Write(text)

@@ -8,14 +8,13 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// net/http keeps the headers of a reply in a map, which it lets grow, copies, sorts and cleans. For a verdict with
-// its dozen of them that took more of the processor than everything the gate does. So a handler may write its headers
-// itself, and the connection puts them into the head that net/http makes. docs/performance.md has the figures.
+// net/http keeps the headers of a reply in a map, which it copies, sorts and cleans. For the dozen headers of a verdict
+// that took more CPU time than everything the gate does. So a handler may write its header lines itself, and the
+// connection inserts them into the head that net/http writes. docs/performance.md has the figures.
 
-// AddHeaderLines adds lines to the head of the reply that the handler is about to write: each is a name, ": ", a
-// value, and "\r\n". Nobody looks at them again: a value must hold nothing that a header must not. Where the
-// connection cannot do that, because its server does not use [HeaderLinesListener] and [HeaderLinesContext], they go
-// through net/http's map.
+// AddHeaderLines adds lines to the head of the reply that the handler is about to write. Each line is a name, ": ", a
+// value, and "\r\n". They are not checked: the caller must not pass characters that are not allowed in a header. If the
+// server does not use [HeaderLinesListener] and [HeaderLinesContext], the lines go through net/http's map.
 func AddHeaderLines(c echo.Context, lines []byte) {
 	if conn, ok := c.Request().Context().Value(headerLinesKey{}).(*headerLinesConn); ok {
 		conn.lines = append(conn.lines[:0], lines...)
@@ -31,12 +30,12 @@ var crlf = []byte("\r\n")
 
 type headerLinesKey struct{}
 
-// HeaderLinesContext is for [net/http.Server.ConnContext].
+// HeaderLinesContext stores the connection in the context, for [AddHeaderLines]. It is for [http.Server.ConnContext].
 func HeaderLinesContext(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, headerLinesKey{}, c)
 }
 
-// HeaderLinesListener is l with connections that take the lines of [AddHeaderLines].
+// HeaderLinesListener wraps l so that its connections accept the lines of [AddHeaderLines].
 func HeaderLinesListener(l net.Listener) net.Listener { return headerLinesListener{l} }
 
 type headerLinesListener struct{ net.Listener }
@@ -49,15 +48,15 @@ func (l headerLinesListener) Accept() (net.Conn, error) {
 	return &headerLinesConn{Conn: c}, nil
 }
 
-// headerLinesConn takes one reply after the other from the goroutine that answers its requests, each with its head
-// first.
+// headerLinesConn is a connection of HTTP/1. One goroutine writes its replies one after the other, each with the whole
+// head in the first write.
 type headerLinesConn struct {
 	net.Conn
 	lines []byte // for the next reply
-	reply []byte // room for its beginning
+	reply []byte // buffer for the first write of a reply
 }
 
-// Write puts the lines behind the status line.
+// Write inserts the lines after the status line.
 func (c *headerLinesConn) Write(p []byte) (int, error) {
 	if len(c.lines) == 0 {
 		return c.Conn.Write(p)

@@ -11,8 +11,8 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// TestHeaderLinesAreInTheirReplyAlone asks over one connection, with and without lines, and looks at what comes.
-func TestHeaderLinesAreInTheirReplyAlone(t *testing.T) {
+// All requests use one connection, so that lines could leak from one reply into the next.
+func TestHeaderLinesAreOnlyInTheReplyTheyWereAddedTo(t *testing.T) {
 	e := echo.New()
 	e.Any("/lines/:size", func(c echo.Context) error {
 		if _, err := io.ReadAll(c.Request().Body); err != nil {
@@ -49,7 +49,8 @@ func TestHeaderLinesAreInTheirReplyAlone(t *testing.T) {
 		defer response.Body.Close()
 		got, err := io.ReadAll(response.Body)
 		if err != nil || len(got) != length || response.StatusCode != status {
-			t.Errorf("%s %s: %d with %d bytes, %v", method, path, response.StatusCode, len(got), err)
+			t.Errorf("%s %s: got %d with %d bytes, %v; want %d with %d bytes", method, path, response.StatusCode,
+				len(got), err, status, length)
 		}
 		for _, name := range []string{"X-One", "Ratelimit"} {
 			if strings.Join(response.Header[name], "|") != strings.Join(want[name], "|") {
@@ -57,7 +58,7 @@ func TestHeaderLinesAreInTheirReplyAlone(t *testing.T) {
 			}
 		}
 		if response.Header.Get("Date") == "" {
-			t.Errorf("%s %s: the rest of the head is lost: %v", method, path, response.Header)
+			t.Errorf("%s %s: the other headers are lost: %v", method, path, response.Header)
 		}
 	}
 	lines := http.Header{"X-One": {"a: b"}, "Ratelimit": {`"second";r=1`}}
@@ -71,11 +72,11 @@ func TestHeaderLinesAreInTheirReplyAlone(t *testing.T) {
 	}
 
 	if opened != 1 {
-		t.Errorf("%d connections, want one, so that lines could stay on it", opened)
+		t.Errorf("the requests used %d connections, want 1", opened)
 	}
-	recorder := httptest.NewRecorder() // a server without lines
+	recorder := httptest.NewRecorder() // a server without the listener
 	e.ServeHTTP(recorder, httptest.NewRequest("GET", "/lines/a", nil))
 	if recorder.Header().Get("X-One") != "a: b" || recorder.Header().Get("RateLimit") != `"second";r=1` {
-		t.Errorf("through the map: %v", recorder.Header())
+		t.Errorf("without the listener the headers are %v", recorder.Header())
 	}
 }

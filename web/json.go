@@ -13,8 +13,8 @@ import (
 	"github.com/claviger/claviger/models/requestlog"
 )
 
-// DecodeJSON reads one JSON object of at most limit bytes into target. A body of another content type, or an empty one,
-// is not read. Errors: [requestlog.CodeBadRequest] with the member that is wrong, [requestlog.CodeTooLarge].
+// DecodeJSON reads one JSON object of at most limit bytes into target. It ignores a body of another content type, and
+// an empty one. Errors: [requestlog.CodeBadRequest] with the field that is wrong, [requestlog.CodeTooLarge].
 func DecodeJSON(w http.ResponseWriter, r *http.Request, limit int64, target any) error {
 	contentType := r.Header["Content-Type"]
 	if len(contentType) == 0 {
@@ -26,8 +26,8 @@ func DecodeJSON(w http.ResponseWriter, r *http.Request, limit int64, target any)
 	return decodeStrictly(http.MaxBytesReader(w, r.Body, limit), target)
 }
 
-// ReadJSONBody reads a body of at most limit bytes that is JSON if there is one. Errors: [models.CodeMediaType] for a
-// body of another content type, [requestlog.CodeTooLarge].
+// ReadJSONBody returns a body of at most limit bytes; nil if it is empty. Errors: [models.CodeMediaType] if the content
+// type is not JSON, [requestlog.CodeTooLarge].
 func ReadJSONBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	if err != nil {
@@ -36,21 +36,21 @@ func ReadJSONBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, 
 	if len(body) == 0 {
 		return nil, nil
 	}
-	if is := mediaTypeOf(r.Header.Get("Content-Type")); is != "application/json" &&
-		is != "application/merge-patch+json" {
+	mediaType := mediaTypeOf(r.Header.Get("Content-Type"))
+	if mediaType != "application/json" && mediaType != "application/merge-patch+json" {
 		return nil, &models.Error{Code: models.CodeMediaType,
 			Message: "The body must be JSON, with Content-Type: application/json"}
 	}
 	return body, nil
 }
 
-// mediaTypeOf is a Content-Type without its parameters, which do not matter, also where they are malformed.
+// mediaTypeOf returns a Content-Type in lower case and without its parameters. Malformed parameters do not matter.
 func mediaTypeOf(contentType string) string {
 	mediaType, _, _ := strings.Cut(contentType, ";")
 	return strings.ToLower(strings.TrimSpace(mediaType))
 }
 
-// ParseJSON reads one JSON object into target; members that are absent leave it as it is. Errors: as [DecodeJSON].
+// ParseJSON reads one JSON object into target; fields that are absent leave target unchanged. Errors: as [DecodeJSON].
 func ParseJSON(body []byte, target any) error { return decodeStrictly(bytes.NewReader(body), target) }
 
 func decodeStrictly(body io.Reader, target any) error {
@@ -58,7 +58,7 @@ func decodeStrictly(body io.Reader, target any) error {
 	decoder.DisallowUnknownFields()
 	err := decoder.Decode(target)
 	if errors.Is(err, io.EOF) {
-		return nil // gateways ask without the body and leave its content type in place
+		return nil // some gateways drop the body and keep its Content-Type
 	}
 	if err == nil {
 		if _, err = decoder.Token(); errors.Is(err, io.EOF) {
@@ -105,7 +105,7 @@ func typeName(kind string) string {
 	return "a JSON object"
 }
 
-// TextOrNull is what JSON has of a text that may be missing: null where it is empty.
+// TextOrNull returns nil, which is null in JSON, for an empty text.
 func TextOrNull(text string) *string {
 	if text == "" {
 		return nil

@@ -10,15 +10,15 @@ import (
 	"github.com/claviger/claviger/models/requestlog"
 )
 
-// LogFilter is a filter of the request log as it is typed, in a form or in an address of the API. Empty members filter
-// nothing.
+// LogFilter is a filter of the request log as it was typed, into a form or a URL of the API. Empty fields do not
+// filter.
 type LogFilter struct{ Key, Type, Category, Code, Status, Endpoint, IP string }
 
-// StatusClasses are in the order of their first digit, from 1 on.
+// StatusClasses are the classes of HTTP status, in the order of their first digit, from 1 on.
 var StatusClasses = []string{"1xx", "2xx", "3xx", "4xx", "5xx"}
 
-// Parse reads the filter. wrong names the parameters of an address that cannot be read; the filter has them as they
-// are, so that no request matches. The key is looked up by its name among those that the project has or had.
+// Parse returns the filter for the store. wrong has the names of the parameters that cannot be read; with them the
+// filter matches no request. The key is found by any name that a key of the project has or had.
 func (f LogFilter) Parse(
 	ctx context.Context, store *models.Store, projectID int64,
 ) (filter models.LogFilter, wrong []string, err error) {
@@ -42,16 +42,17 @@ func (f LogFilter) Parse(
 	}
 	filter.KeyID, err = store.KeyIDByName(ctx, projectID, f.Key)
 	if models.IsNotFound(err) {
-		filter.KeyID, err = noKey, nil
+		filter.KeyID, err = noKeyID, nil
 		check("key", false)
 	}
 	return filter, wrong, err
 }
 
-// noKey is the number of no key.
-const noKey = -1
+// noKeyID is the id of no key.
+const noKeyID = -1
 
-// parseStatusClass reads one of [StatusClasses]; 0 for none, and -1, which no row has, for any other text.
+// parseStatusClass returns the first digit of one of [StatusClasses], 0 for an empty text, and -1, which no row has,
+// for any other text.
 func parseStatusClass(text string) (class int, ok bool) {
 	if text == "" {
 		return 0, true
@@ -62,8 +63,8 @@ func parseStatusClass(text string) (class int, ok bool) {
 	return class, true
 }
 
-// parseEndpoint reads "GET /orders", or a path alone. A query is no part of it, as in the log. Of a text without a
-// path, all is the path, which no row has.
+// parseEndpoint reads "GET /orders", or a path without a method. It cuts off a query, because the log stores none. If
+// there is no path, ok is false and the whole text is returned as the path, which no row has.
 func parseEndpoint(text string) (method, path string, ok bool) {
 	path = strings.TrimSpace(text)
 	first, rest, _ := strings.Cut(path, " ")
@@ -76,7 +77,7 @@ func parseEndpoint(text string) (method, path string, ok bool) {
 	return method, path, true
 }
 
-// parseIP reads an address as the log writes it; any other text, which no row has, as it is.
+// parseIP returns an address in the form that the log stores. Any other text, which no row has, is returned as it is.
 func parseIP(text string) (ip string, ok bool) {
 	text = strings.TrimSpace(text)
 	if text == "" {

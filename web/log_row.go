@@ -9,12 +9,12 @@ import (
 	"github.com/claviger/claviger/models/requestlog"
 )
 
-// LogObject is a request in JSON, as the API and exports give it.
+// LogObject is a request in JSON, as the API and the exports have it.
 type LogObject struct {
 	ID         string          `json:"id"`
 	At         time.Time       `json:"at"`
 	KeyID      int64           `json:"key_id"`
-	KeyName    *string         `json:"key_name"` // as it is called now; null where it is deleted
+	KeyName    *string         `json:"key_name"` // the current name; null if the key was deleted
 	Version    int             `json:"version"`
 	Type       string          `json:"type"`     // of the key
 	Category   string          `json:"category"` // at the time
@@ -23,13 +23,13 @@ type LogObject struct {
 	Status     int             `json:"status"`
 	Code       requestlog.Code `json:"code"`
 	DurationMS float64         `json:"duration_ms"` // of validate
-	TTFBMS     *float64        `json:"ttfb_ms"`     // of the app; null where it did not report it
+	TTFBMS     *float64        `json:"ttfb_ms"`     // of the app; null if it reported none
 	IP         string          `json:"ip"`
 	Credits    int64           `json:"credits"`
-	Session    *string         `json:"session"` // hashed; null where none was told
+	Session    *string         `json:"session"` // hashed; null if the request named none
 }
 
-// NewLogObject is the object of a row.
+// NewLogObject returns the object of a row.
 func NewLogObject(e *models.LogEntry) LogObject {
 	var ttfb *float64
 	if e.TTFBUs.Valid {
@@ -43,13 +43,13 @@ func NewLogObject(e *models.LogEntry) LogObject {
 	}
 }
 
-// LogColumns are the members of [LogObject], in their order: the headings of a table of requests.
+// LogColumns are the fields of [LogObject] in their order: the header line of an export.
 var LogColumns = []string{
 	"id", "at", "key_id", "key_name", "version", "type", "category", "method", "path", "status", "code",
 	"duration_ms", "ttfb_ms", "ip", "credits", "session",
 }
 
-// LogFields is a row below [LogColumns]. What is null in JSON is empty.
+// LogFields returns the values of a row in the order of [LogColumns]. What is null in JSON is empty.
 func LogFields(e *models.LogEntry) []string {
 	ttfb := ""
 	if e.TTFBUs.Valid {

@@ -9,7 +9,8 @@ import (
 	"github.com/claviger/claviger/models/requestlog"
 )
 
-// PathID is the number that the path has for a thing; [models.CodeNotFound] where it is none. what names the thing.
+// PathID returns the number in the path parameter. Error: [models.CodeNotFound] if it is not a number; what is the kind
+// of object, for the message.
 func PathID(c echo.Context, param, what string) (int64, error) {
 	id, err := strconv.ParseInt(c.Param(param), 10, 64)
 	if err != nil {
@@ -18,12 +19,13 @@ func PathID(c echo.Context, param, what string) (int64, error) {
 	return id, nil
 }
 
-// KeyID is the key that the path names.
+// KeyID returns the id of the key that the path names.
 func KeyID(c echo.Context) (int64, error) { return PathID(c, "key", "key") }
 
-// MaxQueryText is the length of the longest endpoint: its method, a space, its path.
+// MaxQueryText is the most bytes of a query parameter: those of the longest endpoint, which is a method, a space and a
+// path.
 const MaxQueryText = requestlog.MaxMethod + 1 + requestlog.MaxPath
 
-// QueryText is a parameter of an address as every database takes it in a condition: a NUL byte, which no row can hold,
-// would make Postgres refuse the query.
+// QueryText returns the value of a query parameter so that both databases accept it in a condition: Postgres rejects a
+// query with a NUL byte.
 func QueryText(value string) string { return models.LogText(value, MaxQueryText) }

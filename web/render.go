@@ -11,8 +11,8 @@ import (
 
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-// Render answers with a page or a part of one. Nothing is sent where rendering fails, so that the error page can be.
-// Pages are never kept by caches: they show what only their reader may see.
+// Render answers with a page or a part of one. If rendering fails, nothing was sent, so that the error page can be.
+// Pages are not cached, because they show what only this user may see.
 func Render(c echo.Context, status int, page templ.Component) error {
 	buffer := buffers.Get().(*bytes.Buffer)
 	defer buffers.Put(buffer)
@@ -26,13 +26,13 @@ func Render(c echo.Context, status int, page templ.Component) error {
 	return c.HTMLBlob(status, buffer.Bytes())
 }
 
-// IsPartial tells whether htmx asks for a part of a page.
+// IsPartial reports whether htmx requests a part of a page.
 func IsPartial(c echo.Context) bool {
 	h := c.Request().Header
 	return h.Get("HX-Request") == "true" && h.Get("HX-Request-Type") == "partial"
 }
 
-// Redirect sends the browser to another page with GET, also where htmx asked.
+// Redirect sends the browser to another page with GET, also if htmx made the request.
 func Redirect(c echo.Context, target string) error {
 	if c.Request().Header.Get("HX-Request") == "true" {
 		c.Response().Header().Set("HX-Redirect", target)

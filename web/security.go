@@ -9,12 +9,12 @@ import (
 	"github.com/claviger/claviger/models"
 )
 
-// contentSecurityPolicy lets pages load from this origin alone, and run no inline script or style.
+// contentSecurityPolicy lets pages load only from this origin, without inline scripts and styles.
 const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; " +
 	"connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
-// SecurityHeaders go with every page, pages of errors included. https adds Strict-Transport-Security. The API has no
-// use for them: no browser renders its answers.
+// SecurityHeaders sets the security headers of every page, error pages included. https adds Strict-Transport-Security.
+// The API does not need them: no browser renders its replies.
 func SecurityHeaders(https bool) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
@@ -36,7 +36,8 @@ func SecurityHeaders(https bool) echo.MiddlewareFunc {
 	}
 }
 
-// RefuseCrossOrigin turns away requests that change something and come from another site's page.
+// RefuseCrossOrigin rejects requests that change something and come from a page of another site. Error: if baseURL is
+// not a valid origin.
 func RefuseCrossOrigin(baseURL string) (echo.MiddlewareFunc, error) {
 	protection := http.NewCrossOriginProtection()
 	// Behind a proxy that rewrites Host, the browser's Origin is still the base URL.

@@ -21,10 +21,10 @@ type Notice struct {
 	Text string
 }
 
-func init() { gob.Register(Notice{}) } // what a session carries is stored as gob
+func init() { gob.Register(Notice{}) } // the values of a session are stored as gob
 
-// Sessions keeps browser sessions in the database. It is the store behind gorilla/sessions: a cookie holds a signed
-// random secret, the table its hash. Only signed-in visitors have a session.
+// Sessions stores browser sessions in the database. It is a store of gorilla/sessions: the cookie has a signed random
+// secret, the table its hash. Only signed-in visitors have a session.
 type Sessions struct {
 	store  *models.Store
 	codec  securecookie.Codec
@@ -34,19 +34,19 @@ type Sessions struct {
 
 var _ sessions.Store = (*Sessions)(nil)
 
-// NewSessions signs cookies with cookieKey; secure is for instances that are reached by https.
+// NewSessions returns a store that signs cookies with cookieKey. secure is for instances that are reached by https.
 func NewSessions(store *models.Store, cookieKey []byte, secure bool) *Sessions {
 	codec := securecookie.New(cookieKey, nil)
 	codec.MaxAge(int(models.SessionLifetime.Seconds()))
 	codec.SetSerializer(securecookie.NopEncoder{})
 	name := "claviger_session"
 	if secure {
-		name = "__Host-" + name // browsers then hold us to Secure, Path=/ and no Domain
+		name = "__Host-" + name // browsers accept it only with Secure, Path=/ and no Domain
 	}
 	return &Sessions{store: store, codec: codec, name: name, secure: secure}
 }
 
-// What a gorilla session of ours holds beside its values.
+// Keys of the values of a session that are not stored.
 type valueKey int
 
 const (
@@ -54,12 +54,12 @@ const (
 	secretKey                 // []byte
 )
 
-// Get gives the session of the request, the same one for each call within it.
+// Get returns the session of the request, the same one for each call within it.
 func (s *Sessions) Get(r *http.Request, name string) (*sessions.Session, error) {
 	return sessions.GetRegistry(r).Get(s, name)
 }
 
-// New reads the session that the request's cookie names. Where there is none, it is new and belongs to nobody.
+// New reads the session that the request's cookie names. If there is none, it returns a new one without a user.
 func (s *Sessions) New(r *http.Request, name string) (*sessions.Session, error) {
 	session := sessions.NewSession(s, name)
 	session.IsNew = true
@@ -73,7 +73,7 @@ func (s *Sessions) New(r *http.Request, name string) (*sessions.Session, error) 
 	}
 	var secret []byte
 	if s.codec.Decode(name, cookie.Value, &secret) != nil {
-		return session, nil // not ours, or signed with a former key: as good as none
+		return session, nil // forged, or signed with a former key: treated like no cookie
 	}
 	row, err := s.store.FindSession(r.Context(), models.HashSession(secret))
 	if models.IsNotFound(err) {
@@ -92,7 +92,7 @@ func (s *Sessions) New(r *http.Request, name string) (*sessions.Session, error) 
 	return session, nil
 }
 
-// Save stores what the session carries. A session of nobody is not stored.
+// Save stores the values of the session. A session without a user is not stored.
 func (s *Sessions) Save(r *http.Request, _ http.ResponseWriter, session *sessions.Session) error {
 	secret, ok := session.Values[secretKey].([]byte)
 	if !ok {
@@ -106,21 +106,21 @@ func (s *Sessions) Save(r *http.Request, _ http.ResponseWriter, session *session
 }
 
 func encodeValues(values map[any]any) ([]byte, error) {
-	kept := map[any]any{}
+	stored := map[any]any{}
 	for k, v := range values {
-		if _, ours := k.(valueKey); !ours {
-			kept[k] = v
+		if _, internal := k.(valueKey); !internal {
+			stored[k] = v
 		}
 	}
-	if len(kept) == 0 {
+	if len(stored) == 0 {
 		return nil, nil
 	}
 	var buffer bytes.Buffer
-	err := gob.NewEncoder(&buffer).Encode(kept)
+	err := gob.NewEncoder(&buffer).Encode(stored)
 	return buffer.Bytes(), err
 }
 
-// SignIn starts a session for the user under a new id and ends the one that the browser had.
+// SignIn starts a session for the user under a new id and ends the browser's former session.
 func (s *Sessions) SignIn(c echo.Context, user *models.User, notices ...Notice) error {
 	ctx := c.Request().Context()
 	session, err := s.Get(c.Request(), s.name)
@@ -175,7 +175,7 @@ func (s *Sessions) SignOut(c echo.Context) error {
 	return err
 }
 
-// Current is the signed-in session of the request, nil for a stranger.
+// Current returns the signed-in session of the request, or nil if there is none.
 func (s *Sessions) Current(c echo.Context) (*models.Session, error) {
 	session, err := s.Get(c.Request(), s.name)
 	if err != nil {
@@ -185,7 +185,7 @@ func (s *Sessions) Current(c echo.Context) (*models.Session, error) {
 	return row, nil
 }
 
-// Hash names the browser's own session among those of its account.
+// Hash returns the hash of the request's session, or the zero hash if there is none.
 func (s *Sessions) Hash(c echo.Context) (hash models.SessionHash) {
 	if row, err := s.Current(c); err == nil && row != nil {
 		copy(hash[:], row.SecretHash)
@@ -193,7 +193,7 @@ func (s *Sessions) Hash(c echo.Context) (hash models.SessionHash) {
 	return hash
 }
 
-// Notify leaves a message for the next page.
+// Notify stores a message that the next page shows.
 func (s *Sessions) Notify(c echo.Context, kind, text string) error {
 	session, err := s.Get(c.Request(), s.name)
 	if err != nil {
@@ -203,7 +203,7 @@ func (s *Sessions) Notify(c echo.Context, kind, text string) error {
 	return session.Save(c.Request(), c.Response())
 }
 
-// Notices takes the messages that wait for this page.
+// Notices removes the stored messages and returns them.
 func (s *Sessions) Notices(c echo.Context) ([]Notice, error) {
 	session, err := s.Get(c.Request(), s.name)
 	if err != nil {

@@ -7,7 +7,8 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 )
 
-// Throttle slows down who keeps failing. Its memory is bounded: the ones heard of longest ago are forgotten first.
+// Throttle makes callers wait after repeated failures. Its memory is bounded: the least recently seen callers are
+// evicted.
 type Throttle struct {
 	now     func() time.Time
 	longest time.Duration
@@ -22,12 +23,12 @@ type failures struct {
 }
 
 const (
-	freeFailures    = 5                // that cost nothing: everybody mistypes
-	failuresForgive = 15 * time.Minute // without failure, after which the count starts anew
-	throttleSize    = 10_000
+	freeFailures   = 5                // without a wait: everybody mistypes
+	failuresExpire = 15 * time.Minute // after the last failure the count starts again
+	throttleSize   = 10_000
 )
 
-// NewThrottle makes a throttle whose waits double from one second up to longest.
+// NewThrottle returns a throttle whose waits double from one second up to longest.
 func NewThrottle(now func() time.Time, longest time.Duration) *Throttle {
 	seen, err := lru.New[string, *failures](throttleSize)
 	if err != nil {
@@ -36,15 +37,16 @@ func NewThrottle(now func() time.Time, longest time.Duration) *Throttle {
 	return &Throttle{now: now, longest: longest, seen: seen}
 }
 
-// Attempt says how long who has to wait; 0 lets the attempt through and counts it as failed until [Throttle.Succeed].
-func (t *Throttle) Attempt(who string) time.Duration {
+// Attempt returns how long the caller has to wait. 0 allows the attempt and counts it as failed until
+// [Throttle.Succeed].
+func (t *Throttle) Attempt(caller string) time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := t.now()
-	f, known := t.seen.Get(who)
-	if !known || now.Sub(f.last) >= failuresForgive {
+	f, known := t.seen.Get(caller)
+	if !known || now.Sub(f.last) >= failuresExpire {
 		f = &failures{}
-		t.seen.Add(who, f)
+		t.seen.Add(caller, f)
 	}
 	if f.count >= freeFailures {
 		pause := t.longest
@@ -60,9 +62,9 @@ func (t *Throttle) Attempt(who string) time.Duration {
 	return 0
 }
 
-// Succeed forgives who its failures.
-func (t *Throttle) Succeed(who string) {
+// Succeed clears the failures of the caller.
+func (t *Throttle) Succeed(caller string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.seen.Remove(who)
+	t.seen.Remove(caller)
 }

@@ -2,16 +2,16 @@ package web
 
 import "time"
 
-// CustomRange is the value of a range whose ends are typed.
+// CustomRange is the value of a range whose start and end are typed.
 const CustomRange = "custom"
 
-// TimeRange is a stretch of time up to the present that filters offer.
+// TimeRange is a span of time up to now that filters offer.
 type TimeRange struct {
 	Value, Label string
 	length       time.Duration
 }
 
-// TimeRanges are all there are.
+// TimeRanges are the ranges that filters offer.
 var TimeRanges = []TimeRange{
 	{"15m", "Last 15 minutes", 15 * time.Minute},
 	{"1h", "Last hour", time.Hour},
@@ -20,7 +20,7 @@ var TimeRanges = []TimeRange{
 	{"30d", "Last 30 days", 30 * 24 * time.Hour},
 }
 
-// RangeStart is where the range of that value begins; the zero time for any other value.
+// RangeStart returns the start of the range with the value, or the zero time for any other value.
 func RangeStart(value string, now time.Time) time.Time {
 	for _, r := range TimeRanges {
 		if r.Value == value {
@@ -30,7 +30,7 @@ func RangeStart(value string, now time.Time) time.Time {
 	return time.Time{}
 }
 
-// ParseLocalTime reads the value of a date and time field, which browsers send with or without seconds.
+// ParseLocalTime reads the value of a field of type datetime-local, which browsers send with or without seconds.
 func ParseLocalTime(text string, zone *time.Location) (time.Time, error) {
 	at, err := time.ParseInLocation("2006-01-02T15:04", text, zone)
 	if err != nil {

@@ -2,14 +2,14 @@ package web
 
 import "strings"
 
-// DescribeUserAgent names browser and system as far as a person needs it to know a session again. It is a label, not a
-// decision: whatever it does not know is shown as it was sent.
+// DescribeUserAgent returns the names of browser and system, so that a person recognises a session. It is only a label.
+// A User-Agent that it does not know is returned as it was sent.
 func DescribeUserAgent(ua string) string {
-	browser := firstWord(ua, [][2]string{ // the more special ones first: most pretend to be others
+	browser := firstMatch(ua, [][2]string{ // the more specific ones first: most browsers name others too
 		{"Edg/", "Edge"}, {"OPR/", "Opera"}, {"SamsungBrowser/", "Samsung Internet"}, {"Firefox/", "Firefox"},
 		{"HeadlessChrome/", "Chrome"}, {"Chrome/", "Chrome"}, {"Safari/", "Safari"}, {"curl/", "curl"},
 	})
-	system := firstWord(ua, [][2]string{
+	system := firstMatch(ua, [][2]string{
 		{"iPhone", "iPhone"}, {"iPad", "iPad"}, {"Android", "Android"}, {"Windows", "Windows"}, {"Mac OS X", "macOS"},
 		{"CrOS", "ChromeOS"}, {"Linux", "Linux"},
 	})
@@ -24,10 +24,11 @@ func DescribeUserAgent(ua string) string {
 	return ua
 }
 
-func firstWord(ua string, words [][2]string) string {
-	for _, w := range words {
-		if strings.Contains(ua, w[0]) {
-			return w[1]
+// firstMatch returns the name of the first of the pairs {part, name} whose part is in ua.
+func firstMatch(ua string, pairs [][2]string) string {
+	for _, p := range pairs {
+		if strings.Contains(ua, p[0]) {
+			return p[1]
 		}
 	}
 	return ""

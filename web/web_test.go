@@ -17,13 +17,13 @@ import (
 func TestForwardedForIsReadFromTrustedProxiesOnly(t *testing.T) {
 	proxies := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}
 	for _, c := range []struct{ name, peer, forwarded, want string }{
-		{"a stranger's claim", "203.0.113.5:1000", "198.51.100.1", "203.0.113.5"},
-		{"a proxy's", "10.1.2.3:1000", "198.51.100.1", "198.51.100.1"},
+		{"a peer that is not trusted", "203.0.113.5:1000", "198.51.100.1", "203.0.113.5"},
+		{"a trusted proxy", "10.1.2.3:1000", "198.51.100.1", "198.51.100.1"},
 		{
-			"what the client put in front is not believed", "10.1.2.3:1000", "1.1.1.1, 198.51.100.1, 10.9.9.9",
+			"the part that the client sent is ignored", "10.1.2.3:1000", "1.1.1.1, 198.51.100.1, 10.9.9.9",
 			"198.51.100.1",
 		},
-		{"a proxy that says nothing", "10.1.2.3:1000", "", "10.1.2.3"},
+		{"a trusted proxy without the header", "10.1.2.3:1000", "", "10.1.2.3"},
 		{"private is not trusted by itself", "192.168.1.1:1000", "198.51.100.1", "192.168.1.1"},
 		{"loopback is not trusted by itself", "127.0.0.1:1000", "198.51.100.1", "127.0.0.1"},
 		{"IPv6", "[fd00::1]:1000", "2001:db8::1", "2001:db8::1"},
@@ -35,11 +35,11 @@ func TestForwardedForIsReadFromTrustedProxiesOnly(t *testing.T) {
 				r.Header.Set("X-Forwarded-For", c.forwarded)
 			}
 			if got := ClientIP(proxies)(r); got != c.want {
-				t.Errorf("%s, want %s", got, c.want)
+				t.Errorf("got %s, want %s", got, c.want)
 			}
 			r.Header.Set("X-Real-IP", "1.2.3.4") // never read
 			if got := ClientIP(nil)(r); got != strings.Trim(c.peer[:strings.LastIndex(c.peer, ":")], "[]") {
-				t.Errorf("without proxies %s is taken for %s", c.peer, got)
+				t.Errorf("without proxies the client of %s is %s", c.peer, got)
 			}
 		})
 	}
@@ -50,12 +50,12 @@ func TestForwardedForIsReadFromTrustedProxiesOnly(t *testing.T) {
 		"nonsense":            false,
 	} {
 		if got := FromProxy(peer, proxies); got != want {
-			t.Errorf("%s is a proxy: %v", peer, got)
+			t.Errorf("FromProxy(%s) is %v, want %v", peer, got, want)
 		}
 	}
 }
 
-func TestWhoCallsAndForWhom(t *testing.T) {
+func TestCallersNamesTheCallerAndItsClient(t *testing.T) {
 	proxies := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
 	for _, c := range []struct {
 		peer           string
@@ -68,7 +68,7 @@ func TestWhoCallsAndForWhom(t *testing.T) {
 		{"1.1.1.1:7", []string{"2.2.2.2", "3.3.3.3 , 4.4.4.4 "}, "1.1.1.1", "4.4.4.4"},
 		{"1.1.1.1:7", []string{"2.2.2.2, unknown"}, "1.1.1.1", ""},
 		{"1.1.1.1:7", []string{"::ffff:2.2.2.2"}, "1.1.1.1", "2.2.2.2"},
-		// A proxy says who called, and that one for whom.
+		// The proxy names the caller, and the caller its own client.
 		{"10.0.0.1:7", []string{"1.1.1.1"}, "1.1.1.1", ""},
 		{"10.0.0.1:7", []string{"2.2.2.2, 1.1.1.1", "10.0.0.2"}, "1.1.1.1", "2.2.2.2"},
 		{"10.0.0.1:7", []string{"2.2.2.2:80, 1.1.1.1:4711"}, "1.1.1.1", "2.2.2.2"},
@@ -82,35 +82,35 @@ func TestWhoCallsAndForWhom(t *testing.T) {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.RemoteAddr, r.Header["X-Forwarded-For"] = c.peer, c.forwarded
 		if caller, before := Callers(r, proxies); caller != c.caller || before != c.before {
-			t.Errorf("%s %q: %q for %q, want %q for %q", c.peer, c.forwarded, caller, before, c.caller, c.before)
+			t.Errorf("%s %q: got %q for %q, want %q for %q", c.peer, c.forwarded, caller, before, c.caller, c.before)
 		}
 	}
 }
 
-func TestWaitsDoubleUpToTheLongest(t *testing.T) {
+func TestThrottleDoublesWaitsUpToTheLongest(t *testing.T) {
 	now := time.Unix(0, 0)
 	throttle := NewThrottle(func() time.Time { return now }, 10*time.Second)
 	for range freeFailures {
 		if wait := throttle.Attempt("a"); wait != 0 {
-			t.Fatalf("a free attempt waits %v", wait)
+			t.Fatalf("one of the free attempts waits %v", wait)
 		}
 	}
 	for _, want := range []time.Duration{1, 2, 4, 8, 10, 10} {
 		if wait := throttle.Attempt("a"); wait != want*time.Second {
-			t.Errorf("wait %v, want %v", wait, want*time.Second)
+			t.Errorf("the wait is %v, want %v", wait, want*time.Second)
 		}
 		if wait := throttle.Attempt("b"); wait != 0 {
-			t.Errorf("somebody else waits %v", wait)
+			t.Errorf("another caller waits %v, want 0", wait)
 		}
 		throttle.Succeed("b")
 		now = now.Add(want * time.Second)
 		if wait := throttle.Attempt("a"); wait != 0 {
-			t.Errorf("after the wait: %v", wait)
+			t.Errorf("after the wait, the next attempt waits %v, want 0", wait)
 		}
 	}
-	now = now.Add(failuresForgive)
+	now = now.Add(failuresExpire)
 	if wait := throttle.Attempt("a"); wait != 0 {
-		t.Errorf("old failures are held against it: %v", wait)
+		t.Errorf("after the failures expired, an attempt waits %v, want 0", wait)
 	}
 }
 
@@ -120,11 +120,11 @@ func TestThrottleMemoryIsBounded(t *testing.T) {
 		throttle.Attempt(strings.Repeat("x", i%100) + time.Duration(i).String())
 	}
 	if n := throttle.seen.Len(); n > throttleSize {
-		t.Errorf("%d are remembered", n)
+		t.Errorf("%d callers are in memory, want at most %d", n, throttleSize)
 	}
 }
 
-func TestDecodeJSONBoundsTheBody(t *testing.T) {
+func TestDecodeJSONRejectsLargeAndMalformedBodies(t *testing.T) {
 	decode := func(body string) error {
 		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
 		r.Header.Set("Content-Type", "application/json; charset=utf-8")
@@ -142,13 +142,13 @@ func TestDecodeJSONBoundsTheBody(t *testing.T) {
 			got = err.(*models.Error).Code
 		}
 		if got != code {
-			t.Errorf("%.20q: %q, want %q", body, got, code)
+			t.Errorf("%.20q: got %q, want %q", body, got, code)
 		}
 	}
 }
 
-// A body that is not read would have its dry_run not read either.
-func TestTheParametersOfAContentTypeDoNotMatter(t *testing.T) {
+// If a body were ignored because of them, its dry_run would be ignored too.
+func TestDecodeJSONIgnoresParametersOfTheContentType(t *testing.T) {
 	for contentType, read := range map[string]bool{
 		"application/json":           true,
 		"application/json;":          true,
@@ -163,12 +163,12 @@ func TestTheParametersOfAContentTypeDoNotMatter(t *testing.T) {
 		r.Header.Set("Content-Type", contentType)
 		var target struct{ A string }
 		if err := DecodeJSON(httptest.NewRecorder(), r, 100, &target); err != nil || (target.A == "x") != read {
-			t.Errorf("%q: %+v, %v", contentType, target, err)
+			t.Errorf("Content-Type %q: got %+v, %v; want the body read: %v", contentType, target, err, read)
 		}
 	}
 }
 
-func TestTimeZoneOfTheCookie(t *testing.T) {
+func TestTimeZoneIsReadFromTheCookie(t *testing.T) {
 	for cookie, want := range map[string]string{
 		"Europe%2FBerlin":        "Europe/Berlin",
 		"UTC":                    "UTC",
@@ -180,7 +180,7 @@ func TestTimeZoneOfTheCookie(t *testing.T) {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.AddCookie(&http.Cookie{Name: "tz", Value: cookie})
 		if got := TimeZone(echo.New().NewContext(r, httptest.NewRecorder())).String(); got != want {
-			t.Errorf("%s: %s, want %s", cookie, got, want)
+			t.Errorf("cookie %s: got %s, want %s", cookie, got, want)
 		}
 	}
 }
