@@ -187,7 +187,7 @@ func (v *world) pages() []shown {
 	add(v.owner, "account", at("/account"))
 	add(v.newcomer, "account refused", func(tab *Tab) {
 		tab.Open("/account")
-		tab.Fill("Present password", "not the password")
+		tab.Fill("Current password", "not the password")
 		tab.Fill("New password", "short")
 		tab.Press("Change password")
 		tab.Until("the refusal", `document.querySelector(".field-error, [role=alert]")`)

@@ -12,14 +12,14 @@ import (
 	"github.com/claviger/claviger/models"
 )
 
-// tester makes the changes of tests that do not go by a page.
+// tester is the actor of changes that tests make directly in the store.
 var tester = testkit.Actor(1)
 
-// pathOf fills in what a route's path leaves open.
+// pathOf fills in the parameters of a route's path.
 func pathOf(w *testkit.World, route handlers.Route, project string) string {
-	seq := "5" // the service token's; the stranger's own project has fewer rows
+	seq := "5" // of the service token; the stranger's own project has fewer rows
 	if route.Access.InstanceAdmin {
-		seq = "1" // of the instance's own chain
+		seq = "1" // in the chain of the instance
 	}
 	return w.Path(route.Path, project, seq)
 }
@@ -31,7 +31,7 @@ func ask(b *testkit.Browser, method, path string) testkit.Page {
 	return b.Get(path)
 }
 
-// ownPages are the routes that show or change nothing but the asker's own account, or nothing at all.
+// ownPages are the routes that concern only the user's own account, or no data at all.
 var ownPages = map[string]bool{
 	"GET /": true, "GET /docs/api": true, "GET /signup": true, "POST /signup": true, "GET /signin": true,
 	"POST /signin": true, "POST /signout": true,
@@ -39,7 +39,7 @@ var ownPages = map[string]bool{
 	"GET /projects": true, "GET /projects/new": true, "POST /projects": true,
 }
 
-// A new route is covered by itself: it must answer 404 to a stranger unless it is listed among ownPages.
+// New routes are covered automatically: they must answer 404 to a stranger unless they are in ownPages.
 func TestEveryRouteAnswers404ToAStranger(t *testing.T) {
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		w, owner := app.World()
@@ -55,13 +55,13 @@ func TestEveryRouteAnswers404ToAStranger(t *testing.T) {
 					t.Errorf("%s in %s gives a stranger %d", name, project, page.Status)
 				}
 			}
-			// A project of one's own does not open what is in another one.
+			// The stranger's own project gives no access to objects of another one.
 			if strings.Count(route.Path, ":") > 1 {
 				if page := ask(stranger, route.Method, pathOf(w, route, "his")); page.Status != 404 {
 					t.Errorf("%s through the stranger's own project gives %d", name, page.Status)
 				}
 			}
-			// A visitor without an account learns nothing either: the sign-in page, whatever exists.
+			// A visitor who is not signed in is led to the sign-in page, whether the object exists or not.
 			page := ask(app.Browser(), route.Method, pathOf(w, route, "shop"))
 			if !strings.HasPrefix(page.Path, "/signin") {
 				t.Errorf("%s leads a visitor to %s", name, page.Path)
@@ -96,12 +96,12 @@ func TestAnotherProjectsSecretAndAnUnknownOneLookTheSame(t *testing.T) {
 			r.Header.Del("Date")
 		}
 		if fmt.Sprint(foreign) != fmt.Sprint(unknown) {
-			t.Errorf("%v\n%v", foreign, unknown)
+			t.Errorf("the replies differ:\n%v\n%v", foreign, unknown)
 		}
 	})
 }
 
-func TestARoleMayDoWhatTheMatrixSays(t *testing.T) {
+func TestEachRoleHasThePermissionsOfTheMatrix(t *testing.T) {
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		w, _ := app.World()
 		member, browser := app.SignUp("bob@example.com")
@@ -122,7 +122,7 @@ func TestARoleMayDoWhatTheMatrixSays(t *testing.T) {
 			}
 			page := browser.Get(testkit.KeyPath(w.Project, w.Key))
 			if buttons := page.Find("main form").Length() > 0; buttons != role.May(models.PermitWriteKeys) {
-				t.Errorf("a %s sees buttons: %v", role, buttons)
+				t.Errorf("a %s sees buttons: %v, want %v", role, buttons, !buttons)
 			}
 		}
 	})
@@ -148,8 +148,8 @@ func TestEveryRouteThatChangesSomethingRefusesOtherSites(t *testing.T) {
 	})
 }
 
-// No page's number of statements may grow with the number of its rows.
-func TestNoPageAsksMoreOfTheDatabaseWhenThereIsMoreToShow(t *testing.T) {
+// The number of a page's statements must not grow with the number of its rows.
+func TestPagesNeedAsManyStatementsForManyRowsAsForFew(t *testing.T) {
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		w, owner := app.World()
 		count := func() map[string]int64 {
@@ -204,7 +204,7 @@ func TestNoPageAsksMoreOfTheDatabaseWhenThereIsMoreToShow(t *testing.T) {
 				t.Errorf("%s: %d statements with few rows, %d with many", path, few[path], n)
 			}
 			if n > 8 {
-				t.Errorf("%s: %d statements", path, n)
+				t.Errorf("%s: %d statements, want at most 8", path, n)
 			}
 		}
 	})

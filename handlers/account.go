@@ -42,9 +42,9 @@ func (h *Handlers) changePassword(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	// A session left open must not be a way to guess the password.
-	who := "password of " + session.User.Email
-	if wait := h.accountThrottle.Attempt(who); wait > 0 {
+	// Otherwise an abandoned session could be used to guess the password.
+	caller := "password of " + session.User.Email
+	if wait := h.accountThrottle.Attempt(caller); wait > 0 {
 		return h.renderAccount(c, http.StatusTooManyRequests, account.Props{Message: tooManyAttempts(c, wait)})
 	}
 	err = h.Store.ChangePassword(c.Request().Context(), h.actor(c),
@@ -56,8 +56,8 @@ func (h *Handlers) changePassword(c echo.Context) error {
 		}
 		return h.renderAccount(c, http.StatusUnprocessableEntity, account.Props{Errors: fields, Message: message})
 	}
-	h.accountThrottle.Succeed(who)
-	// A new session id: whoever learned the old one loses it together with the old password.
+	h.accountThrottle.Succeed(caller)
+	// A new session id, so that a stolen one becomes invalid together with the old password.
 	user, err := h.Store.User(c.Request().Context(), session.UserID)
 	if err != nil {
 		return err

@@ -27,10 +27,10 @@ func TestAVisitorIsLedToTheFirstAccountAndThenToSignIn(t *testing.T) {
 			t.Errorf("%d %s", page.Status, page.Text())
 		}
 		if value, _ := page.Find("#f-email").Attr("value"); value != "Ada@Example.com" {
-			t.Errorf("what was typed is gone: %q", value)
+			t.Errorf("the typed address came back as %q", value)
 		}
 		if value, _ := page.Find("#f-password").Attr("value"); value != "" {
-			t.Error("the password came back in the page")
+			t.Error("the page has the typed password")
 		}
 		page = b.Post("/signup", account("Ada@Example.com", testkit.Password))
 		if page.Path != "/projects" || page.Status != 200 {
@@ -41,7 +41,7 @@ func TestAVisitorIsLedToTheFirstAccountAndThenToSignIn(t *testing.T) {
 			t.Errorf("led to %s", page.Path)
 		}
 		if page = stranger.Get("/signup"); page.Find("form").Length() != 0 {
-			t.Error("sign-up looks open")
+			t.Error("the sign-up page has a form although sign-up is closed")
 		}
 		if page = stranger.Post("/signup", account("bob@example.com", testkit.Password)); page.Status != 403 {
 			t.Errorf("a second stranger got %d", page.Status)
@@ -49,7 +49,7 @@ func TestAVisitorIsLedToTheFirstAccountAndThenToSignIn(t *testing.T) {
 	})
 }
 
-func TestSignInLeadsBackToThePageThatWasAskedFor(t *testing.T) {
+func TestSignInLeadsBackToTheRequestedPage(t *testing.T) {
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, _ := app.SignUp("ada@example.com")
 		app.Project(user, "shop")
@@ -72,7 +72,7 @@ func TestSignInLeadsBackToThePageThatWasAskedFor(t *testing.T) {
 	})
 }
 
-func TestAFailedSignInSaysTheSameForEveryReason(t *testing.T) {
+func TestAFailedSignInDoesNotRevealTheReason(t *testing.T) {
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		app.SignUp("ada@example.com")
 		wrong := app.Browser().Post("/signin", account("ada@example.com", "not the password"))
@@ -86,7 +86,7 @@ func TestAFailedSignInSaysTheSameForEveryReason(t *testing.T) {
 	})
 }
 
-func TestRepeatedFailuresSlowDown(t *testing.T) {
+func TestRepeatedFailuresToSignInHaveToWait(t *testing.T) {
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		app.SignUp("ada@example.com")
 		b := app.Browser()
@@ -117,11 +117,11 @@ func TestRepeatedFailuresSlowDown(t *testing.T) {
 	})
 }
 
-func TestTheSessionCookieIsGuardedAndRenewed(t *testing.T) {
+func TestTheSessionCookieIsProtectedAndRenewed(t *testing.T) {
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		_, b := app.SignUp("ada@example.com")
 		first := b.Cookie(sessionCookie)
-		// A client that follows no redirect sees the cookie as it is set.
+		// Without following the redirect, the client sees the attributes of the cookie.
 		raw := &http.Client{
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		}
@@ -149,7 +149,7 @@ func TestTheSessionCookieIsGuardedAndRenewed(t *testing.T) {
 			t.Error("changing the password keeps the session id")
 		}
 		if page := b.Get("/account"); page.Status != 200 || page.Path != "/account" {
-			t.Errorf("signed out by one's own change: %s", page.Path)
+			t.Errorf("changing the password signed out its own session: %s", page.Path)
 		}
 		old := app.Browser()
 		if page := old.Get("/account", "Cookie", sessionCookie+"="+second); !strings.HasPrefix(page.Path, "/signin") {
@@ -157,7 +157,7 @@ func TestTheSessionCookieIsGuardedAndRenewed(t *testing.T) {
 		}
 		page := old.Get("/account", "Cookie", sessionCookie+"="+b.Cookie(sessionCookie)+"x")
 		if !strings.HasPrefix(page.Path, "/signin") {
-			t.Error("a forged cookie was taken")
+			t.Error("a forged cookie was accepted")
 		}
 	})
 }
@@ -196,12 +196,12 @@ func TestOneSessionCanBeEndedFromAnother(t *testing.T) {
 			t.Error("the session is still listed, or the notice shown twice")
 		}
 		if page := two.Get("/projects"); !strings.HasPrefix(page.Path, "/signin") {
-			t.Error("the ended session goes on")
+			t.Error("the ended session is still signed in")
 		}
 	})
 }
 
-func TestPagesForbidWhatTheyDoNotNeed(t *testing.T) {
+func TestPagesHaveSecurityHeaders(t *testing.T) {
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		_, b := app.SignUp("ada@example.com")
 		for _, path := range []string{"/projects", "/nothing/here", "/signin"} {

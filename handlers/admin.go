@@ -14,7 +14,7 @@ import (
 	"github.com/claviger/claviger/web"
 )
 
-// The pages of the instance, for its admins.
+// Paths and tabs of the pages for admins of the instance.
 const (
 	adminRoot       = "/admin"
 	tabPlans        = "Plans"
@@ -22,8 +22,8 @@ const (
 	projectsPerPage = 50
 )
 
-// figureLabels name the figures of plans for people.
-var figureLabels = map[models.PlanLimit]string{
+// limitLabels are the labels of the limits of a plan.
+var limitLabels = map[models.PlanLimit]string{
 	models.LimitActiveKeys:       "Active keys",
 	models.LimitRotation:         "Rotation",
 	models.LimitProjectPerSecond: "Project, per second",
@@ -33,7 +33,7 @@ var figureLabels = map[models.PlanLimit]string{
 	models.LimitSessionPerMinute: "Session, per minute", models.LimitLogDays: "Logs kept, days",
 }
 
-// adminPage is page for the instance's routes.
+// adminPage is [Handlers.page] for the routes of the instance.
 func (h *Handlers) adminPage(c echo.Context, title, tab string) (layout.PageProps, error) {
 	p, err := h.page(c, title+" · Instance")
 	p.Tabs = []ui.Tab{
@@ -57,7 +57,7 @@ func (h *Handlers) renderPlans(c echo.Context, status int, p instance.PlansProps
 		return err
 	}
 	for _, name := range models.NumberLimits {
-		p.Columns = append(p.Columns, figureLabels[name])
+		p.Columns = append(p.Columns, limitLabels[name])
 	}
 	for _, plan := range plans {
 		item := instance.Plan{ID: plan.ID, Name: plan.Name, Default: plan.ID == defaultID, Rotation: plan.Rotation}
@@ -70,11 +70,11 @@ func (h *Handlers) renderPlans(c echo.Context, status int, p instance.PlansProps
 }
 
 func (h *Handlers) setDefaultPlan(c echo.Context) error {
-	id, _ := strconv.ParseInt(c.FormValue("plan"), 10, 64) // no number is no plan: the store says so
+	id, _ := strconv.ParseInt(c.FormValue("plan"), 10, 64) // 0 if it is not a number; no plan has the id 0
 	plan, err := h.Store.SetDefaultPlan(c.Request().Context(), h.actor(c), id)
 	if models.IsNotFound(err) {
 		return h.renderPlans(c, http.StatusUnprocessableEntity, instance.PlansProps{
-			DefaultError: "Choose one of these.",
+			DefaultError: "Choose one of the options.",
 		})
 	}
 	if err != nil {
@@ -90,7 +90,7 @@ func (h *Handlers) adminDone(c echo.Context, text, target string) error {
 	return web.Redirect(c, target)
 }
 
-// planOf reads the plan that the path names.
+// planOf returns the plan that the path names.
 func (h *Handlers) planOf(c echo.Context) (*models.Plan, error) {
 	id, err := web.PathID(c, "plan", "plan")
 	if err != nil {
@@ -108,7 +108,7 @@ func (h *Handlers) editPlan(c echo.Context) error {
 	for _, name := range models.NumberLimits {
 		p.Fields = append(p.Fields, instance.Field{
 			Name:  string(name),
-			Label: figureLabels[name],
+			Label: limitLabels[name],
 			Value: numberText(plan.Number(name)),
 		})
 	}
@@ -129,19 +129,19 @@ func (h *Handlers) updatePlan(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	figures := models.PlanLimits{Rotation: c.FormValue("rotation") == "true"}
-	p, problems := instance.PlanProps{Rotation: figures.Rotation}, map[string]string{}
+	limits := models.PlanLimits{Rotation: c.FormValue("rotation") == "true"}
+	p, problems := instance.PlanProps{Rotation: limits.Rotation}, map[string]string{}
 	for _, name := range models.NumberLimits {
 		text := c.FormValue(string(name))
-		p.Fields = append(p.Fields, instance.Field{Name: string(name), Label: figureLabels[name], Value: text})
-		figures.SetNumber(name,
+		p.Fields = append(p.Fields, instance.Field{Name: string(name), Label: limitLabels[name], Value: text})
+		limits.SetNumber(name,
 			parseWhole(string(name), text, "Enter a whole number, or leave it empty for no limit.", problems))
 	}
 	var plan *models.Plan
 	if len(problems) > 0 {
-		err = web.WithProblems(problems, figures.Check())
+		err = web.WithProblems(problems, limits.Check())
 	} else {
-		plan, err = h.Store.UpdatePlan(c.Request().Context(), h.actor(c), before.ID, figures)
+		plan, err = h.Store.UpdatePlan(c.Request().Context(), h.actor(c), before.ID, limits)
 	}
 	if err != nil {
 		var other error
@@ -195,7 +195,7 @@ func adminProjectPath(p *models.Project) string {
 	return adminRoot + "/projects/" + strconv.FormatInt(p.ID, 10)
 }
 
-// noLimit is what the field of an override may hold beside a number; empty is as the plan says.
+// noLimit is the value of an override for "no limit". An empty field means the limit of the plan.
 const noLimit = "none"
 
 func (h *Handlers) editProjectPlan(c echo.Context) error {
@@ -209,14 +209,14 @@ func (h *Handlers) editProjectPlan(c echo.Context) error {
 		return err
 	}
 	p := instance.ProjectProps{Plan: plan.Plan.ID}
-	if value, own := plan.Overrides[models.LimitRotation]; own {
+	if value, overridden := plan.Overrides[models.LimitRotation]; overridden {
 		p.Rotation = strconv.FormatInt(*value, 10)
 	}
 	for _, name := range models.NumberLimits {
-		field := instance.Field{Name: string(name), Label: figureLabels[name]}
-		if value, own := plan.Overrides[name]; own && value == nil {
+		field := instance.Field{Name: string(name), Label: limitLabels[name]}
+		if value, overridden := plan.Overrides[name]; overridden && value == nil {
 			field.Value = noLimit
-		} else if own {
+		} else if overridden {
 			field.Value = numberText(value)
 		}
 		p.Fields = append(p.Fields, field)
@@ -262,21 +262,21 @@ func (h *Handlers) changeProjectPlan(c echo.Context) error {
 	}
 	p := instance.ProjectProps{Rotation: c.FormValue("rotation")}
 	problems, overrides := map[string]string{}, models.Overrides{}
-	p.Plan, _ = strconv.ParseInt(c.FormValue("plan"), 10, 64) // no number is no plan: the store says so
+	p.Plan, _ = strconv.ParseInt(c.FormValue("plan"), 10, 64) // 0 if it is not a number; no plan has the id 0
 	if p.Rotation != "" {
-		overrides[models.LimitRotation] = parseWhole(string(models.LimitRotation), p.Rotation, "Choose one of these.",
-			problems)
+		overrides[models.LimitRotation] = parseWhole(
+			string(models.LimitRotation), p.Rotation, "Choose one of the options.", problems)
 	}
 	for _, name := range models.NumberLimits {
 		text := strings.ToLower(strings.TrimSpace(c.FormValue(string(name))))
-		p.Fields = append(p.Fields, instance.Field{Name: string(name), Label: figureLabels[name], Value: text})
+		p.Fields = append(p.Fields, instance.Field{Name: string(name), Label: limitLabels[name], Value: text})
 		switch text {
 		case "":
 		case noLimit:
 			overrides[name] = nil
 		default:
-			overrides[name] = parseWhole(string(name), text, "Enter a whole number, or none, or leave it empty.",
-				problems)
+			overrides[name] = parseWhole(
+				string(name), text, "Enter a whole number or none, or leave it empty.", problems)
 		}
 	}
 	if len(problems) > 0 {

@@ -20,33 +20,34 @@ import (
 )
 
 const (
-	actionsPerPage = 50
-	// maxActionSearch is longer than any name in the log.
-	maxActionSearch = 254
+	auditRowsPerPage = 50
+	// maxAuditSearch is the length of the longest name in the log.
+	maxAuditSearch = 254
 )
 
-type actionChoice struct{ value, label string }
+type actionOption struct{ value, label string }
 
-// actionChoices are the kinds of changes that the filter offers. One without a dot stands for all that begin with it.
-var actionChoices = []actionChoice{
+// projectActions are the actions that the filter of a project offers. One without a dot stands for all with that
+// prefix.
+var projectActions = []actionOption{
 	{"key.create", "Key created"},
 	{"key.edit", "Key edited"},
 	{"key.activate", "Key activated"},
 	{"key.deactivate", "Key deactivated"},
 	{"key.rotate", "Key rotated"},
-	{"key.end_version", "End of a key's version moved"},
+	{"key.end_version", "End of a key version changed"},
 	{"key.revoke", "Key revoked"},
 	{"key.delete", "Key deleted"},
 	{"category", "Categories"},
 	{"service_token", "Service tokens"},
 	{"address_block", "Blocked addresses"},
-	{"project", "Project and its plan"},
+	{"project", "Project, with settings and plan"},
 }
 
-// instanceActionChoices are [actionChoices] for what concerns no project.
-var instanceActionChoices = []actionChoice{{"account", "Accounts"}, {"plan", "Plans"}}
+// instanceActions are the actions that the filter of the instance offers.
+var instanceActions = []actionOption{{"account", "Accounts"}, {"plan", "Plans"}}
 
-// actionVerbs say the last part of an action in words; the kind of the object follows.
+// actionVerbs has the words for the last part of an action. The kind of the object follows them.
 var actionVerbs = map[string]string{
 	"create":          "created",
 	"edit":            "edited",
@@ -56,42 +57,44 @@ var actionVerbs = map[string]string{
 	"delete":          "deleted",
 	"lift":            "lifted",
 	"rotate":          "rotated",
-	"end_version":     "moved the end of a version of",
+	"end_version":     "changed the end of a version of",
 	"rename":          "renamed",
 	"merge":           "merged",
 	"change_plan":     "changed the plan of",
 	"change_slug":     "changed the slug of",
-	"set_default":     "chose for new projects the",
+	"set_default":     "set as default the",
 	"change_password": "changed the password of",
-	"end_sessions":    "signed out everywhere the",
+	"end_sessions":    "ended all sessions of the",
 }
 
 var actorKinds = map[models.ActorKind]string{
 	models.ActorServiceToken: "service token", models.ActorKey: "key itself", models.ActorSystem: "system",
 }
 
-// actionQuery is the audit log's filter as the URL holds it.
-type actionQuery struct {
-	actor, action, object, span string
-	before                      int64
+// auditQuery is the filter of the audit log as the URL has it.
+type auditQuery struct {
+	actor, action, object, timeRange string
+	before                           int64
 }
 
-func readActionQuery(c echo.Context) actionQuery {
+func readAuditQuery(c echo.Context) auditQuery {
 	q := c.QueryParams()
-	text := func(name string) string { return models.LogText(strings.TrimSpace(q.Get(name)), maxActionSearch) }
-	query := actionQuery{actor: text("actor"), action: text("action"), object: text("object"), span: text("range")}
+	text := func(name string) string { return models.LogText(strings.TrimSpace(q.Get(name)), maxAuditSearch) }
+	query := auditQuery{
+		actor: text("actor"), action: text("action"), object: text("object"), timeRange: text("range"),
+	}
 	query.before, _ = strconv.ParseInt(q.Get("before"), 10, 64)
 	return query
 }
 
-// values are the filter's parameters without the cursor.
-func (q actionQuery) values() url.Values {
+// values returns the parameters of the filter without the cursor.
+func (q auditQuery) values() url.Values {
 	v := url.Values{}
 	for name, value := range map[string]string{
 		"actor":  q.actor,
 		"action": q.action,
 		"object": q.object,
-		"range":  q.span,
+		"range":  q.timeRange,
 	} {
 		if value != "" {
 			v.Set(name, value)
@@ -100,38 +103,38 @@ func (q actionQuery) values() url.Values {
 	return v
 }
 
-func (q actionQuery) filter(now time.Time, limit int) models.AuditFilter {
+func (q auditQuery) filter(now time.Time, limit int) models.AuditFilter {
 	return models.AuditFilter{
 		Actor:  q.actor,
 		Action: q.action,
 		Object: q.object,
-		From:   web.RangeStart(q.span, now),
+		From:   web.RangeStart(q.timeRange, now),
 		Before: q.before,
 		Limit:  limit,
 	}
 }
 
-// actionLog is the one that a route speaks of: a project's, or the instance's own.
-type actionLog struct {
+// auditLog is the audit log of a route: that of a project or of the instance.
+type auditLog struct {
 	chain   int64
 	root    string // path of the project, or of the instance's pages
-	name    string // for files
-	choices []actionChoice
+	name    string // for file names
+	actions []actionOption
 	page    func(c echo.Context, title, tab string) (layout.PageProps, error)
 }
 
-func (h *Handlers) actionLog(c echo.Context) actionLog {
+func (h *Handlers) auditLog(c echo.Context) auditLog {
 	if c.Param("project") == "" {
-		return actionLog{models.InstanceChain, adminRoot, "instance", instanceActionChoices, h.adminPage}
+		return auditLog{models.InstanceChain, adminRoot, "instance", instanceActions, h.adminPage}
 	}
 	m := web.Membership(c)
-	return actionLog{m.ID, projectPath(&m.Project), m.Slug, actionChoices, h.projectPage}
+	return auditLog{m.ID, projectPath(&m.Project), m.Slug, projectActions, h.projectPage}
 }
 
-// actions is the page of what was changed in a project, or in the instance.
-func (h *Handlers) actions(c echo.Context) error {
-	log, q := h.actionLog(c), readActionQuery(c)
-	rows, more, err := h.Store.AuditRows(c.Request().Context(), log.chain, q.filter(h.Now(), actionsPerPage))
+// auditRows is the page of the audit log of a project or of the instance.
+func (h *Handlers) auditRows(c echo.Context) error {
+	log, q := h.auditLog(c), readAuditQuery(c)
+	rows, more, err := h.Store.AuditRows(c.Request().Context(), log.chain, q.filter(h.Now(), auditRowsPerPage))
 	if err != nil {
 		return err
 	}
@@ -142,21 +145,21 @@ func (h *Handlers) actions(c echo.Context) error {
 		Actor:   q.actor,
 		Action:  q.action,
 		Object:  q.object,
-		Range:   q.span,
-		Actions: []ui.Option{{Label: "Anything"}},
+		Range:   q.timeRange,
+		Actions: []ui.Option{{Label: "Any action"}},
 		Ranges:  []ui.Option{{Label: "Any time"}},
 	}
-	for _, a := range log.choices {
+	for _, a := range log.actions {
 		p.Actions = append(p.Actions, ui.Option{Value: a.value, Label: a.label})
 	}
 	for _, r := range web.TimeRanges {
 		p.Ranges = append(p.Ranges, ui.Option{Value: r.Value, Label: r.Label})
 	}
 	for i := range rows {
-		p.Entries = append(p.Entries, actionEntry(root, &rows[i]))
+		p.Entries = append(p.Entries, auditEntry(root, &rows[i]))
 	}
 	if q.before > 0 {
-		// to the newest: the browser's way back leads to the page before
+		// The newest rows, not the previous page: the Back button of the browser leads there.
 		p.NewestHref = withQuery(root+"/audit", q.values())
 	}
 	if more {
@@ -170,9 +173,9 @@ func (h *Handlers) actions(c echo.Context) error {
 	return web.Render(c, http.StatusOK, audit.List(p))
 }
 
-// action is the page of one change.
-func (h *Handlers) action(c echo.Context) error {
-	log := h.actionLog(c)
+// auditRow is the page of one change.
+func (h *Handlers) auditRow(c echo.Context) error {
+	log := h.auditLog(c)
 	seq, err := web.PathID(c, "seq", "change")
 	if err != nil {
 		return err
@@ -185,15 +188,15 @@ func (h *Handlers) action(c echo.Context) error {
 		Root:   log.root,
 		Now:    h.Now(),
 		Zone:   web.TimeZone(c),
-		Entry:  actionEntry(log.root, row),
+		Entry:  auditEntry(log.root, row),
 		Row:    strconv.FormatInt(row.Seq, 10),
 		Action: row.Action,
 	}
-	before, after := readFacts(row.Before), readFacts(row.After)
+	before, after := readSnapshot(row.Before), readSnapshot(row.After)
 	p.New, p.Gone = len(before) == 0, len(after) == 0
-	for _, name := range factNames(before, after) {
-		field := audit.Field{Name: name, Before: factValue(before, name), After: factValue(after, name)}
-		if !field.Before.Absent || !field.After.Absent { // of something new, what was left empty
+	for _, name := range fieldNames(before, after) {
+		field := audit.Field{Name: name, Before: fieldValue(before, name), After: fieldValue(after, name)}
+		if !field.Before.Absent || !field.After.Absent { // otherwise it is a field of a new object that was left empty
 			p.Fields = append(p.Fields, field)
 		}
 	}
@@ -203,25 +206,25 @@ func (h *Handlers) action(c echo.Context) error {
 	return web.Render(c, http.StatusOK, audit.Show(p))
 }
 
-func actionEntry(root string, row *models.AuditRow) audit.Entry {
+func auditEntry(root string, row *models.AuditRow) audit.Entry {
 	e := audit.Entry{
 		Href:      root + "/audit/" + strconv.FormatInt(row.Seq, 10),
 		At:        row.At,
 		Actor:     row.ActorName,
 		ActorKind: actorKinds[row.ActorKind],
-		Act:       actInWords(row),
+		Action:    actionInWords(row),
 		Object:    row.ObjectName,
 		IP:        row.IP,
 	}
 	if strings.HasSuffix(row.Action, ".edit") {
-		e.Fields = factNames(readFacts(row.Before), readFacts(row.After))
+		e.Fields = fieldNames(readSnapshot(row.Before), readSnapshot(row.After))
 	}
 	return e
 }
 
-// actInWords says what was done to what kind of thing; its name follows. An act without a word is named as it is
-// stored.
-func actInWords(row *models.AuditRow) string {
+// actionInWords returns what was done to which kind of object, such as "rotated key". An unknown action is returned
+// as it is stored.
+func actionInWords(row *models.AuditRow) string {
 	_, last, _ := strings.Cut(row.Action, ".")
 	verb, known := actionVerbs[last]
 	if !known {
@@ -230,29 +233,30 @@ func actInWords(row *models.AuditRow) string {
 	return verb + " " + strings.ReplaceAll(row.ObjectKind, "_", " ")
 }
 
-// readFacts reads what a row keeps of an object. Text that is no JSON object, which the program never writes, has no
-// fields: audit verify finds such damage.
-func readFacts(text string) map[string]json.RawMessage {
-	var facts map[string]json.RawMessage
-	if json.Unmarshal([]byte(text), &facts) != nil {
+// readSnapshot reads an audit snapshot. Text that is not a JSON object has no fields. The program never writes such
+// text; audit verify finds the damage.
+func readSnapshot(text string) map[string]json.RawMessage {
+	var snapshot map[string]json.RawMessage
+	if json.Unmarshal([]byte(text), &snapshot) != nil {
 		return nil
 	}
-	return facts
+	return snapshot
 }
 
-func factNames(before, after map[string]json.RawMessage) []string {
+// fieldNames returns the names of the fields of both snapshots, sorted.
+func fieldNames(before, after map[string]json.RawMessage) []string {
 	names := map[string]bool{}
-	for _, facts := range []map[string]json.RawMessage{before, after} {
-		for name := range facts {
+	for _, snapshot := range []map[string]json.RawMessage{before, after} {
+		for name := range snapshot {
 			names[name] = true
 		}
 	}
 	return slices.Sorted(maps.Keys(names))
 }
 
-// factValue says a value in words: texts without quotes, moments as such, lists with commas.
-func factValue(facts map[string]json.RawMessage, name string) audit.Value {
-	raw, present := facts[name]
+// fieldValue returns the value of a field for display: text without quotes, times as such, lists with commas.
+func fieldValue(snapshot map[string]json.RawMessage, name string) audit.Value {
+	raw, present := snapshot[name]
 	if !present || string(raw) == "null" {
 		return audit.Value{Absent: true}
 	}

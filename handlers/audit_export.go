@@ -11,17 +11,17 @@ import (
 	"github.com/claviger/claviger/web"
 )
 
-var actionColumns = []string{
+var auditColumns = []string{
 	"row", "time", "actor_kind", "actor_id", "actor", "action", "object_kind", "object_id", "object", "before",
 	"after", "address",
 }
 
-// exportActions sends what the filter leaves of the audit log, newest first.
-func (h *Handlers) exportActions(c echo.Context) error {
-	log := h.actionLog(c)
-	filter := readActionQuery(c).filter(h.Now(), web.ExportBatch)
+// exportAudit sends the rows of the audit log that match the filter, newest first.
+func (h *Handlers) exportAudit(c echo.Context) error {
+	log := h.auditLog(c)
+	filter := readAuditQuery(c).filter(h.Now(), web.ExportBatch)
 	name := log.name + "-audit-" + h.Now().UTC().Format(time.DateOnly) + ".csv"
-	rows := web.NewCSVRows(c, actionColumns, actionFields)
+	rows := web.NewCSVRows(c, auditColumns, auditFields)
 	return web.Export(c, h.Log, name, web.CSVType, rows, func(ctx context.Context) ([]models.AuditRow, bool, error) {
 		rows, more, err := h.Store.AuditRows(ctx, log.chain, filter)
 		if len(rows) > 0 {
@@ -31,7 +31,8 @@ func (h *Handlers) exportActions(c echo.Context) error {
 	})
 }
 
-func actionFields(row *models.AuditRow) []string {
+// auditFields returns the values of a row in the order of auditColumns.
+func auditFields(row *models.AuditRow) []string {
 	return []string{
 		strconv.FormatInt(row.Seq, 10), row.At.UTC().Format(web.ExportTime), string(row.ActorKind),
 		strconv.FormatInt(row.ActorID, 10),

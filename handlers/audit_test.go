@@ -14,9 +14,9 @@ import (
 	"github.com/claviger/claviger/models"
 )
 
-// addActions writes n rows into the chain of a project, each with size characters of what was before. They fit no
-// hash, which no page asks for.
-func addActions(app *testkit.App, project *models.Project, n, size int) {
+// addAuditRows writes n rows into the chain of a project, each with size characters in its snapshot. Their hashes are
+// wrong, but pages do not check them.
+func addAuditRows(app *testkit.App, project *models.Project, n, size int) {
 	app.Exec(fmt.Sprintf(`
 		INSERT INTO actions (
 			chain, seq, at, actor_kind, actor_id, actor_name, action,
@@ -35,12 +35,13 @@ func addActions(app *testkit.App, project *models.Project, n, size int) {
 		n, project.ID, strings.Repeat("x", size)), app.Clock.Now())
 }
 
-func TestTheActionsPageIsFilteredByItsAddress(t *testing.T) {
+func TestTheAuditLogIsFilteredByItsURL(t *testing.T) {
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
 		app.Clock.Advance(48 * time.Hour)
-		key, _ := app.Key(project, models.KeyInput{Name: "server_prod"}) // by tester@example.com, as all that follows
+		// by tester@example.com, like all changes below
+		key, _ := app.Key(project, models.KeyInput{Name: "server_prod"})
 		gateway := models.Actor{Kind: models.ActorServiceToken, ID: 3, Name: "gateway"}
 		if _, _, err := app.Store.RotateKey(t.Context(), project.ID, key.ID, gateway, 1, 0); err != nil {
 			t.Fatal(err)
@@ -58,14 +59,14 @@ func TestTheActionsPageIsFilteredByItsAddress(t *testing.T) {
 			}
 			var rows []string
 			for _, row := range page.Find("tbody tr").EachIter() {
-				rows = append(rows, strings.Join(strings.Fields(row.Find("td[data-label=What]").Text()), " "))
+				rows = append(rows, strings.Join(strings.Fields(row.Find("td[data-label=Change]").Text()), " "))
 			}
 			if strings.Contains(page.Text(), defaultKey.Name) {
 				t.Errorf("%s shows another project's changes", query)
 			}
 			return strings.Join(rows, ", ")
 		}
-		first := b.Get("/projects/shop/audit").Find("tbody tr td[data-label=What]").Eq(4).Find(".font-mono").Text()
+		first := b.Get("/projects/shop/audit").Find("tbody tr td[data-label=Change]").Eq(4).Find(".font-mono").Text()
 		for query, want := range map[string]string{
 			"": "deactivated key server_prod, created category partner, rotated key server_prod, " +
 				"created key server_prod, created key " + first + ", created project shop",
@@ -94,22 +95,22 @@ func TestTheActionsPageIsFilteredByItsAddress(t *testing.T) {
 			"#f-range option[selected]":  "24h",
 		} {
 			if got, _ := page.Find(selector).Attr("value"); got != want {
-				t.Errorf("%s shows %q", selector, got)
+				t.Errorf("%s shows %q, want %q", selector, got, want)
 			}
 		}
 		if !strings.Contains(page.Text(), "No change matches") ||
 			page.Find(`a[href="/projects/shop/audit"]`).Length() < 2 {
-			t.Error("nothing says that no change matches, or leads back to all")
+			t.Error("the page does not say that no change matches, or has no link to all changes")
 		}
 		row := b.Get("/projects/shop/audit?actor=gateway").Find("tbody tr").Text()
 		if !strings.Contains(row, "service token") {
-			t.Errorf("it is not said that a service token did it: %s", row)
+			t.Errorf("the row of a service token does not say so: %s", row)
 		}
 		if strings.Contains(b.Get("/projects/shop/audit?action=project.create").Find("tbody tr").Text(), "member") {
-			t.Error("it is said of a member that it is one")
+			t.Error("the row of a member names the kind of actor")
 		}
 
-		// As in a project that was there before the audit log was.
+		// As in a project that is older than the audit log.
 		app.Exec("DELETE FROM actions")
 		if page := b.Get("/projects/shop/audit"); page.Status != 200 ||
 			!strings.Contains(page.Text(), "No change yet") {
@@ -118,7 +119,7 @@ func TestTheActionsPageIsFilteredByItsAddress(t *testing.T) {
 	})
 }
 
-func TestTheActionsPageHasAWordForEveryAct(t *testing.T) {
+func TestTheAuditLogHasWordsForEveryAction(t *testing.T) {
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
@@ -128,17 +129,17 @@ func TestTheActionsPageHasAWordForEveryAct(t *testing.T) {
 			"category.create", "category.rename", "category.merge", "category.delete", "service_token.create",
 			"service_token.revoke", "project.create",
 		} {
-			addActions(app, project, 1, 1)
+			addAuditRows(app, project, 1, 1)
 			app.Exec("UPDATE actions SET action = ?, object_name = 'object', seq = ? WHERE seq = 1001", action, 100+n)
 			page := b.Get("/projects/shop/audit?object=object&action=" + action)
-			if what := page.Find("tbody td[data-label=What]").First().Text(); page.Find("tbody tr").Length() != 1 ||
+			if what := page.Find("tbody td[data-label=Change]").First().Text(); page.Find("tbody tr").Length() != 1 ||
 				strings.Contains(what, ".") {
-				t.Errorf("%s is called %q", action, what)
+				t.Errorf("%s is shown as %q", action, what)
 			}
 			kind, _, _ := strings.Cut(action, ".")
 			n := page.Find(`#f-action option[value="` + action + `"], #f-action option[value="` + kind + `"]`).Length()
 			if n == 0 {
-				t.Errorf("%s cannot be chosen", action)
+				t.Errorf("the filter does not offer %s", action)
 			}
 		}
 	})
@@ -161,7 +162,7 @@ func TestAChangeOpensIntoBeforeAndAfter(t *testing.T) {
 			t.Fatal(err)
 		}
 		page := b.Get("/projects/shop/audit")
-		got := strings.Join(strings.Fields(page.Find("tbody tr td[data-label=What]").First().Text()), " ")
+		got := strings.Join(strings.Fields(page.Find("tbody tr td[data-label=Change]").First().Text()), " ")
 		if got != "edited key two expires_at, name, quota_daily, self_rotation" {
 			t.Errorf("%q", got)
 		}
@@ -171,7 +172,8 @@ func TestAChangeOpensIntoBeforeAndAfter(t *testing.T) {
 		for _, row := range page.Find("tbody tr").EachIter() {
 			rows = append(rows, strings.Join(strings.Fields(row.Text()), " "))
 		}
-		const want = "expires_at 1 Jul 2026, 10:00:00 UTC none; name one two; quota_daily none 500; self_rotation no yes"
+		const want = "expires_at 1 Jul 2026, 10:00:00 UTC none; name one two; " +
+			"quota_daily none 500; self_rotation no yes"
 		if got := strings.Join(rows, "; "); got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
@@ -182,7 +184,7 @@ func TestAChangeOpensIntoBeforeAndAfter(t *testing.T) {
 				t.Errorf("%q is not on the page", word)
 			}
 		}
-		// Of something new there is nothing before.
+		// A new object has no column Before.
 		page = b.Get("/projects/shop/audit/1")
 		if page.Find("thead th").Length() != 2 || !strings.Contains(page.Find("tbody").Text(), "shop") {
 			t.Errorf("%s", page.Text())
@@ -197,11 +199,11 @@ func TestAChangeOpensIntoBeforeAndAfter(t *testing.T) {
 	})
 }
 
-func TestTheActionLogIsPagedByCursors(t *testing.T) {
+func TestTheAuditLogIsPagedByCursors(t *testing.T) {
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
-		addActions(app, project, 120, 1)
+		addAuditRows(app, project, 120, 1)
 		page := b.Get("/projects/shop/audit?object=fill&action=key.edit")
 		var rows []int
 		seen := map[string]bool{}
@@ -221,7 +223,7 @@ func TestTheActionLogIsPagedByCursors(t *testing.T) {
 			page = b.Get(older)
 		}
 		if fmt.Sprint(rows) != "[50 50 20]" || len(seen) != 120 {
-			t.Errorf("pages of %v with %d rows", rows, len(seen))
+			t.Errorf("the pages have %v rows, %d of them different", rows, len(seen))
 		}
 		newest, _ := page.Find("a[rel=prev]").Attr("href")
 		if page = b.Get(newest); page.Find("tbody tr").Length() != 50 || page.Find("a[rel=prev]").Length() != 0 {
@@ -230,7 +232,7 @@ func TestTheActionLogIsPagedByCursors(t *testing.T) {
 	})
 }
 
-func TestTheActionLogIsForAdmins(t *testing.T) {
+func TestTheAuditLogIsForAdmins(t *testing.T) {
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		ada, _ := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(ada, "shop")
@@ -259,7 +261,7 @@ func TestTheActionLogIsForAdmins(t *testing.T) {
 	})
 }
 
-func TestWhatIsInTheActionLogIsEscaped(t *testing.T) {
+func TestTextInTheAuditLogIsEscaped(t *testing.T) {
 	const evil = `<script>alert(1)</script>"'&`
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
@@ -276,16 +278,16 @@ func TestWhatIsInTheActionLogIsEscaped(t *testing.T) {
 		} {
 			page := b.Get(path)
 			if page.Status != 200 || strings.Contains(page.HTML, "<script>alert") {
-				t.Errorf("%s gives %d, or has it as markup", path, page.Status)
+				t.Errorf("%s: got %d, or the text is not escaped", path, page.Status)
 			}
 			if !strings.Contains(page.HTML, "&lt;script&gt;alert") {
-				t.Errorf("%s does not show it", path)
+				t.Errorf("%s does not show the text", path)
 			}
 		}
 	})
 }
 
-// wantDownload checks that the page comes as a file that is kept nowhere in between.
+// wantDownload checks that the page is sent as a file that is not cached.
 func wantDownload(t *testing.T, page testkit.Page, contentType, name string) {
 	t.Helper()
 	for header, want := range map[string]string{
@@ -299,7 +301,7 @@ func wantDownload(t *testing.T, page testkit.Page, contentType, name string) {
 	}
 }
 
-func TestTheActionLogIsExportedAsItIsFiltered(t *testing.T) {
+func TestTheAuditLogIsExportedAsItIsFiltered(t *testing.T) {
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
@@ -331,8 +333,8 @@ func TestTheActionLogIsExportedAsItIsFiltered(t *testing.T) {
 			t.Errorf("%v, want %v", rows[0], want)
 		}
 
-		// More than one batch, and only what is filtered. The page's own link is what a user follows.
-		addActions(app, project, 2500, 1)
+		// More than one batch, and only the filtered rows, by the link of the page.
+		addAuditRows(app, project, 2500, 1)
 		page = b.Get("/projects/shop/audit?object=filler&action=key.edit&range=24h")
 		link, found := page.Find(`a[href*="audit.csv"]`).Attr("href")
 		if !found {
@@ -353,7 +355,7 @@ func TestTheActionLogIsExportedAsItIsFiltered(t *testing.T) {
 	})
 }
 
-func TestAnExportHoldsNoFormulas(t *testing.T) {
+func TestAnExportHasNoFormulas(t *testing.T) {
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
@@ -379,12 +381,12 @@ func TestAnExportHoldsNoFormulas(t *testing.T) {
 	})
 }
 
-// Who reads a part of an export must not take it for the whole.
-func TestAnExportThatFailsMidwayIsCutOff(t *testing.T) {
+// A client must not take a part of an export for the whole.
+func TestAnExportThatFailsMidwayIsAborted(t *testing.T) {
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
-		addActions(app, project, 1500, 20_000) // a batch is more than the connection takes while nobody reads
+		addAuditRows(app, project, 1500, 20_000) // a batch is larger than the buffers of the connection
 		request, err := http.NewRequest(http.MethodGet, app.URL+"/projects/shop/audit.csv", nil)
 		if err != nil {
 			t.Fatal(err)
@@ -401,10 +403,10 @@ func TestAnExportThatFailsMidwayIsCutOff(t *testing.T) {
 		}
 		app.Exec("ALTER TABLE actions RENAME TO elsewhere")
 		if n, err := io.Copy(io.Discard, reader); err == nil || n == 0 {
-			t.Errorf("after %d bytes the export ended as if it was whole", n)
+			t.Errorf("after %d bytes the export ended without an error", n)
 		}
 
-		// Before the first row is sent, there is a page for the error.
+		// An error before the first row is shown as a page.
 		if page := b.Get("/projects/shop/audit.csv"); page.Status != 500 ||
 			page.Header.Get("Content-Disposition") != "" {
 			t.Errorf("%d", page.Status)

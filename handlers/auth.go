@@ -14,7 +14,7 @@ import (
 	"github.com/claviger/claviger/web"
 )
 
-// home leads to where the visitor can go on: the first account, signing in, or the projects.
+// home redirects to the projects, to the sign-in page, or, if there is no account yet, to the sign-up page.
 func (h *Handlers) home(c echo.Context) error {
 	session, err := h.Sessions.Current(c)
 	if err != nil {
@@ -23,11 +23,11 @@ func (h *Handlers) home(c echo.Context) error {
 	if session != nil {
 		return web.Redirect(c, "/projects")
 	}
-	some, err := h.Store.HasUsers(c.Request().Context())
+	exist, err := h.Store.HasUsers(c.Request().Context())
 	if err != nil {
 		return err
 	}
-	if !some {
+	if !exist {
 		return web.Redirect(c, "/signup")
 	}
 	return web.Redirect(c, "/signin")
@@ -39,20 +39,21 @@ func (h *Handlers) signUpForm(c echo.Context) error {
 
 func (h *Handlers) renderSignUp(c echo.Context, status int, p auth.SignUpProps) error {
 	ctx := c.Request().Context()
-	some, err := h.Store.HasUsers(ctx)
+	exist, err := h.Store.HasUsers(ctx)
 	if err != nil {
 		return err
 	}
 	if p.Open, err = h.Store.MaySignUp(ctx, h.Signup); err != nil {
 		return err
 	}
-	p.First, p.Version = !some, h.Version
+	p.First, p.Version = !exist, h.Version
 	return web.Render(c, status, auth.SignUp(p))
 }
 
 func (h *Handlers) signUp(c echo.Context) error {
 	p := auth.SignUpProps{Email: c.FormValue("email")}
-	// Hashing is work that anybody can cause, so accounts from one address are slowed down as failures are.
+	// Hashing a password is expensive, and anybody can cause it, so sign-ups of one address are slowed down like
+	// failures.
 	if wait := h.addressThrottle.Attempt("signup " + networkText(c.RealIP())); wait > 0 {
 		p.Message = tooManyAttempts(c, wait)
 		return h.renderSignUp(c, http.StatusTooManyRequests, p)
@@ -116,7 +117,7 @@ func (h *Handlers) signIn(c echo.Context) error {
 	return web.Redirect(c, web.SafeNext(p.Next, "/projects"))
 }
 
-// tooManyAttempts says how long to wait, in the header and in words.
+// tooManyAttempts sets Retry-After and returns a message that says how long to wait.
 func tooManyAttempts(c echo.Context, wait time.Duration) string {
 	seconds := web.SecondsUp(wait)
 	c.Response().Header().Set(echo.HeaderRetryAfter, fmt.Sprint(seconds))

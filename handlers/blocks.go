@@ -20,7 +20,7 @@ const (
 	unknownPerPage = 20
 )
 
-// blocks is the page of the addresses that are or were blocked in a project.
+// blocks is the page of the blocked addresses of a project, and of those whose block ended in the last day.
 func (h *Handlers) blocks(c echo.Context) error {
 	m, search := web.Membership(c), strings.TrimSpace(web.QueryText(c.QueryParam("q")))
 	before, _ := strconv.ParseInt(c.QueryParam("before"), 10, 64)
@@ -44,7 +44,7 @@ func (h *Handlers) blocks(c echo.Context) error {
 		p.Blocks = append(p.Blocks, blocks.Item{
 			ID: b.ID, Address: b.Address, Since: b.BlockedAt, Until: b.Over(), Lifted: b.LiftedAt != nil,
 			Strikes: b.Strikes,
-			Next:    lastsInWords(models.BlockLasts(b.Strikes + 1)),
+			Next:    minutesOrHours(models.BlockLasts(b.Strikes + 1)),
 		})
 	}
 	if p.Unknown, err = h.unknownKeys(c, m.ID, address); err != nil {
@@ -80,16 +80,16 @@ func (h *Handlers) unknownKeys(c echo.Context, projectID int64, search string) (
 	return p, err
 }
 
-// networkText is how throttles and the list of blocks have an address: of IPv6, its /64.
+// networkText returns an address in the form that throttles and blocks use: of IPv6, its /64.
 func networkText(ip string) string {
-	if who, ok := models.NetworkOf(ip); ok {
-		return who.String()
+	if network, ok := models.NetworkOf(ip); ok {
+		return network.String()
 	}
 	return ip
 }
 
-// lastsInWords says a whole number of minutes or hours.
-func lastsInWords(d time.Duration) string {
+// minutesOrHours writes a duration of whole minutes or hours.
+func minutesOrHours(d time.Duration) string {
 	if d < time.Hour {
 		return strconv.Itoa(int(d/time.Minute)) + " minutes"
 	}
@@ -110,7 +110,7 @@ func (h *Handlers) liftBlock(c echo.Context) error {
 		return err
 	}
 	err = h.Sessions.Notify(c, string(ui.KindSuccess),
-		"The block of "+b.Address+" is lifted: its requests are answered again.")
+		"The block of "+b.Address+" is lifted: its requests are checked again.")
 	if err != nil {
 		return err
 	}

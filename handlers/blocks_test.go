@@ -10,7 +10,7 @@ import (
 	"github.com/claviger/claviger/models"
 )
 
-func TestThePageShowsBlocksAndAdminsLiftThem(t *testing.T) {
+func TestMembersSeeBlocksAndAdminsLiftThem(t *testing.T) {
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		project, _, key := app.Project(user, "shop")
@@ -19,13 +19,13 @@ func TestThePageShowsBlocksAndAdminsLiftThem(t *testing.T) {
 			t.Errorf("the empty page says %s", page.Text())
 		}
 		if page := b.Get("/projects/shop"); page.Find(`nav a[href="/projects/shop/blocks"]`).Length() != 1 {
-			t.Error("there is no tab")
+			t.Error("the project has no tab Blocks")
 		}
 		testkit.Validator{App: app}.AskBad(20)
 		app.Flush()
 		app.Clock.Advance(5 * time.Minute)
 		page := b.Get("/projects/shop/blocks")
-		for _, want := range []string{"127.0.0.1", "Blocked", "5 minutes ago", "in 10 minutes", "1"} {
+		for _, want := range []string{"127.0.0.1", "Blocked", "09:26 5 minutes ago", "09:41 in 10 minutes", "1"} {
 			if text := row(page, "127.0.0.1"); !strings.Contains(text, want) {
 				t.Errorf("the row lacks %q: %s", want, text)
 			}
@@ -34,7 +34,7 @@ func TestThePageShowsBlocksAndAdminsLiftThem(t *testing.T) {
 		path, _ := form.Attr("action")
 		if text := form.Text(); !strings.Contains(text, "Lift the block of 127.0.0.1?") ||
 			!strings.Contains(text, "for 30 minutes") {
-			t.Errorf("the question is %s", text)
+			t.Errorf("the dialog says %s", text)
 		}
 
 		member, bob := app.SignUp("bob@example.com")

@@ -44,7 +44,7 @@ func (h *Handlers) addCategory(c echo.Context) error {
 
 func (h *Handlers) renderNewCategory(c echo.Context, status int, p categories.NewProps) error {
 	var err error
-	if p.Page, err = h.projectPage(c, "New label", tabCategories); err != nil {
+	if p.Page, err = h.projectPage(c, "New category", tabCategories); err != nil {
 		return err
 	}
 	p.Root = projectPath(&web.Membership(c).Project)
@@ -61,10 +61,10 @@ func (h *Handlers) createCategory(c echo.Context) error {
 		}
 		return h.renderNewCategory(c, http.StatusUnprocessableEntity, p)
 	}
-	return h.categoryChanged(c, "The label "+added.Name+" was added.")
+	return h.categoryChanged(c, "The category "+added.Name+" was added.")
 }
 
-// categoryOf reads the label that the path names, one that may be changed.
+// categoryOf returns the category that the path names. Error: [models.CodeConflict] if it is built in.
 func (h *Handlers) categoryOf(c echo.Context) (*models.CategoryUse, error) {
 	id, err := web.PathID(c, "category", "category")
 	if err != nil {
@@ -121,7 +121,7 @@ func (h *Handlers) renameCategory(c echo.Context) error {
 	if err != nil {
 		return h.categoryProblem(c, category, p, err)
 	}
-	return h.categoryChanged(c, category.Name+" is called "+renamed.Name+" from now on.")
+	return h.categoryChanged(c, "The category "+category.Name+" was renamed to "+renamed.Name+".")
 }
 
 func (h *Handlers) mergeCategory(c echo.Context) error {
@@ -131,7 +131,7 @@ func (h *Handlers) mergeCategory(c echo.Context) error {
 		return err
 	}
 	p := categories.EditProps{Name: category.Name}
-	p.Into, _ = strconv.ParseInt(c.FormValue("into"), 10, 64) // no number is no category: the store says so
+	p.Into, _ = strconv.ParseInt(c.FormValue("into"), 10, 64) // 0 if it is not a number; no category has the id 0
 	into, moved, err := h.Store.MergeCategory(c.Request().Context(), m.ID, category.ID, p.Into, h.actor(c))
 	if err != nil {
 		return h.categoryProblem(c, category, p, err)
@@ -143,7 +143,7 @@ func (h *Handlers) mergeCategory(c echo.Context) error {
 	return h.categoryChanged(c, text)
 }
 
-// categoryProblem shows the label's page again with what was typed and what is wrong with it.
+// categoryProblem shows the page of the category again with the typed values and the messages.
 func (h *Handlers) categoryProblem(
 	c echo.Context, category *models.CategoryUse, p categories.EditProps, err error,
 ) error {
@@ -167,10 +167,10 @@ func (h *Handlers) deleteCategory(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return h.categoryChanged(c, "The label "+category.Name+" was deleted.")
+	return h.categoryChanged(c, "The category "+category.Name+" was deleted.")
 }
 
-// categoryChanged ends each change of labels.
+// categoryChanged answers a change of a category: with a message on the list of categories.
 func (h *Handlers) categoryChanged(c echo.Context, text string) error {
 	m := web.Membership(c)
 	if err := h.Sessions.Notify(c, string(ui.KindSuccess), text); err != nil {

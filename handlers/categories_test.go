@@ -11,13 +11,13 @@ import (
 	"github.com/claviger/claviger/models"
 )
 
-// categoryPath is the address of a project's label, by its name.
+// categoryPath returns the path of a category of the project by its name.
 func categoryPath(t *testing.T, app *testkit.App, project *models.Project, name string) string {
 	t.Helper()
 	return fmt.Sprintf("/projects/%s/categories/%d", project.Slug, app.CategoryID(project, name))
 }
 
-func TestTheCategoriesPageCountsKeysAndLeadsToThem(t *testing.T) {
+func TestTheCategoriesPageCountsKeysAndLinksToThem(t *testing.T) {
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
@@ -56,7 +56,7 @@ func TestTheCategoriesPageCountsKeysAndLeadsToThem(t *testing.T) {
 	})
 }
 
-func TestCategoryFormsKeepWhatWasTypedAndNameTheField(t *testing.T) {
+func TestCategoryFormsKeepTheTypedValuesAndMarkTheField(t *testing.T) {
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
@@ -91,7 +91,7 @@ func TestCategoryFormsKeepWhatWasTypedAndNameTheField(t *testing.T) {
 	})
 }
 
-func TestARenamedLabelShowsAtOnceAndTheLogStaysAsItWas(t *testing.T) {
+func TestARenamedCategoryAppliesAtOnceAndTheLogKeepsTheOldName(t *testing.T) {
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
@@ -128,7 +128,7 @@ func TestARenamedLabelShowsAtOnceAndTheLogStaysAsItWas(t *testing.T) {
 		if err != nil || strings.Join(then, " ") != "staging allies partner" {
 			t.Errorf("the log says %v %v", then, err)
 		}
-		// A label that is gone still filters the log.
+		// The log can still be filtered by a deleted category.
 		for _, name := range []string{"staging", "allies", "partner"} {
 			page := b.Get("/projects/shop/logs?category=" + name)
 			if page.Find("tbody tr").Length() != 1 {
@@ -140,7 +140,7 @@ func TestARenamedLabelShowsAtOnceAndTheLogStaysAsItWas(t *testing.T) {
 		}
 		for _, filter := range []string{"category", "key", "code"} {
 			if page := b.Get("/projects/shop/logs?" + filter + "=a%00b%FF"); page.Status != 200 {
-				t.Errorf("a %s that cannot be gives %d", filter, page.Status)
+				t.Errorf("an impossible %s gives %d", filter, page.Status)
 			}
 		}
 		page = b.Get("/projects/shop/logs?category=development")
@@ -150,7 +150,7 @@ func TestARenamedLabelShowsAtOnceAndTheLogStaysAsItWas(t *testing.T) {
 	})
 }
 
-func TestALabelIsDeletedWhenNoKeyHasIt(t *testing.T) {
+func TestACategoryCanBeDeletedIfNoKeyHasIt(t *testing.T) {
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
@@ -162,7 +162,7 @@ func TestALabelIsDeletedWhenNoKeyHasIt(t *testing.T) {
 			t.Errorf("the disabled button says %q", reason)
 		}
 		if page := b.Post(partner+"/delete", nil); page.Status != 409 {
-			t.Errorf("a label that a key has: %d", page.Status)
+			t.Errorf("deleting a category with a key gives %d, want 409", page.Status)
 		}
 		if page := b.Post(testkit.KeyPath(project, key)+"/delete", nil); page.Status != 200 {
 			t.Fatal(page.Text())

@@ -13,7 +13,7 @@ import (
 	"github.com/claviger/claviger/web"
 )
 
-// apiDocs shows the document of the API to people.
+// apiDocs is the page of the API reference, made from the OpenAPI document.
 func (h *Handlers) apiDocs(c echo.Context) error {
 	var d apiDoc
 	if err := json.Unmarshal(api.Document, &d); err != nil {
@@ -27,7 +27,7 @@ func (h *Handlers) apiDocs(c echo.Context) error {
 	return web.Render(c, http.StatusOK, docs.API(p))
 }
 
-// props is the page of the document, with commands that go to base.
+// props returns the props of the page. base is the URL of the server in its commands.
 func (d *apiDoc) props(base string) docs.APIProps {
 	lead, rest, _ := strings.Cut(d.Info.Description, "\n\n## ")
 	p := docs.APIProps{Lead: lead}
@@ -47,8 +47,8 @@ func (d *apiDoc) props(base string) docs.APIProps {
 		}
 		p.Groups = append(p.Groups, group)
 	}
-	objects := docs.Group{Name: "Objects", Text: "What answers are made of."}
-	for _, name := range d.answered() {
+	objects := docs.Group{Name: "Objects", Text: "The objects in replies."}
+	for _, name := range d.replyObjects() {
 		objects.Objects = append(objects.Objects, d.object(name))
 	}
 	p.Groups = append(p.Groups, objects)
@@ -62,7 +62,7 @@ func (d *apiDoc) operation(o *docOperation, method, path, base string) docs.Oper
 		if p.Ref != "" {
 			p = d.Components.Parameters[nameOf(p.Ref)]
 		}
-		shown.Takes = append(shown.Takes, docs.Member{Name: p.Name, Where: p.In, Kind: d.kind(&p.Schema),
+		shown.Parameters = append(shown.Parameters, docs.Member{Name: p.Name, Where: p.In, Kind: d.kind(&p.Schema),
 			Text: p.Description, Required: p.Required})
 	}
 	example := ""
@@ -71,23 +71,23 @@ func (d *apiDoc) operation(o *docOperation, method, path, base string) docs.Oper
 		example = string(content.Example)
 		for _, m := range d.members(nameOf(content.Schema.Ref)) {
 			m.Where = "body"
-			shown.Takes = append(shown.Takes, m)
+			shown.Parameters = append(shown.Parameters, m)
 		}
 	}
 	shown.Curl = curlOf(o, method, base+path, example)
 	for _, r := range o.Responses {
-		answer := r.Value
-		if answer.Ref != "" {
-			answer = d.Components.Responses[nameOf(answer.Ref)]
+		reply := r.Value
+		if reply.Ref != "" {
+			reply = d.Components.Responses[nameOf(reply.Ref)]
 		}
-		shown.Answers = append(shown.Answers, docs.Answer{
-			Status: r.Name, Text: answer.Description, Object: nameOf(answer.Content["application/json"].Schema.Ref),
+		shown.Replies = append(shown.Replies, docs.Reply{
+			Status: r.Name, Text: reply.Description, Object: nameOf(reply.Content["application/json"].Schema.Ref),
 		})
 	}
 	return shown
 }
 
-// needs says what lets a caller in.
+// needs says which credential a call needs.
 func needs(o *docOperation) string {
 	if len(o.Security) == 1 {
 		if scopes := o.Security[0]["serviceToken"]; len(scopes) == 1 {
@@ -96,12 +96,12 @@ func needs(o *docOperation) string {
 		if _, key := o.Security[0]["apiKey"]; key {
 			return "Needs the key in `X-API-Key`."
 		}
-		return "Needs nothing."
+		return "Needs no credential."
 	}
-	return "Takes the key in `X-API-Key`, and a service token where the caller has one."
+	return "Takes the key in `X-API-Key`, and a service token if the caller has one."
 }
 
-// curlOf is a command that makes the call, with the secret in a variable of the shell.
+// curlOf returns a command that makes the call, with the secret in a variable of the shell.
 func curlOf(o *docOperation, method, url, example string) string {
 	url = strings.NewReplacer("{project}", "shop", "{key}", "7", "{version}", "1", "{category}", "4", "{request}",
 		"req_38g1yq5g40000").Replace(url)
@@ -130,12 +130,12 @@ func (d *apiDoc) object(name string) docs.Object {
 	schema := d.Components.Schemas[name]
 	members := d.members(name)
 	for i := range members {
-		members[i].Required = false // an answer has them all
+		members[i].Required = false // a reply has all of them
 	}
 	return docs.Object{Name: name, Text: schema.Description, Members: members}
 }
 
-// members of an object, those that it shares with others first.
+// members returns the fields of an object, first those that it has from allOf.
 func (d *apiDoc) members(name string) (list []docs.Member) {
 	schema := d.Components.Schemas[name]
 	for _, part := range schema.AllOf {
@@ -152,8 +152,8 @@ func (d *apiDoc) members(name string) (list []docs.Member) {
 	return list
 }
 
-// answered are the names of all objects that answers have, in the order of their first use.
-func (d *apiDoc) answered() (names []string) {
+// replyObjects returns the names of all objects in replies, in the order of their first use.
+func (d *apiDoc) replyObjects() (names []string) {
 	var add func(s *docSchema)
 	add = func(s *docSchema) {
 		if name := nameOf(s.Ref); name != "" && !slices.Contains(names, name) {
@@ -176,11 +176,11 @@ func (d *apiDoc) answered() (names []string) {
 	for _, path := range d.Paths {
 		for _, method := range path.Value {
 			for _, r := range method.Value.Responses {
-				answer := r.Value
-				if answer.Ref != "" {
-					answer = d.Components.Responses[nameOf(answer.Ref)]
+				reply := r.Value
+				if reply.Ref != "" {
+					reply = d.Components.Responses[nameOf(reply.Ref)]
 				}
-				schema := answer.Content["application/json"].Schema
+				schema := reply.Content["application/json"].Schema
 				add(&schema)
 			}
 		}
@@ -188,5 +188,5 @@ func (d *apiDoc) answered() (names []string) {
 	return names
 }
 
-// nameOf is the last part of a reference.
+// nameOf returns the last part of a $ref.
 func nameOf(ref string) string { return ref[strings.LastIndexByte(ref, '/')+1:] }

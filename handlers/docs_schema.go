@@ -7,12 +7,12 @@ import (
 	"strings"
 )
 
-// apiDoc is what the page shows of the document.
+// apiDoc has the parts of the OpenAPI document that the page shows.
 type apiDoc struct {
 	Info struct{ Description string }
 	Tags []struct{ Name, Description string }
 
-	Paths      inOrder[inOrder[docOperation]]
+	Paths      orderedObject[orderedObject[docOperation]]
 	Components struct {
 		Parameters map[string]docParameter
 		Responses  map[string]docResponse
@@ -26,7 +26,7 @@ type docOperation struct {
 	Security                          []map[string][]string
 	Parameters                        []docParameter
 	RequestBody                       *struct{ Content map[string]docContent }
-	Responses                         inOrder[docResponse]
+	Responses                         orderedObject[docResponse]
 }
 
 type docContent struct {
@@ -49,18 +49,18 @@ type docResponse struct {
 
 type docSchema struct {
 	Ref                         string `json:"$ref"`
-	Type                        words
+	Type                        typeList
 	Enum                        []string
 	Const                       any
 	Format, Description         string
 	MaxLength, Minimum, Maximum *int64
 	Items                       *docSchema
 	AllOf, AnyOf                []docSchema
-	Properties                  inOrder[docSchema]
+	Properties                  orderedObject[docSchema]
 	Required                    []string
 }
 
-// kind says in words what values the schema allows.
+// kind describes the values that the schema allows.
 func (d *apiDoc) kind(s *docSchema) string {
 	switch {
 	case s.Ref != "":
@@ -111,26 +111,26 @@ func oneOf(list []string) string {
 	return strings.Join(list[:last], ", ") + " or " + list[last]
 }
 
-// words is a word or a list of words.
-type words []string
+// typeList is one type, or a list of types.
+type typeList []string
 
-func (w *words) UnmarshalJSON(text []byte) error {
+func (l *typeList) UnmarshalJSON(text []byte) error {
 	if bytes.HasPrefix(text, []byte(`"`)) {
-		*w = make(words, 1)
-		return json.Unmarshal(text, &(*w)[0])
+		*l = make(typeList, 1)
+		return json.Unmarshal(text, &(*l)[0])
 	}
-	return json.Unmarshal(text, (*[]string)(w))
+	return json.Unmarshal(text, (*[]string)(l))
 }
 
-// inOrder is a JSON object whose members stay in the order in which they are written.
-type inOrder[T any] []member[T]
+// orderedObject is a JSON object that keeps the order of its members.
+type orderedObject[T any] []member[T]
 
 type member[T any] struct {
 	Name  string
 	Value T
 }
 
-func (o *inOrder[T]) UnmarshalJSON(text []byte) error {
+func (o *orderedObject[T]) UnmarshalJSON(text []byte) error {
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	if _, err := decoder.Token(); err != nil {
 		return err

@@ -9,24 +9,24 @@ import (
 	"github.com/claviger/claviger/internal/testkit"
 )
 
-func TestThePageOfTheAPIShowsEveryCallAndObjectOfTheDocument(t *testing.T) {
+func TestTheAPIPageShowsEveryCallAndObjectOfTheDocument(t *testing.T) {
 	app := testkit.NewApp(t, t.TempDir()+"/claviger.db")
 	_, owner := app.SignUp("ada@example.com")
 	var d struct{ Paths map[string]map[string]any }
 	if err := json.Unmarshal(api.Document, &d); err != nil {
 		t.Fatal(err)
 	}
-	for who, browser := range map[string]*testkit.Browser{"a stranger": app.Browser(), "a member": owner} {
+	for visitor, browser := range map[string]*testkit.Browser{"a stranger": app.Browser(), "a member": owner} {
 		page := browser.Get("/docs/api")
 		if page.Status != 200 {
-			t.Fatalf("%s gets %d", who, page.Status)
+			t.Fatalf("%s gets %d", visitor, page.Status)
 		}
 		calls := 0
 		for path, operations := range d.Paths {
 			for method := range operations {
 				calls++
 				if !strings.Contains(page.Text(), strings.ToUpper(method)+" "+path) {
-					t.Errorf("%s does not see %s %s", who, method, path)
+					t.Errorf("%s does not see %s %s", visitor, method, path)
 				}
 			}
 		}

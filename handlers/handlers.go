@@ -1,5 +1,5 @@
-// Package handlers turns HTTP requests into calls of models and gate, and what they give into pages and JSON.
-// routes.go lists every route; the other files hold one resource each.
+// Package handlers has the pages and forms of the dashboard. It turns HTTP requests into calls of models and gate, and
+// their results into pages. routes.go lists every route; each other file has one resource.
 package handlers
 
 import (
@@ -21,7 +21,7 @@ import (
 	"github.com/claviger/claviger/web"
 )
 
-// Options is what the pages and the API work with.
+// Options are the dependencies and settings of the pages and of the API.
 type Options struct {
 	Store          *models.Store
 	Gate           *gate.Gate
@@ -37,7 +37,7 @@ type Options struct {
 	Durations      prometheus.Histogram // of validate, in seconds
 }
 
-// Handlers answers requests.
+// Handlers has the handlers of the dashboard, and those of the API.
 type Handlers struct {
 	Options
 	API                              *api.API
@@ -46,13 +46,13 @@ type Handlers struct {
 }
 
 const (
-	// A wrong password may come from one of many people behind an address, and at an account from anybody who wants to
-	// lock its owner out: so addresses may have to wait long, accounts never.
+	// An account must not have to wait long: otherwise anybody could lock out its owner with wrong passwords. An
+	// address may have to wait longer.
 	longestAddressWait = 15 * time.Minute
 	longestAccountWait = 15 * time.Second
 )
 
-// New makes the handlers.
+// New returns the handlers.
 func New(o Options) *Handlers {
 	return &Handlers{
 		Options:         o,
@@ -65,10 +65,10 @@ func New(o Options) *Handlers {
 	}
 }
 
-// Drain makes /readyz say that no new requests should be sent here.
+// Drain makes /readyz answer 503, so that a load balancer sends no new requests.
 func (h *Handlers) Drain() { h.draining.Store(true) }
 
-// page fills what every page of a signed-in user shows around its content.
+// page returns the props that every page has. It removes the messages of the session, so that they are shown once.
 func (h *Handlers) page(c echo.Context, title string) (layout.PageProps, error) {
 	p := layout.PageProps{Title: title, Version: h.Version}
 	session, err := h.Sessions.Current(c)
@@ -102,7 +102,7 @@ const (
 	tabSettings   = "Settings"
 )
 
-// projectPage is page for a project's route.
+// projectPage is page for the routes of a project.
 func (h *Handlers) projectPage(c echo.Context, title, tab string) (layout.PageProps, error) {
 	p, err := h.page(c, title)
 	if err != nil {
@@ -112,8 +112,8 @@ func (h *Handlers) projectPage(c echo.Context, title, tab string) (layout.PagePr
 	return p, nil
 }
 
-// fillProject adds the project's name, the tabs that the member's role may open, and what is wrong with the request
-// log.
+// fillProject adds the name of the project, the tabs that the role of the member may open, and a banner if the request
+// log cannot be written.
 func (h *Handlers) fillProject(p *layout.PageProps, m *models.Membership, tab string) {
 	p.Title += " · " + m.Name
 	p.Project = &layout.ProjectNav{Name: m.Name, Slug: m.Slug}
@@ -136,16 +136,16 @@ func (h *Handlers) fillProject(p *layout.PageProps, m *models.Membership, tab st
 
 func projectPath(p *models.Project) string { return "/projects/" + p.Slug }
 
-// actor is who makes the change of a route that requires a user.
+// actor returns the signed-in user as the actor of a change. It panics on routes that do not require a user.
 func (h *Handlers) actor(c echo.Context) models.Actor {
 	session, err := h.Sessions.Current(c)
 	if err != nil || session == nil {
-		panic("a route without a user asked for its user")
+		panic("actor: the route does not require a user")
 	}
 	return session.User.Actor(c.RealIP())
 }
 
-// withQuery is an address with parameters, and without the question mark where there are none.
+// withQuery returns a path with query parameters, and without the question mark if there are none.
 func withQuery(path string, v url.Values) string {
 	if len(v) == 0 {
 		return path

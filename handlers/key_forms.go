@@ -14,10 +14,10 @@ import (
 	"github.com/claviger/claviger/web"
 )
 
-// newCategory is what the category field holds when the label is typed in the field beside it.
+// newCategory is the value of the category field if the label is typed into the field new_category.
 const newCategory = "+new"
 
-// newKey is the form of a new key: empty, or with the settings of the one that it replaces and a free name.
+// newKey is the form of a new key: empty, or with the settings of the key that it replaces and a free name.
 func (h *Handlers) newKey(c echo.Context) error {
 	form := keys.Form{
 		Type:     string(models.TypeProduction),
@@ -35,19 +35,19 @@ func (h *Handlers) newKey(c echo.Context) error {
 			return err
 		}
 		form = keyForm(key, web.TimeZone(c))
-		form.ExpiresAt = "" // the old key's end is no good end for its replacement
+		form.ExpiresAt = "" // a replacement should not expire with the old key
 		if form.Name, err = h.Store.FreeKeyName(ctx, m.ID, key.Name); err != nil {
 			return err
 		}
 	}
-	_, obstacle, err := h.roomForKey(c)
+	_, blockedReason, err := h.roomForKey(c)
 	if err != nil {
 		return err
 	}
-	return h.renderKeyForm(c, http.StatusOK, keys.FormProps{Form: form, Message: obstacle})
+	return h.renderKeyForm(c, http.StatusOK, keys.FormProps{Form: form, Message: blockedReason})
 }
 
-// keyForm is the form as it stands for a key.
+// keyForm returns the form with the settings of a key.
 func keyForm(key *models.KeyView, zone *time.Location) keys.Form {
 	number := func(n *int64) string {
 		if n == nil {
@@ -93,7 +93,7 @@ func (h *Handlers) editKey(c echo.Context) error {
 	})
 }
 
-// renderKeyForm shows the form of a new key, or of an existing one where KeyID is set.
+// renderKeyForm shows the form of a new key, or of an existing one if KeyID is set.
 func (h *Handlers) renderKeyForm(c echo.Context, status int, p keys.FormProps) error {
 	m := web.Membership(c)
 	title := "New key"
@@ -111,7 +111,8 @@ func (h *Handlers) renderKeyForm(c echo.Context, status int, p keys.FormProps) e
 	return web.Render(c, status, keys.Edit(p))
 }
 
-// readKeyForm takes what was typed, and what it means. problems are of shape alone; the rules are in models.
+// readKeyForm returns the typed values and the input that they mean. problems has messages about values that cannot be
+// parsed; models checks the rest. before is the edited key, nil for a new one.
 func readKeyForm(c echo.Context, before *models.Key) (form keys.Form, in models.KeyInput, problems map[string]string) {
 	form = keys.Form{
 		Name:            c.FormValue("name"),
@@ -158,7 +159,7 @@ func readKeyForm(c echo.Context, before *models.Key) (form keys.Form, in models.
 		case err != nil:
 			problems["expires_at"] = "Enter a date and a time."
 		case before != nil && before.ExpiresAt != nil && ui.DateTimeLocal(*before.ExpiresAt, zone) == form.ExpiresAt:
-			in.ExpiresAt = before.ExpiresAt // the field shows no seconds; what was not touched stays as it is
+			in.ExpiresAt = before.ExpiresAt // the field has no seconds, so an unchanged value must not cut them off
 		default:
 			in.ExpiresAt = &at
 		}
@@ -166,24 +167,25 @@ func readKeyForm(c echo.Context, before *models.Key) (form keys.Form, in models.
 	return form, in, problems
 }
 
-// parseCap reads a quota; empty is none.
+// parseCap parses a quota. An empty text means no cap.
 func parseCap(field, text string, problems map[string]string) *int64 {
 	return parseWhole(field, text, "Enter a whole number, or leave it empty for no cap.", problems)
 }
 
-// parseWhole reads a whole number; empty is nil, and otherwise is the message for what is none.
-func parseWhole(field, text, otherwise string, problems map[string]string) *int64 {
+// parseWhole parses a whole number. It returns nil for an empty text. If the text is not a whole number, it adds the
+// message to problems.
+func parseWhole(field, text, message string, problems map[string]string) *int64 {
 	if text = strings.TrimSpace(text); text == "" {
 		return nil
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {
-		problems[field] = otherwise
+		problems[field] = message
 	}
 	return &n
 }
 
-// createKey answers with the page that shows the secret, the only response that ever does.
+// createKey answers with a page that shows the secret. No other response has it.
 func (h *Handlers) createKey(c echo.Context) error {
 	m := web.Membership(c)
 	form, in, problems := readKeyForm(c, nil)
@@ -231,13 +233,13 @@ func (h *Handlers) updateKey(c echo.Context) error {
 	return web.Redirect(c, keyPath(m, key.ID))
 }
 
-// keyFormProblem shows the form again with what was typed and what is wrong with it.
+// keyFormProblem shows the form again with the typed values and the messages.
 func (h *Handlers) keyFormProblem(c echo.Context, p keys.FormProps, err error) error {
 	fields, message, other := web.FieldProblems(err)
 	if other != nil {
 		return other
 	}
-	// The label is typed into a field of its own where it is a new one.
+	// A new label has a field of its own.
 	if text, ok := fields["category"]; ok && p.Form.Category == newCategory {
 		fields["new_category"] = text
 		delete(fields, "category")

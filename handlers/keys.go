@@ -61,9 +61,9 @@ func (h *Handlers) keys(c echo.Context) error {
 	return web.Render(c, http.StatusOK, keys.List(p))
 }
 
-// roomForKey says how many of the keys that the plan allows are active, where it has a maximum, and why there can be no
-// more of them, where that is so.
-func (h *Handlers) roomForKey(c echo.Context) (room, obstacle string, err error) {
+// roomForKey returns a text such as "3 of 10 active keys" if the plan has a maximum, and the reason why no further
+// key can be active if it is reached.
+func (h *Handlers) roomForKey(c echo.Context) (room, blockedReason string, err error) {
 	ctx, m := c.Request().Context(), web.Membership(c)
 	plan, err := h.Store.ProjectPlan(ctx, &m.Project)
 	if err != nil || plan.Limits.ActiveKeys == nil {
@@ -123,7 +123,7 @@ func (h *Handlers) categoryNames(c echo.Context) ([]string, error) {
 	return names, err
 }
 
-// keyOf reads the key that the path names.
+// keyOf returns the key that the path names.
 func (h *Handlers) keyOf(c echo.Context) (*models.KeyView, error) {
 	id, err := web.KeyID(c)
 	if err != nil {
@@ -156,7 +156,7 @@ func (h *Handlers) key(c echo.Context) error {
 	}
 	if p.Activate {
 		p.ToggleBlockedReason = key.BlockedReason(models.ActionActivate)
-		// an expired key takes no place
+		// An expired key does not count as active.
 		if models.StatusOf(models.StateActive, key.ExpiresAt, p.Now) == models.StatusActive {
 			if _, p.ToggleBlockedReason, err = h.roomForKey(c); err != nil {
 				return err
@@ -183,7 +183,7 @@ func (h *Handlers) key(c echo.Context) error {
 	return web.Render(c, http.StatusOK, keys.Show(p))
 }
 
-// quotaUse is how much of each quota the key has used, as the gate counts.
+// quotaUse returns how much of each quota the key has used, as the gate counts it.
 func (h *Handlers) quotaUse(c echo.Context, key *models.Key) (list []keys.Quota, err error) {
 	caps := key.Caps()
 	if !caps.Any() {
@@ -207,8 +207,8 @@ func (h *Handlers) quotaUse(c echo.Context, key *models.Key) (list []keys.Quota,
 	return list, nil
 }
 
-// rotateBlockedReason says why the key cannot be rotated by who asks, as it is and under the project's plan; "" where it
-// can.
+// rotateBlockedReason returns why the user cannot rotate the key: because of the key's state or of the project's
+// plan. It returns "" if the user can.
 func (h *Handlers) rotateBlockedReason(c echo.Context, key *models.Key) (string, error) {
 	if why := key.BlockedReason(models.ActionRotate); why != "" {
 		return why, nil
@@ -220,7 +220,8 @@ func (h *Handlers) rotateBlockedReason(c echo.Context, key *models.Key) (string,
 	return plan.RotationBlockedReason(key, h.actor(c)), nil
 }
 
-// versions is the timeline of a key, with what was used since the rotation while a replaced version is still valid.
+// versions returns the versions of a key. retiring reports whether a replaced version is still valid; the versions then
+// have their usage since the rotation.
 func (h *Handlers) versions(c echo.Context, key *models.KeyView) (list []keys.Version, retiring bool, err error) {
 	ctx, now := c.Request().Context(), h.Now()
 	versions, err := h.Store.Versions(ctx, key.ProjectID, key.ID)
@@ -245,9 +246,9 @@ func (h *Handlers) versions(c echo.Context, key *models.KeyView) (list []keys.Ve
 	if !retiring {
 		return list, false, nil
 	}
-	use, err := h.Store.Log().UsageByVersion(ctx, key.ID, *key.RotatedAt)
+	usage, err := h.Store.Log().UsageByVersion(ctx, key.ID, *key.RotatedAt)
 	for i := range list {
-		u := use[list[i].Number]
+		u := usage[list[i].Number]
 		list[i].Requests, list[i].LastUsedAt = u.Requests, u.LastUsedAt
 	}
 	return list, true, err
@@ -283,7 +284,7 @@ func (h *Handlers) deleteKey(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	// A request answered a moment ago may not be in the log yet, and then the key would pass for never used.
+	// A request that was just answered may not be in the log yet, and the key would seem never used.
 	if err := h.Gate.Flush(ctx); err != nil {
 		return err
 	}

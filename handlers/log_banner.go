@@ -8,26 +8,26 @@ import (
 	"github.com/claviger/claviger/views/ui"
 )
 
-// logBanner is what a member is told while the request log cannot be written; nil where all is well.
+// logBanner returns the banner that members see while the request log cannot be written; otherwise nil.
 func logBanner(s gate.RecorderState) *layout.Banner {
 	if !s.Behind {
 		return nil
 	}
-	t := &layout.Banner{Title: "The request log cannot be written at the moment: " + s.Reason}
+	b := &layout.Banner{Title: "The request log cannot be written at the moment: " + s.Reason}
 	if s.Refusing {
-		t.Text = "Requests with known keys get 503 until it can be, because none may go unrecorded."
+		b.Text = "Requests with known keys get 503 until then, because every request must be recorded."
 	} else {
-		t.Text = "Requests are answered as usual. " + waiting(s.Waiting) + ", and will be in the log once this is over."
+		b.Text = "Requests are answered as usual. " + waiting(s.Waiting) + " and will be written as soon as possible."
 	}
 	if s.Dropped > 0 {
-		t.Text += fmt.Sprintf(" There was no room for %s more; they will be missing.", ui.FormatCount(int64(s.Dropped)))
+		b.Text += fmt.Sprintf(" There was no space for %s more, which are lost.", ui.FormatCount(int64(s.Dropped)))
 	}
-	return t
+	return b
 }
 
 func waiting(rows int) string {
 	if rows == 1 {
-		return "1 of them waits"
+		return "1 row waits"
 	}
-	return ui.FormatCount(int64(rows)) + " of them wait"
+	return ui.FormatCount(int64(rows)) + " rows wait"
 }

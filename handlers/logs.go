@@ -42,7 +42,7 @@ func (h *Handlers) logs(c echo.Context) error {
 	p := logs.ListProps{
 		Root: list.Root, List: list, Problems: problems,
 		Key: q.Key, Type: q.Type, Category: q.Category, Code: q.Code, Status: q.Status, Endpoint: q.Endpoint,
-		IP: q.IP, Range: q.span, From: q.from, To: q.to, TimeZone: q.zone, Custom: web.CustomRange,
+		IP: q.IP, Range: q.timeRange, From: q.from, To: q.to, TimeZone: q.zone, Custom: web.CustomRange,
 	}
 	if len(problems) == 0 {
 		p.CSVHref = withQuery(list.Root+"/logs.csv", q.values())
@@ -58,7 +58,7 @@ func (h *Handlers) logs(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	// The log knows a request by the label of its time, which may have another name today, or be gone.
+	// The log has the category at the time of a request, which may have been renamed or deleted since.
 	if q.Category != "" && !slices.Contains(names, q.Category) {
 		names = append(names, q.Category)
 	}
@@ -77,11 +77,11 @@ func (h *Handlers) logs(c echo.Context) error {
 	return web.Render(c, http.StatusOK, logs.List(p))
 }
 
-// logList is the part of the page that lives: it shows new rows while one looks at the newest ones.
+// logList returns the part of the page with the rows. It is live, so that new rows appear, only on the newest page.
 func (h *Handlers) logList(c echo.Context, q logQuery, page models.LogPage) logs.RowsProps {
 	m := web.Membership(c)
 	root := projectPath(&m.Project)
-	here := func(name, value string) string {
+	withParam := func(name, value string) string {
 		v := q.values()
 		if name != "" {
 			v.Set(name, value)
@@ -100,21 +100,21 @@ func (h *Handlers) logList(c echo.Context, q logQuery, page models.LogPage) logs
 	list.Live = newest && c.QueryParam("live") != liveOff
 	if newest {
 		if list.Live {
-			list.PauseHref, list.PollHref = here("live", liveOff), here("", "")
+			list.PauseHref, list.PollHref = withParam("live", liveOff), withParam("", "")
 		} else {
-			list.ResumeHref = here("", "")
+			list.ResumeHref = withParam("", "")
 		}
 	}
 	if n := len(page.Entries); n > 0 {
 		if page.HasNewer {
-			list.NewerHref = here("after", page.Entries[0].ID.String())
+			list.NewerHref = withParam("after", page.Entries[0].ID.String())
 		}
 		if page.HasOlder {
-			list.OlderHref = here("before", page.Entries[n-1].ID.String())
+			list.OlderHref = withParam("before", page.Entries[n-1].ID.String())
 		}
 	}
 	if !newest && list.NewerHref == "" {
-		list.NewerHref = here("", "")
+		list.NewerHref = withParam("", "")
 	}
 	return list
 }
@@ -166,7 +166,7 @@ func logEntry(e *models.LogEntry) logs.Entry {
 	}
 }
 
-// codeLabel names an outcome for people.
+// codeLabel returns the label of an outcome.
 func codeLabel(code requestlog.Code) string {
 	if code == requestlog.CodeValid {
 		return "Valid"

@@ -20,11 +20,11 @@ func (h *Handlers) exportLogsJSON(c echo.Context) error {
 		web.NewJSONRows(c, func(e *models.LogEntry) any { return web.NewLogObject(e) }))
 }
 
-// exportLogs sends what the filter leaves of the requests, newest first. Those that come meanwhile are not in it.
+// exportLogs sends the requests that match the filter, newest first. Requests made during the export are not in it.
 func (h *Handlers) exportLogs(c echo.Context, ending, contentType string, w web.RowWriter[models.LogEntry]) error {
-	// A filter that is dropped would give what was not asked for.
+	// Without this check a malformed filter would be ignored, and the export would have other rows than expected.
 	if _, err := url.ParseQuery(c.QueryString()); err != nil {
-		return models.Invalid(map[string]string{"query": "The filter in this address cannot be read."})
+		return models.Invalid(map[string]string{"query": "The filter in this URL cannot be read."})
 	}
 	q := readLogQuery(c)
 	q.before, q.after = "", ""
@@ -32,7 +32,7 @@ func (h *Handlers) exportLogs(c echo.Context, ending, contentType string, w web.
 	if err != nil {
 		return err
 	}
-	if len(problems) > 0 { // else it would hold more than was asked for
+	if len(problems) > 0 { // otherwise the export would have more rows than expected
 		return models.Invalid(problems)
 	}
 	m := web.Membership(c)

@@ -89,7 +89,7 @@ func TestTheLogIsExportedAsItIsFiltered(t *testing.T) {
 			t.Errorf("%v", list)
 		}
 
-		// Only what is filtered, by the page's own links.
+		// Only the filtered requests, by the links of the page.
 		for _, ending := range []string{"csv", "json"} {
 			page := b.Get("/projects/shop/logs?key=second&code=key_inactive&range=1h")
 			link, _ := page.Find(fmt.Sprintf(`a[href*="logs.%s"]`, ending)).Attr("href")
@@ -106,14 +106,14 @@ func TestTheLogIsExportedAsItIsFiltered(t *testing.T) {
 		}
 		if err := json.Unmarshal([]byte(b.Get("/projects/shop/logs.json?code=key_revoked").HTML), &list); err != nil ||
 			len(list) != 0 {
-			t.Errorf("nothing is %v (%v)", list, err)
+			t.Errorf("without a match the export is %v (%v)", list, err)
 		}
 
 		if rows := b.Get("/projects/shop/logs.csv?before=" + row["id"]).CSV(t); len(rows) != 4 {
 			t.Errorf("an export from a later page has %d rows", len(rows))
 		}
 
-		// A filter that means nothing must not give everything.
+		// An invalid filter must not export everything.
 		wrong := url.Values{"range": {"custom"}, "from": {"yesterday"}}.Encode()
 		for _, query := range []string{"key=no_such_key", wrong, "key=second;"} {
 			if page := b.Get("/projects/shop/logs.csv?" + query); page.Status != 422 ||

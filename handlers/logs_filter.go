@@ -13,11 +13,11 @@ import (
 	"github.com/claviger/claviger/web"
 )
 
-// logQuery is the log's filter as the URL holds it.
+// logQuery is the filter of the log as the URL has it.
 type logQuery struct {
 	web.LogFilter
-	span, from, to, zone string
-	before, after        string
+	timeRange, from, to, zone string
+	before, after             string
 }
 
 func readLogQuery(c echo.Context) logQuery {
@@ -28,13 +28,13 @@ func readLogQuery(c echo.Context) logQuery {
 			Key: text("key"), Type: text("type"), Category: text("category"), Code: text("code"),
 			Status: text("status"), Endpoint: text("endpoint"), IP: text("ip"),
 		},
-		span: q.Get("range"), from: q.Get("from"), to: q.Get("to"),
+		timeRange: q.Get("range"), from: q.Get("from"), to: q.Get("to"),
 		zone:   web.ParseTimeZone(cmp.Or(q.Get("time_zone"), web.TimeZone(c).String())).String(),
 		before: q.Get("before"), after: q.Get("after"),
 	}
 }
 
-// values are the filter's parameters without cursors.
+// values returns the parameters of the filter without cursors.
 func (q logQuery) values() url.Values {
 	v := url.Values{}
 	set := func(name, value string) {
@@ -49,8 +49,8 @@ func (q logQuery) values() url.Values {
 	set("status", q.Status)
 	set("endpoint", q.Endpoint)
 	set("ip", q.IP)
-	set("range", q.span)
-	if q.span == web.CustomRange {
+	set("range", q.timeRange)
+	if q.timeRange == web.CustomRange {
 		set("from", q.from)
 		set("to", q.to)
 		set("time_zone", q.zone)
@@ -58,8 +58,8 @@ func (q logQuery) values() url.Values {
 	return v
 }
 
-// logProblems say what is wrong with a field of the filter. Codes are chosen from a list: an unknown one has no
-// requests.
+// logProblems has the messages about fields of the filter. There is none for codes, because they are chosen from a
+// list: an unknown code matches no request.
 var logProblems = map[string]string{
 	"type":     "Choose production or test.",
 	"status":   "Choose one of " + strings.Join(web.StatusClasses, ", ") + ".",
@@ -68,7 +68,7 @@ var logProblems = map[string]string{
 	"key":      "No key has or had this name.",
 }
 
-// logFilter is what the query means; problems are for what it cannot mean.
+// logFilter returns the filter for the store. problems has messages about values that cannot be parsed.
 func (h *Handlers) logFilter(c echo.Context, q logQuery) (f models.LogFilter, problems map[string]string, err error) {
 	f, wrong, err := q.Parse(c.Request().Context(), h.Store, web.Membership(c).ID)
 	if err != nil {
@@ -76,13 +76,13 @@ func (h *Handlers) logFilter(c echo.Context, q logQuery) (f models.LogFilter, pr
 	}
 	problems = map[string]string{}
 	for _, name := range wrong {
-		if text, said := logProblems[name]; said {
+		if text, known := logProblems[name]; known {
 			problems[name] = text
 		}
 	}
 	f.Limit = logsPerPage
-	f.From = web.RangeStart(q.span, h.Now())
-	if q.span == web.CustomRange {
+	f.From = web.RangeStart(q.timeRange, h.Now())
+	if q.timeRange == web.CustomRange {
 		zone := web.ParseTimeZone(q.zone)
 		for _, bound := range []struct {
 			name, text string

@@ -12,8 +12,8 @@ import (
 	"github.com/claviger/claviger/models/requestlog"
 )
 
-// The page, the export and the API filter alike, by all that the URL says.
-func TestTheLogIsFilteredByWhatARequestWas(t *testing.T) {
+// The page, the export and the API have the same filters.
+func TestTheLogIsFilteredByPropertiesOfRequests(t *testing.T) {
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		project, _, secret := app.Project(user, "shop")
@@ -87,7 +87,7 @@ func TestTheLogIsFilteredByWhatARequestWas(t *testing.T) {
 					t.Errorf("%s with %s lists %v, want %s", name, values, got, want)
 				}
 			}
-			for name := range values { // the form shows what holds
+			for name := range values { // the form shows the filter
 				field := page.Find(fmt.Sprintf(`.filter-bar [name=%s]`, name))
 				value, _ := field.Attr("value")
 				if selected, is := field.Find("option[selected]").Attr("value"); is {

@@ -10,8 +10,8 @@ import (
 	"github.com/claviger/claviger/models"
 )
 
-// BenchmarkKeysPage tells how long the keys page takes with few and with many keys in the project: the first page, one
-// found by a search, and one that no key matches, which has to look at all of them.
+// BenchmarkKeysPage measures the keys page with few and with many keys in the project: the first page, a filter, a
+// search, and a search without a match, which has to look at all keys.
 func BenchmarkKeysPage(b *testing.B) {
 	for name, url := range map[string]func() string{
 		"sqlite":   func() string { return b.TempDir() + "/claviger.db" },

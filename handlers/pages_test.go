@@ -49,7 +49,7 @@ func TestANewProjectShowsItsKeyOnceAndAWorkingCommand(t *testing.T) {
 	})
 }
 
-func TestProjectFormKeepsWhatWasTypedAndNamesTheField(t *testing.T) {
+func TestTheProjectFormKeepsTheTypedValuesAndMarksTheField(t *testing.T) {
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		app.Project(user, "taken")
@@ -76,13 +76,13 @@ func TestProjectFormKeepsWhatWasTypedAndNamesTheField(t *testing.T) {
 			}
 			described, _ := page.Find("#f-" + c.field).Attr("aria-describedby")
 			if !strings.Contains(described, "f-"+c.field+"-error") {
-				t.Errorf("the message is not tied to %s", c.field)
+				t.Errorf("the message is not linked to %s", c.field)
 			}
 		}
 	})
 }
 
-func TestKeyFormKeepsWhatWasTypedAndNamesTheField(t *testing.T) {
+func TestTheKeyFormKeepsTheTypedValuesAndMarksTheFields(t *testing.T) {
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		app.Project(user, "shop")
@@ -135,7 +135,7 @@ func TestKeyFormKeepsWhatWasTypedAndNamesTheField(t *testing.T) {
 			t.Errorf("expires %q", v)
 		}
 		if page.Find("#f-self_rotation-true[checked], #f-self_rotation[checked]").Length() != 1 {
-			t.Error("self-rotation was unticked")
+			t.Error("self-rotation came back unchecked")
 		}
 		if v, _ := page.Find("input[name=time_zone]").Attr("value"); v != "Europe/Berlin" {
 			t.Errorf("time zone %q", v)
@@ -143,7 +143,7 @@ func TestKeyFormKeepsWhatWasTypedAndNamesTheField(t *testing.T) {
 	})
 }
 
-func TestAKeyIsMadeWithEveryField(t *testing.T) {
+func TestAKeyIsCreatedWithTheFieldsOfTheForm(t *testing.T) {
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
@@ -196,7 +196,7 @@ func TestAKeyIsMadeWithEveryField(t *testing.T) {
 	})
 }
 
-func TestTheKeysPageIsFilteredByItsAddress(t *testing.T) {
+func TestTheKeysPageIsFilteredByItsURL(t *testing.T) {
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
@@ -221,7 +221,7 @@ func TestTheKeysPageIsFilteredByItsAddress(t *testing.T) {
 				t.Errorf("%s lists %q, want %q", query, got, want)
 			}
 			if want == "" && !strings.Contains(page.Text(), "No key matches") {
-				t.Errorf("%s: no word about the empty list", query)
+				t.Errorf("%s: the page does not say that no key matches", query)
 			}
 		}
 		page := b.Get("/projects/shop/keys?q=server&type=test&status=active")
@@ -233,7 +233,7 @@ func TestTheKeysPageIsFilteredByItsAddress(t *testing.T) {
 	})
 }
 
-func TestAUsedKeyAndTheDefaultKeySayWhyTheyStay(t *testing.T) {
+func TestDisabledButtonsSayWhyAKeyCannotBeDeletedOrDeactivated(t *testing.T) {
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		project, defaultKey, _ := app.Project(user, "shop")
@@ -241,7 +241,7 @@ func TestAUsedKeyAndTheDefaultKeySayWhyTheyStay(t *testing.T) {
 		unused, _ := app.Key(project, models.KeyInput{Name: "unused"})
 		app.Validate("shop", secret)
 
-		// No wait for the recorder: deleting must know of a request that was answered a moment ago.
+		// Without waiting for the recorder: deleting must notice a request that was just answered.
 		if page := b.Post(testkit.KeyPath(project, used)+"/delete", nil); page.Status != 409 {
 			t.Errorf("a used key: %d", page.Status)
 		}
@@ -273,7 +273,7 @@ func TestAUsedKeyAndTheDefaultKeySayWhyTheyStay(t *testing.T) {
 	})
 }
 
-func TestLivePartsAreSentOnlyWhenThereIsNews(t *testing.T) {
+func TestLivePartsAreSentOnlyIfTheyChanged(t *testing.T) {
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		_, _, secret := app.Project(user, "shop")
@@ -283,29 +283,29 @@ func TestLivePartsAreSentOnlyWhenThereIsNews(t *testing.T) {
 				t.Helper()
 				address, found := page.Find(c.part).Attr("hx-get")
 				if !found {
-					t.Fatalf("%s does not ask for news", c.page)
+					t.Fatalf("%s does not poll", c.page)
 				}
 				return address
 			}
 			address := poll(b.Get(c.page))
 			if page := b.Get(address, htmx...); page.Status != 204 {
-				t.Errorf("%s without news: %d", address, page.Status)
+				t.Errorf("%s without a change: got %d, want 204", address, page.Status)
 			}
 			reply := app.Validate("shop", secret)
 			app.Flush()
 			page := b.Get(address, htmx...)
 			id := fmt.Sprint(reply.Body["request_id"])
 			if page.Status != 200 || page.Find("#"+id).Length() != 1 || page.Find("head title").Length() != 0 {
-				t.Errorf("%s with news: %d %s", address, page.Status, page.Text())
+				t.Errorf("%s after a request: %d %s", address, page.Status, page.Text())
 			}
 			if page = b.Get(poll(page), htmx...); page.Status != 204 {
-				t.Errorf("%s does not remember what it showed: %d", c.page, page.Status)
+				t.Errorf("%s: the next poll got %d, want 204", c.page, page.Status)
 			}
 		}
 	})
 }
 
-func TestTheLogPageIsFilteredByItsAddress(t *testing.T) {
+func TestTheLogPageIsFilteredByItsURL(t *testing.T) {
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
@@ -319,7 +319,7 @@ func TestTheLogPageIsFilteredByItsAddress(t *testing.T) {
 		call("first", secretOne) // 09:26
 		call("second", secretTwo)
 		app.ChangeState(one, models.ActionDeactivate)
-		call("third", secretOne) // 09:46, and it is 09:56 now
+		call("third", secretOne) // 09:46; now it is 09:56
 		app.Flush()
 		_, err := app.Store.UpdateKey(t.Context(), project.ID, one.ID, tester, models.KeyInput{
 			Name:     "one_renamed",
@@ -352,7 +352,7 @@ func TestTheLogPageIsFilteredByItsAddress(t *testing.T) {
 		}
 		page := b.Get("/projects/shop/logs?key=nobody")
 		if !strings.Contains(page.Text(), "No key has or had this name") {
-			t.Error("a name that no key has is not mentioned")
+			t.Error("the page does not say that no key has this name")
 		}
 		for id, name := range ids {
 			page := b.Get("/projects/shop/logs/" + id)
@@ -390,7 +390,7 @@ func TestTheLogIsPagedByCursors(t *testing.T) {
 			t.Errorf("pages of %v", rows)
 		}
 		if page.Find("[hx-get]").Length() != 0 {
-			t.Error("an old page asks for news")
+			t.Error("a page of older requests polls")
 		}
 		for range 2 {
 			newer, more := page.Find("a[rel=prev]").Attr("href")
@@ -405,7 +405,7 @@ func TestTheLogIsPagedByCursors(t *testing.T) {
 	})
 }
 
-// What people and callers type must reach pages as text, wherever it is shown.
+// Text from people and callers must be escaped on every page that shows it.
 func TestEverythingTypedIsEscaped(t *testing.T) {
 	const evil = `<script>alert(1)</script>"'&`
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
@@ -441,7 +441,7 @@ func TestEverythingTypedIsEscaped(t *testing.T) {
 			"/projects/shop/tokens",
 		} {
 			if page := b.Get(path); strings.Contains(page.HTML, "<script>alert") {
-				t.Errorf("%s has it as markup", path)
+				t.Errorf("%s does not escape it", path)
 			}
 		}
 		for path, form := range map[string]url.Values{
@@ -457,14 +457,14 @@ func TestEverythingTypedIsEscaped(t *testing.T) {
 			categoryPath(t, app, project, evil) + "/merge": {"into": {evil}},
 		} {
 			if page := b.Post(path, form); strings.Contains(page.HTML, "<script>alert") {
-				t.Errorf("POST %s has it as markup", path)
+				t.Errorf("POST %s does not escape it", path)
 			}
 		}
 	})
 }
 
 // A secret appears in exactly one response: in no later page, no file of the data folder, no line of the log.
-func TestASecretIsNowhereButInItsOneResponse(t *testing.T) {
+func TestASecretIsOnlyInTheResponseThatCreatedIt(t *testing.T) {
 	testkit.EachDatabase(t, func(t *testing.T, databaseURL string) {
 		var log bytes.Buffer
 		app := testkit.NewApp(t, databaseURL, func(o *handlers.Options) {
@@ -510,7 +510,7 @@ func TestASecretIsNowhereButInItsOneResponse(t *testing.T) {
 	})
 }
 
-func TestAFaultOfOursShowsARequestIDAndNoCause(t *testing.T) {
+func TestAnInternalErrorShowsARequestIDAndNoCause(t *testing.T) {
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		_, _, secret := app.Project(user, "shop")
@@ -522,7 +522,7 @@ func TestAFaultOfOursShowsARequestIDAndNoCause(t *testing.T) {
 			t.Errorf("%d %s", page.Status, page.Text())
 		}
 		if page.Header.Get("X-Request-ID") == "" || !strings.Contains(page.Text(), page.Header.Get("X-Request-ID")) {
-			t.Error("the id on the page is not the request's")
+			t.Error("the id on the page is not that of the request")
 		}
 		app.Exec("ALTER TABLE key_versions RENAME TO elsewhere")
 		reply := app.Validate("shop", secret)
@@ -535,8 +535,8 @@ func TestAFaultOfOursShowsARequestIDAndNoCause(t *testing.T) {
 	})
 }
 
-// Whatever stands in an address or a field, the answer is never a fault of ours.
-func TestStrangeBytesInAddressesAndFieldsAreNoFaultOfOurs(t *testing.T) {
+// No content of a URL or a field may cause a 5xx.
+func TestStrangeBytesInURLsAndFieldsCauseNoInternalError(t *testing.T) {
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		w, b := app.World()
 		for _, strange := range []string{
@@ -569,7 +569,8 @@ func TestStrangeBytesInAddressesAndFieldsAreNoFaultOfOurs(t *testing.T) {
 			form := url.Values{}
 			for _, field := range []string{
 				"email", "password", "name", "slug", "key_prefix", "description", "type", "category", "new_category",
-				"expires_at", "time_zone", "quota_daily", "ios_bundle_id", "confirm", "grace", "version", "in", "scopes",
+				"expires_at", "time_zone", "quota_daily", "ios_bundle_id", "confirm", "grace", "version", "in",
+				"scopes",
 				"into",
 			} {
 				form.Set(field, decoded)

@@ -11,7 +11,7 @@ import (
 	"github.com/claviger/claviger/models"
 )
 
-// planForm is what the form of a plan or of a project's own figures sends.
+// planForm returns the values of a form from pairs of name and value.
 func planForm(pairs ...string) url.Values {
 	form := url.Values{}
 	for i := 0; i+1 < len(pairs); i += 2 {
@@ -67,7 +67,7 @@ func TestTheInstanceAdminEditsPlans(t *testing.T) {
 		}
 		if text := admin.Get("/admin/audit?action=plan").Text(); !strings.Contains(text, "edited plan Free") ||
 			strings.Contains(text, "created account") {
-			t.Errorf("the instance's actions are %s", text)
+			t.Errorf("the audit log of the instance is %s", text)
 		}
 
 		path := fmt.Sprintf("/admin/projects/%d", project.ID)
@@ -92,7 +92,8 @@ func TestTheInstanceAdminEditsPlans(t *testing.T) {
 		}
 		settings := admin.Get("/projects/shop/settings").Text()
 		for _, want := range []string{
-			"Starter", "RotationNo own", "Active keysNo limit own", "Logs kept, days5 own", "Key, per minute1,000",
+			"Starter", "RotationNo override", "Active keysNo limit override", "Logs kept, days5 override",
+			"Key, per minute1,000",
 		} {
 			if !strings.Contains(settings, want) {
 				t.Errorf("the settings do not say %q: %s", want, settings)
@@ -101,7 +102,7 @@ func TestTheInstanceAdminEditsPlans(t *testing.T) {
 	})
 }
 
-func TestPagesSayWhatThePlanDoesNotAllowAndWhichPlanWould(t *testing.T) {
+func TestPagesSayWhichPlanAllowsWhatThisOneDoesNot(t *testing.T) {
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		app.SignUp("root@example.com") // the admin of the instance is somebody else
 		user, browser := app.SignUp("ada@example.com")
@@ -215,7 +216,7 @@ func TestSettingsChangeNamePrefixAndSlug(t *testing.T) {
 		if page.Path != "/projects/acme/settings" || !strings.Contains(page.Text(), "The slug is acme from now on.") {
 			t.Errorf("%s: %s", page.Path, page.Text())
 		}
-		// At once, for the next request.
+		// The new slug applies to the next request.
 		for ref, want := range map[string]string{
 			"shop":                 "project_unknown",
 			"acme":                 "valid",

@@ -12,9 +12,8 @@ import (
 	"github.com/claviger/claviger/web"
 )
 
-// lastHour is how many minutes the overview's chart covers.
 const (
-	lastHour       = 60
+	chartMinutes   = 60 // of the chart on the overview
 	recentRequests = 10
 )
 
@@ -48,8 +47,8 @@ func (h *Handlers) renderNewProject(c echo.Context, status int, p projects.NewPr
 	return web.Render(c, status, projects.New(p))
 }
 
-// createProject answers with the new project's overview, because that response is the only one with the default key's
-// secret. A redirect would have to keep the secret somewhere.
+// createProject answers with the overview of the new project, which shows the secret of the default key. No other
+// response has it: a redirect would have to store the secret.
 func (h *Handlers) createProject(c echo.Context) error {
 	form := projects.NewProps{
 		Name:      c.FormValue("name"),
@@ -85,13 +84,13 @@ func (h *Handlers) overview(c echo.Context) error {
 	return web.Render(c, http.StatusOK, projects.Overview(p))
 }
 
-// overviewLive is what the page asks for every second: nothing while nothing is new.
+// overviewLive answers the polls of the page: with the live part, or 204 if it did not change.
 func (h *Handlers) overviewLive(c echo.Context) error {
-	p, news, err := h.liveProps(c, &web.Membership(c).Project, c.QueryParam("seen"))
+	p, changed, err := h.liveProps(c, &web.Membership(c).Project, c.QueryParam("seen"))
 	if err != nil {
 		return err
 	}
-	if !news {
+	if !changed {
 		return c.NoContent(http.StatusNoContent)
 	}
 	p.SecretShown = c.QueryParam("secret") == "shown"
@@ -111,11 +110,11 @@ func (h *Handlers) overviewProps(c echo.Context, m *models.Membership) (projects
 	return p, err
 }
 
-// liveProps reads the part that renews itself. Where it still is what was seen there is no news, and the rest is not
-// read: every open page asks this all the time.
+// liveProps returns the live part of the overview. If it is still the same as seen, changed is false and p is not
+// complete: open pages poll often, so the rest is not read then.
 func (h *Handlers) liveProps(
 	c echo.Context, project *models.Project, seen string,
-) (p projects.LiveProps, news bool, err error) {
+) (p projects.LiveProps, changed bool, err error) {
 	ctx := c.Request().Context()
 	p = projects.LiveProps{
 		Root: projectPath(project), Now: h.Now(), Zone: web.TimeZone(c),
@@ -129,7 +128,7 @@ func (h *Handlers) liveProps(
 	if p.Seen() == seen {
 		return p, false, nil
 	}
-	usage, err := h.Store.UsageByMinute(ctx, project.ID, lastHour)
+	usage, err := h.Store.UsageByMinute(ctx, project.ID, chartMinutes)
 	if err != nil {
 		return p, false, err
 	}
@@ -140,7 +139,7 @@ func (h *Handlers) liveProps(
 	return p, true, err
 }
 
-// secretPanel is what is shown of a secret this once, with commands that work as they are.
+// secretPanel returns the panel of a new secret, with commands that work as they are.
 func (h *Handlers) secretPanel(project *models.Project, title string, secret models.Secret) *ui.SecretProps {
 	return &ui.SecretProps{
 		Title: title, Secret: secret.Plain(),
@@ -149,15 +148,15 @@ func (h *Handlers) secretPanel(project *models.Project, title string, secret mod
 	}
 }
 
-// envLine sets a variable that is named for the project to the secret.
+// envLine returns a line that sets a variable, named after the project, to the secret.
 func envLine(project *models.Project, name string, secret models.Secret) string {
 	return strings.ToUpper(strings.ReplaceAll(project.Slug, "-", "_")) + "_" + name + "=" + secret.Plain()
 }
 
-// curl is a command that validates key; a variable of the shell stays one.
+// curl returns a command that validates key, which may be a variable of the shell.
 func (h *Handlers) curl(project *models.Project, key string) string {
 	return `curl -H "X-API-Key: ` + key + `" ` + h.BaseURL + "/v1/projects/" + project.Slug + "/validate"
 }
 
-// isLive tells whether a page that stays open asks for news of its live part.
+// isLive reports whether the request is a poll for the live part of a page.
 func isLive(c echo.Context) bool { return web.IsPartial(c) && c.QueryParams().Has("seen") }

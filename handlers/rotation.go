@@ -3,6 +3,7 @@ package handlers
 import (
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -47,7 +48,7 @@ func (h *Handlers) renderRotate(c echo.Context, status int, key *models.KeyView,
 	return web.Render(c, status, keys.Rotate(p))
 }
 
-// rotateKey answers with the page that shows the new secret, the only response that ever does.
+// rotateKey answers with a page that shows the new secret. No other response has it.
 func (h *Handlers) rotateKey(c echo.Context) error {
 	m := web.Membership(c)
 	before, err := h.keyOf(c)
@@ -57,14 +58,14 @@ func (h *Handlers) rotateKey(c echo.Context) error {
 	p := keys.RotateProps{Grace: c.FormValue("grace")}
 	grace, known := models.ParseGrace(p.Grace)
 	if !known {
-		p.Error = "Choose one of these."
+		p.Error = "Choose one of the options."
 		return h.renderRotate(c, http.StatusUnprocessableEntity, before, p)
 	}
-	seen, err := strconv.Atoi(c.FormValue("version"))
-	if err != nil || seen < 1 {
-		seen = before.Version
+	version, err := strconv.Atoi(c.FormValue("version"))
+	if err != nil || version < 1 {
+		version = before.Version
 	}
-	key, secret, err := h.Store.RotateKey(c.Request().Context(), m.ID, before.ID, h.actor(c), seen, grace)
+	key, secret, err := h.Store.RotateKey(c.Request().Context(), m.ID, before.ID, h.actor(c), version, grace)
 	if err != nil {
 		return err
 	}
@@ -73,9 +74,9 @@ func (h *Handlers) rotateKey(c echo.Context) error {
 		return err
 	}
 	page.ReplaceURL = keyPath(m, key.ID)
-	note := "The secret before it is rejected from now on."
+	note := "The previous secret is rejected from now on."
 	if grace > 0 {
-		note = "The secret before it stays valid for a while: " + graceLabels[p.Grace] + " it ends."
+		note = "The previous secret stays valid and ends " + strings.ToLower(graceLabels[p.Grace]) + "."
 	}
 	return web.Render(c, http.StatusCreated, keys.Created(keys.CreatedProps{
 		Page: page, Title: key.Name + " has version " + strconv.Itoa(key.Version), Note: note,
@@ -84,7 +85,7 @@ func (h *Handlers) rotateKey(c echo.Context) error {
 	}))
 }
 
-// endVersion moves the end of a version that is retiring.
+// endVersion changes the end of a retiring version.
 func (h *Handlers) endVersion(c echo.Context) error {
 	m := web.Membership(c)
 	id, err := web.KeyID(c)
@@ -97,7 +98,7 @@ func (h *Handlers) endVersion(c echo.Context) error {
 	}
 	in, known := models.ParseGrace(c.FormValue("in"))
 	if !known {
-		return &models.Error{Code: models.CodeInvalid, Message: "Choose one of the times that are offered."}
+		return &models.Error{Code: models.CodeInvalid, Message: "Choose one of the offered times."}
 	}
 	key, err := h.Store.EndVersion(c.Request().Context(), m.ID, id, h.actor(c), number, in)
 	if err != nil {
@@ -105,7 +106,7 @@ func (h *Handlers) endVersion(c echo.Context) error {
 	}
 	text := "Version " + strconv.Itoa(number) + " of " + key.Name + " has ended."
 	if in > 0 {
-		text = "Version " + strconv.Itoa(number) + " of " + key.Name + " has a new end."
+		text = "The end of version " + strconv.Itoa(number) + " of " + key.Name + " was changed."
 	}
 	if err := h.Sessions.Notify(c, string(ui.KindSuccess), text); err != nil {
 		return err
@@ -133,7 +134,7 @@ func (h *Handlers) renderRevoke(c echo.Context, status int, key *models.KeyView,
 	return web.Render(c, status, keys.Revoke(p))
 }
 
-// revokeKey ends a key for good, where its name was typed.
+// revokeKey revokes a key if its name was typed.
 func (h *Handlers) revokeKey(c echo.Context) error {
 	key, err := h.keyOf(c)
 	if err != nil {

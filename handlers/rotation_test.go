@@ -84,7 +84,7 @@ func TestAKeyIsRotatedWithoutAnOutage(t *testing.T) {
 	})
 }
 
-func TestARotationThatSomebodyElseWasFasterWithIsRefused(t *testing.T) {
+func TestARotationOfAnOutdatedVersionIsRefused(t *testing.T) {
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
@@ -170,7 +170,7 @@ func TestAReplacementStartsWithTheSettingsAndAFreeName(t *testing.T) {
 		}
 		if page.Find("input[name=platform_ios][checked]").Length() != 1 ||
 			page.Find("input[name=platform_android][checked]").Length() != 0 {
-			t.Error("the platforms differ")
+			t.Error("the replacement has other platforms")
 		}
 		if got, _ := page.Find("input[name=type][checked]").Attr("value"); got != "test" {
 			t.Errorf("type %q", got)
@@ -183,7 +183,7 @@ func TestAReplacementStartsWithTheSettingsAndAFreeName(t *testing.T) {
 	})
 }
 
-func TestEveryFieldOfAKeyComesThroughTheForm(t *testing.T) {
+func TestTheKeyFormSavesAndClearsEveryField(t *testing.T) {
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
@@ -252,7 +252,7 @@ func TestEveryFieldOfAKeyComesThroughTheForm(t *testing.T) {
 				t.Errorf("%v: %v", c.headers, reply.Body)
 			}
 		}
-		// Taking all of it away again holds for the next request.
+		// Clearing the fields applies to the next request.
 		page = b.Post(testkit.KeyPath(project, &key.Key), url.Values{"name": {"mobile"}, "category": {"production"}})
 		if page.Status != 200 {
 			t.Fatalf("%d %s", page.Status, page.Text())

@@ -13,7 +13,7 @@ import (
 	"github.com/claviger/claviger/web"
 )
 
-// Access says who may ask for a route.
+// Access says who may use a route.
 type Access struct {
 	SignedIn      bool
 	Permission    models.Permission // in the project that the path names; implies SignedIn
@@ -38,7 +38,7 @@ type Route struct {
 	handle       echo.HandlerFunc
 }
 
-// Routes is every page and form of the dashboard.
+// Routes returns every page and form of the dashboard.
 func (h *Handlers) Routes() []Route {
 	const get, post = http.MethodGet, http.MethodPost
 	routes := []Route{
@@ -83,9 +83,9 @@ func (h *Handlers) Routes() []Route {
 		{get, "/projects/:project/blocks", read, h.blocks},
 		{post, "/projects/:project/blocks/:block/lift", admin, h.liftBlock},
 
-		{get, "/projects/:project/audit", admin, h.actions},
-		{get, "/projects/:project/audit.csv", admin, h.exportActions},
-		{get, "/projects/:project/audit/:seq", admin, h.action},
+		{get, "/projects/:project/audit", admin, h.auditRows},
+		{get, "/projects/:project/audit.csv", admin, h.exportAudit},
+		{get, "/projects/:project/audit/:seq", admin, h.auditRow},
 
 		{get, "/projects/:project/categories", read, h.categories},
 		{get, "/projects/:project/categories/new", write, h.addCategory},
@@ -111,9 +111,9 @@ func (h *Handlers) Routes() []Route {
 		{get, "/admin/projects", instanceAdmin, h.adminProjects},
 		{get, "/admin/projects/:project", instanceAdmin, h.editProjectPlan},
 		{post, "/admin/projects/:project", instanceAdmin, h.changeProjectPlan},
-		{get, "/admin/audit", instanceAdmin, h.actions},
-		{get, "/admin/audit.csv", instanceAdmin, h.exportActions},
-		{get, "/admin/audit/:seq", instanceAdmin, h.action},
+		{get, "/admin/audit", instanceAdmin, h.auditRows},
+		{get, "/admin/audit.csv", instanceAdmin, h.exportAudit},
+		{get, "/admin/audit/:seq", instanceAdmin, h.auditRow},
 	}
 	if h.Dev {
 		routes = append(routes, Route{get, "/dev/components", anyone, h.components})
@@ -123,7 +123,8 @@ func (h *Handlers) Routes() []Route {
 
 const maxFormBody = "64K"
 
-// Register puts every route into e, each behind the middleware of its kind.
+// Register adds every route to e, with the middleware that its access requires. Error: if BaseURL is not a valid
+// origin, or a route of the API has no scope.
 func (h *Handlers) Register(e *echo.Echo) error {
 	e.IPExtractor = web.ClientIP(h.TrustedProxies)
 	e.HTTPErrorHandler = web.ErrorHandler(h.errorPage, h.Log)
@@ -144,7 +145,7 @@ func (h *Handlers) Register(e *echo.Echo) error {
 		return err
 	}
 	pageTime := middleware.ContextTimeoutWithConfig(middleware.ContextTimeoutConfig{
-		Timeout: web.RequestTimeout, Skipper: exportsTakeTheirTime,
+		Timeout: web.RequestTimeout, Skipper: isExport,
 	})
 	pages := e.Group("", middleware.Gzip(), pageTime, sameOrigin, middleware.BodyLimit(maxFormBody))
 	for _, route := range h.Routes() {
@@ -165,7 +166,7 @@ func (h *Handlers) Register(e *echo.Echo) error {
 
 func (h *Handlers) secure() bool { return strings.HasPrefix(h.BaseURL, "https://") }
 
-// recover turns a panic into an error, so that one request fails and not the process.
+// recover turns a panic into an error, so that only the request fails and not the process.
 func (h *Handlers) recover() echo.MiddlewareFunc {
 	return middleware.RecoverWithConfig(middleware.RecoverConfig{
 		LogErrorFunc: func(c echo.Context, err error, stack []byte) error {
@@ -178,7 +179,7 @@ func (h *Handlers) recover() echo.MiddlewareFunc {
 	})
 }
 
-// exportsTakeTheirTime keeps exports out of the time limit of pages, which would cut them off.
-func exportsTakeTheirTime(c echo.Context) bool {
+// isExport reports whether the route is an export. The time limit of pages does not apply to exports.
+func isExport(c echo.Context) bool {
 	return strings.HasSuffix(c.Path(), ".csv") || strings.HasSuffix(c.Path(), ".json")
 }

@@ -29,29 +29,29 @@ func (h *Handlers) renderSettings(c echo.Context, status int, p projects.Setting
 		return err
 	}
 	p.Root, p.ID, p.MayChangeSlug = projectPath(&m.Project), m.ID, m.Role.May(models.PermitOwn)
-	p.Plan, p.Figures = plan.Plan.Name, planFigures(plan)
+	p.Plan, p.Limits = plan.Plan.Name, planLimits(plan)
 	if p.Page.User.Admin {
 		p.PlanHref = adminProjectPath(&m.Project)
 	}
 	return web.Render(c, status, projects.Settings(p))
 }
 
-// planFigures says what a project may do, in the order of the admin's pages.
-func planFigures(plan *models.ProjectPlan) []projects.PlanFigure {
-	own := func(name models.PlanLimit) bool { _, own := plan.Overrides[name]; return own }
+// planLimits returns the limits of a project in the order of the pages for admins.
+func planLimits(plan *models.ProjectPlan) []projects.PlanLimit {
+	overridden := func(name models.PlanLimit) bool { _, found := plan.Overrides[name]; return found }
 	rotation := "No"
 	if plan.Limits.Rotation {
 		rotation = "Yes"
 	}
-	list := []projects.PlanFigure{
-		{Label: figureLabels[models.LimitRotation], Value: rotation, Own: own(models.LimitRotation)},
+	list := []projects.PlanLimit{
+		{Label: limitLabels[models.LimitRotation], Value: rotation, Override: overridden(models.LimitRotation)},
 	}
 	for _, name := range models.NumberLimits {
 		value := "No limit"
 		if n := plan.Limits.Number(name); n != nil {
 			value = ui.FormatCount(*n)
 		}
-		list = append(list, projects.PlanFigure{Label: figureLabels[name], Value: value, Own: own(name)})
+		list = append(list, projects.PlanLimit{Label: limitLabels[name], Value: value, Override: overridden(name)})
 	}
 	return list
 }
@@ -67,7 +67,7 @@ func (h *Handlers) updateProject(c echo.Context) error {
 	in := models.ProjectInput{Name: p.Name, KeyPrefix: p.KeyPrefix}
 	var err error
 	if in.QuotaStatus, err = strconv.Atoi(p.QuotaStatus); err != nil {
-		in.QuotaStatus = -1 // no number is no status: the store says so
+		in.QuotaStatus = -1 // not a number; the store rejects -1
 	}
 	project, err := h.Store.UpdateProject(c.Request().Context(), m.ID, h.actor(c), in)
 	if err != nil {
@@ -88,7 +88,7 @@ func (h *Handlers) changeSlug(c echo.Context) error {
 	return h.projectChanged(c, project, "The slug is "+project.Slug+" from now on.")
 }
 
-// settingsProblem shows the page again with what was typed and what is wrong with it.
+// settingsProblem shows the page again with the typed values and the messages.
 func (h *Handlers) settingsProblem(c echo.Context, p projects.SettingsProps, err error) error {
 	var other error
 	if p.Errors, p.Message, other = web.FieldProblems(err); other != nil {
@@ -97,7 +97,7 @@ func (h *Handlers) settingsProblem(c echo.Context, p projects.SettingsProps, err
 	return h.renderSettings(c, http.StatusUnprocessableEntity, p)
 }
 
-// projectChanged ends each change of a project.
+// projectChanged answers a change of a project: with a message on its settings page.
 func (h *Handlers) projectChanged(c echo.Context, project *models.Project, text string) error {
 	if err := h.Sessions.Notify(c, string(ui.KindSuccess), text); err != nil {
 		return err

@@ -11,10 +11,10 @@ import (
 	"github.com/claviger/claviger/models"
 )
 
-// The states of product.md, section 2, with those that follow from the clock and from use, and the default key.
+// keyStates are the states of product.md, section 2, and an expired, a used and the default key.
 var keyStates = []string{"active", "inactive", "revoked", "expired", "used", "default"}
 
-// validateCode is what validate says of a key in each state.
+// validateCode is the code of validate for a key in each state.
 var validateCode = map[string]string{
 	"active": "valid", "inactive": "key_inactive", "revoked": "key_revoked", "expired": "key_expired",
 	"used": "valid", "default": "valid",
@@ -30,11 +30,11 @@ const (
 	saysDefault  = "The default key cannot be"
 )
 
-// outcome of an act: the reason of its refusal, or what validate says of the secret afterwards, and of the new one
-// where the act made one.
+// outcome of an action: the reason why it is refused, or the code of validate for the secret afterwards, and for the
+// new secret if the action created one.
 type outcome struct{ refused, code, freshCode string }
 
-// transitions is the whole table. An act that is refused changes nothing.
+// transitions has the outcome of each action in each state. A refused action changes nothing.
 var transitions = map[models.KeyAction]map[string]outcome{
 	models.ActionActivate: {
 		"active": {refused: saysActive}, "inactive": {code: "valid"}, "revoked": {refused: saysFinal},
@@ -66,17 +66,17 @@ var transitions = map[models.KeyAction]map[string]outcome{
 	},
 }
 
-// hand does an act to a key and gives the status, what the answer says, and the new secret where there is one.
-type hand func(project *models.Project, key *models.Key, action models.KeyAction) (status int, says, fresh string)
+// performer performs an action on a key. It returns the status, the message, and the new secret if there is one.
+type performer func(project *models.Project, key *models.Key, action models.KeyAction) (status int, says, fresh string)
 
-func TestEveryActOnAKeyInEveryState(t *testing.T) {
+func TestEveryActionOnAKeyInEveryState(t *testing.T) {
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, browser := app.SignUp("ada@example.com")
 		shared, _, _ := app.Project(user, "shop")
-		for name, do := range map[string]hand{"dashboard": dashboardHand(browser), "api": apiHand(t, app)} {
+		for name, do := range map[string]performer{"dashboard": byDashboard(browser), "api": byAPI(t, app)} {
 			for action, byState := range transitions {
 				if len(byState) != len(keyStates) {
-					t.Fatalf("%s is said of %d states", action, len(byState))
+					t.Fatalf("the table has %d states for %s, want %d", len(byState), action, len(keyStates))
 				}
 				for _, state := range keyStates {
 					t.Run(fmt.Sprintf("%s/%s/%s", name, action, state), func(t *testing.T) {
@@ -91,7 +91,7 @@ func TestEveryActOnAKeyInEveryState(t *testing.T) {
 						status, says, fresh := do(project, key, action)
 						if want.refused != "" {
 							if status != 409 || !strings.Contains(says, want.refused) {
-								t.Errorf("%d %s, want a refusal that says %s", status, says, want.refused)
+								t.Errorf("got %d %s, want 409 with %q", status, says, want.refused)
 							}
 							want.code = validateCode[state]
 						} else if status >= 300 {
@@ -121,7 +121,7 @@ func TestEveryActOnAKeyInEveryState(t *testing.T) {
 	})
 }
 
-// keyInState makes a key that was never used, but for the state of that name.
+// keyInState creates a key in the state. It is unused, except in the state "used".
 func keyInState(t *testing.T, app *testkit.App, project *models.Project, state, name string) (*models.Key, string) {
 	t.Helper()
 	in := models.KeyInput{Name: name}
@@ -148,7 +148,7 @@ func keyInState(t *testing.T, app *testkit.App, project *models.Project, state, 
 	return key, secret
 }
 
-func dashboardHand(b *testkit.Browser) hand {
+func byDashboard(b *testkit.Browser) performer {
 	return func(project *models.Project, key *models.Key, action models.KeyAction) (int, string, string) {
 		path, form := testkit.KeyPath(project, key)+"/"+string(action), url.Values{}
 		switch action {
@@ -174,7 +174,7 @@ func dashboardHand(b *testkit.Browser) hand {
 	}
 }
 
-func apiHand(t *testing.T, app *testkit.App) hand {
+func byAPI(t *testing.T, app *testkit.App) performer {
 	clients := map[int64]testkit.Client{}
 	return func(project *models.Project, key *models.Key, action models.KeyAction) (int, string, string) {
 		api, known := clients[project.ID]

@@ -19,18 +19,19 @@ type status struct {
 	Status string `json:"status"`
 }
 
-// healthy says that the process runs. It is the plainest JSON route there is: what validate is measured against.
+// healthy answers 200 as long as the process runs. Benchmarks compare validate with it, because it is the simplest
+// route with JSON.
 func (h *Handlers) healthy(c echo.Context) error { return c.JSON(http.StatusOK, status{"ok"}) }
 
-// ready says whether requests should be sent here: not while the process ends, without its database, or while the
-// request log cannot be written.
+// ready answers 200 if requests should be sent to this process. It answers 503 while the process shuts down, while the
+// database does not answer, and while the request log cannot be written.
 func (h *Handlers) ready(c echo.Context) error {
 	if h.draining.Load() {
 		return c.JSON(http.StatusServiceUnavailable, status{"shutting down"})
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), readyTimeout)
 	defer cancel()
-	if log := h.Gate.Recording(); log.Behind { // first: it knows the reason
+	if log := h.Gate.Recording(); log.Behind { // before the ping, because it has the reason
 		return c.JSON(http.StatusServiceUnavailable, status{"the request log cannot be written: " + log.Reason})
 	}
 	if err := h.Store.Ping(ctx); err != nil {
@@ -44,13 +45,13 @@ func (h *Handlers) components(c echo.Context) error {
 	return web.Render(c, http.StatusOK, dev.Components(h.Now()))
 }
 
-// errorPage shows a problem. Where even the navigation cannot be read, it goes without.
+// errorPage shows a problem. If the data of the navigation cannot be read, the page has none.
 func (h *Handlers) errorPage(c echo.Context, p web.Problem, partial bool) templ.Component {
 	props := problem.Props{Status: p.Status, Message: p.Message}
 	if p.Status >= 500 {
 		props.RequestID = p.RequestID
-		if trouble := logBanner(h.Gate.Recording()); trouble != nil { // most likely why
-			props.Message = trouble.Title + ". Pages that need the database cannot be shown until it can."
+		if banner := logBanner(h.Gate.Recording()); banner != nil { // most likely the cause
+			props.Message = banner.Title + ". Pages that need the database cannot be shown until then."
 		}
 	}
 	if partial {

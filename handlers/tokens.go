@@ -13,10 +13,10 @@ import (
 	"github.com/claviger/claviger/web"
 )
 
-// scopeHints say in the form what each scope lets a token do.
+// scopeHints says in the form what each scope allows.
 var scopeHints = map[models.Scope]string{
-	models.ScopeValidate:  "Pass the address, method, path and credits of the request behind a validate call.",
-	models.ScopeReport:    "Complete logged requests with the app's own status, time and credits.",
+	models.ScopeValidate:  "Send the address, method, path and credits of the consumer's request with a validate call.",
+	models.ScopeReport:    "Report the app's status, time to first byte and credits for logged requests.",
 	models.ScopeKeysRead:  "List and read keys, never their secrets.",
 	models.ScopeKeysWrite: "Create, change, rotate, revoke and delete keys.",
 	models.ScopeLogsRead:  "Read request logs.",
@@ -77,7 +77,7 @@ func (h *Handlers) renderTokenForm(c echo.Context, status int, p tokens.FormProp
 	return web.Render(c, status, tokens.New(p))
 }
 
-// createToken answers with the page that shows the secret, the only response that ever does.
+// createToken answers with a page that shows the secret. No other response has it.
 func (h *Handlers) createToken(c echo.Context) error {
 	m := web.Membership(c)
 	form, err := c.FormParams()
@@ -113,8 +113,8 @@ func (h *Handlers) createToken(c echo.Context) error {
 		tokens.Created(tokens.CreatedProps{Page: page, Name: token.Name, ListHref: page.ReplaceURL, Secret: shown}))
 }
 
-// trustedCurl is a command that validates the key in the shell's API_KEY and says, with the token, what request is
-// behind it.
+// trustedCurl returns a command that validates the key in the shell variable API_KEY. With the token it describes the
+// consumer's request.
 func (h *Handlers) trustedCurl(project *models.Project, token string) string {
 	return `curl -H "Authorization: Bearer ` + token + `" \` + "\n" +
 		`  -H "Content-Type: application/json" \` + "\n" +

@@ -15,7 +15,7 @@ import (
 
 var tokenPattern = regexp.MustCompile(`[a-z0-9]{2,12}_svc_[0-9A-Za-z]{49}`)
 
-// newToken makes a service token by the form and gives its secret.
+// newToken creates a service token with the form and returns the page and the secret.
 func newToken(t *testing.T, b *testkit.Browser, name string, scopes ...string) (testkit.Page, string) {
 	t.Helper()
 	page := b.Post("/projects/shop/tokens", url.Values{"name": {name}, "scopes": scopes})
@@ -25,7 +25,7 @@ func newToken(t *testing.T, b *testkit.Browser, name string, scopes ...string) (
 	return page, page.Find("#secret-value").Text()
 }
 
-// row is the row of a list whose first cell says name.
+// row returns the text of the row whose first cell contains name, or "".
 func row(page testkit.Page, name string) string {
 	for _, row := range page.Find("tbody tr").EachIter() {
 		if strings.Contains(row.Find("td").First().Text(), name) {
@@ -81,7 +81,7 @@ func TestAServiceTokenIsShownOnceAndWorksAtOnce(t *testing.T) {
 	})
 }
 
-// What the page offers to copy is run as it is, by a shell.
+// The command that the page offers to copy is run in a shell as it is.
 func TestTheCommandOfANewTokenWorks(t *testing.T) {
 	if _, err := exec.LookPath("curl"); err != nil {
 		t.Skip("there is no curl")
@@ -109,11 +109,11 @@ func TestTheCommandOfANewTokenWorks(t *testing.T) {
 	})
 }
 
-func TestTokenFormKeepsWhatWasTypedAndNamesTheField(t *testing.T) {
+func TestTheTokenFormKeepsTheTypedValuesAndMarksTheField(t *testing.T) {
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
-		ticked := func(page testkit.Page) string {
+		checked := func(page testkit.Page) string {
 			var scopes []string
 			for _, box := range page.Find("input[name=scopes][checked]").EachIter() {
 				scope, _ := box.Attr("value")
@@ -121,8 +121,8 @@ func TestTokenFormKeepsWhatWasTypedAndNamesTheField(t *testing.T) {
 			}
 			return strings.Join(scopes, " ")
 		}
-		if got := ticked(b.Get("/projects/shop/tokens/new")); got != "validate" {
-			t.Errorf("a new form has %q ticked", got)
+		if got := checked(b.Get("/projects/shop/tokens/new")); got != "validate" {
+			t.Errorf("a new form has %q checked", got)
 		}
 		for _, c := range []struct {
 			name, scopes, field string
@@ -144,8 +144,8 @@ func TestTokenFormKeepsWhatWasTypedAndNamesTheField(t *testing.T) {
 			if value, _ := page.Find("#f-name").Attr("value"); value != c.name {
 				t.Errorf("%+v: the name came back as %q", c, value)
 			}
-			if got := ticked(page); c.scopes != "everything" && got != c.scopes {
-				t.Errorf("%+v: %q is ticked", c, got)
+			if got := checked(page); c.scopes != "everything" && got != c.scopes {
+				t.Errorf("%+v: %q is checked", c, got)
 			}
 		}
 		if list, err := app.Store.ServiceTokens(t.Context(), project.ID); err != nil || len(list) != 0 {
@@ -198,7 +198,7 @@ func TestARevokedTokenIsRejectedAtTheNextRequest(t *testing.T) {
 	})
 }
 
-func TestATokensLastUseIsKnownToTheMinuteAndCostsNoStatementPerRequest(t *testing.T) {
+func TestTheLastUseOfATokenIsWrittenAtMostOnceAMinute(t *testing.T) {
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
@@ -215,7 +215,7 @@ func TestATokensLastUseIsKnownToTheMinuteAndCostsNoStatementPerRequest(t *testin
 		if text := row(b.Get("/projects/shop/tokens"), "gateway"); !strings.Contains(text, "Never") {
 			t.Errorf("%s", text)
 		}
-		// Without a key, too: a request that leaves nothing in the log.
+		// Also by a request without a key, which has no row in the log.
 		ask := func() { app.Validate("shop", "", "Authorization", "Bearer "+secret) }
 		ask()
 		first := app.Clock.Now()
@@ -242,7 +242,7 @@ func TestATokensLastUseIsKnownToTheMinuteAndCostsNoStatementPerRequest(t *testin
 	})
 }
 
-func TestTheTokensTabIsThereForWhoMayOpenIt(t *testing.T) {
+func TestTheTokensTabIsShownToAdminsOnly(t *testing.T) {
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, b := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
@@ -263,7 +263,7 @@ func TestTheTokensTabIsThereForWhoMayOpenIt(t *testing.T) {
 				t.Errorf("a %s is forbidden: %v", role, got)
 			}
 		}
-		// The page that answers the making of a project has the maker's tabs.
+		// The page that answers the creation of a project has the tabs of its owner.
 		page := b.Post("/projects", url.Values{"name": {"New"}, "slug": {"fresh"}})
 		if page.Find(`nav a[href="/projects/fresh/tokens"]`).Length() != 1 {
 			t.Error("the owner of a new project does not see the tab")

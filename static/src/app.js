@@ -1,4 +1,4 @@
-// What the pages do beyond HTML and htmx. Every page works without it; nothing here is needed to read or send anything.
+// What the pages do in addition to HTML and htmx. Every page works without it: reading and forms do not need it.
 "use strict";
 (() => {
   const root = document.documentElement;
@@ -9,8 +9,8 @@
     if (region) region.textContent = text;
   };
 
-  // Times: the words age with the page, and the exact moment is told in the zone of whoever reads it.
-  // The wording is that of Relative in views/ui/time.go.
+  // Times: the relative words are kept up to date, and the exact moment is shown in the browser's zone.
+  // The texts are those of Relative and Short in views/ui/time.go.
   const units = [
     [31536000, "year"],
     [2592000, "month"],
@@ -31,25 +31,35 @@
     day: "numeric", month: "short", year: "numeric",
     hour: "2-digit", minute: "2-digit", second: "2-digit", timeZoneName: "short",
   });
+  const months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+  const digits = (n) => String(n).padStart(2, "0");
+  const short = (moment, seconds) => {
+    const now = new Date();
+    const text = digits(moment.getHours()) + ":" + digits(moment.getMinutes()) + (seconds ? ":" + digits(moment.getSeconds()) : "");
+    if (moment.toDateString() === now.toDateString()) return text;
+    const year = moment.getFullYear() === now.getFullYear() ? "" : " " + moment.getFullYear();
+    return moment.getDate() + " " + months[moment.getMonth()] + year + ", " + text;
+  };
   const tick = () => {
-    for (const el of document.querySelectorAll("time[data-relative]")) {
+    for (const el of document.querySelectorAll("time[data-relative], time[data-moment]")) {
       const moment = new Date(el.dateTime);
       if (isNaN(moment)) continue;
-      const text = relative((Date.now() - moment) / 1000);
+      const { moment: precision } = el.dataset;
+      const text = precision ? short(moment, precision === "second") : relative((Date.now() - moment) / 1000);
       if (el.textContent !== text) el.textContent = text;
-      const title = exact.format(moment);
+      const title = precision ? exact.format(moment) : "";
       if (el.title !== title) el.title = title;
     }
   };
 
-  // The server writes first-seen moments in the zone that this cookie names.
+  // The server writes times in the zone that this cookie names.
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
   if (zone) {
     const secure = location.protocol === "https:" ? "; Secure" : "";
     document.cookie = "tz=" + encodeURIComponent(zone) + "; path=/; SameSite=Lax; max-age=31536000" + secure;
   }
 
-  // A page that answered a POST with a secret takes the address that may be reloaded.
+  // A page that answers a POST with a secret replaces its address by one that can be reloaded.
   const replaceURL = () => {
     const el = document.querySelector("[data-replace-url]");
     if (!el) return;
@@ -119,7 +129,7 @@
     if (plot) chartKey(plot, event);
   });
 
-  // Charts: the legend tells the values of the bar under the pointer or the arrow keys, else the totals.
+  // Charts: the legend shows the values of the bar under the pointer or selected with the arrow keys, otherwise the totals.
   const showBar = (chart, bar) => {
     chart.querySelector(".chart-bar[data-active]")?.removeAttribute("data-active");
     const when = chart.querySelector("[data-chart-when]");
@@ -155,17 +165,17 @@
     if (event.target.matches("[data-chart-plot]")) showBar(chartOf(event), null);
   });
 
-  // What has just come into the page, at first or by htmx.
+  // Runs for new content: when the page is loaded and after each swap of htmx.
   const enhance = () => {
     tick();
     for (const plot of document.querySelectorAll("[data-chart-plot]:not([tabindex])")) {
       plot.tabIndex = 0;
       plot.setAttribute("role", "group");
-      plot.setAttribute("aria-label", "Bars, arrow keys tell their values");
-      // The native hint would cover what the legend already tells.
+      plot.setAttribute("aria-label", "Bars. Use the arrow keys to read their values");
+      // The browser's own tooltip would repeat what the legend shows.
       plot.querySelectorAll("title").forEach((title) => title.remove());
     }
-    // News have written the totals over what the legend told.
+    // A swap has put the totals back into the legend.
     for (const bar of document.querySelectorAll(".chart-bar[data-active]")) showBar(bar.closest("[data-chart]"), bar);
   };
 
@@ -177,7 +187,7 @@
     delete form.dataset.busy;
     form.querySelectorAll("[aria-busy]").forEach((button) => button.removeAttribute("aria-busy"));
   };
-  // An address says only what was chosen: empty fields, and those that are not shown, stay out of it.
+  // The URL of a filter has only what was chosen: empty and hidden fields are left out.
   const leaveOut = (form) => {
     for (const field of form.elements) {
       if (!field.value || field.parentElement.offsetParent === null) field.disabled = true;
@@ -205,7 +215,7 @@
     if (form) release(form);
   });
 
-  // Polling rests while nobody looks.
+  // Polling stops while the page is hidden.
   document.addEventListener("htmx:before:request", (event) => {
     const source = event.detail?.ctx?.sourceElement ?? event.target;
     const trigger = source.getAttribute?.("hx-trigger") ?? "";
@@ -215,7 +225,7 @@
 
   replaceURL();
   enhance();
-  // On a phone the row of tabs scrolls, and the current one may lie outside.
+  // On a narrow screen the row of tabs scrolls, and the current one may not be visible.
   document.querySelector(".tabs-bar [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
   setInterval(tick, 30000);
 })();

@@ -2,7 +2,7 @@
 
 // templ: version: v0.3.1118
 
-// Package account has the page of the signed-in person's own account.
+// Package account has the page of the signed-in user's own account.
 
 package account
 
@@ -112,7 +112,7 @@ func Show(p Props) templ.Component {
 					return templ_7745c5c3_Err
 				}
 				templ_7745c5c3_Err = ui.TextField(ui.FieldProps{
-					Name: "current_password", Label: "Present password", Type: "password", Error: p.Errors["current_password"],
+					Name: "current_password", Label: "Current password", Type: "password", Error: p.Errors["current_password"],
 					Required: true, Autocomplete: "current-password", MaxLength: 256,
 				}).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
@@ -270,7 +270,7 @@ func Show(p Props) templ.Component {
 										return templ_7745c5c3_Err
 									}
 									if s.Current {
-										templ_7745c5c3_Err = ui.Badge(ui.KindSuccess, "This one").Render(ctx, templ_7745c5c3_Buffer)
+										templ_7745c5c3_Err = ui.Badge(ui.KindSuccess, "This browser").Render(ctx, templ_7745c5c3_Buffer)
 										if templ_7745c5c3_Err != nil {
 											return templ_7745c5c3_Err
 										}
@@ -430,7 +430,7 @@ func Show(p Props) templ.Component {
 				}
 				templ_7745c5c3_Err = ui.Confirm(ui.ConfirmProps{
 					ID: "end-all", TriggerLabel: "Sign out everywhere", TriggerIcon: "sign-out",
-					Title: "Sign out everywhere?", Body: "Every session of this account ends, this one included. You sign in again afterwards.",
+					Title: "Sign out everywhere?", Body: "Every session of this account ends, including this one. You will have to sign in again.",
 					Action: "/account/sessions/end", ConfirmLabel: "Sign out everywhere",
 				}).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {

@@ -2,7 +2,7 @@
 
 // templ: version: v0.3.1118
 
-// Package auth has the pages for people who are not signed in.
+// Package auth has the pages for visitors who are not signed in.
 
 package auth
 
@@ -19,14 +19,14 @@ import (
 // SignUpProps describes the sign-up page.
 type SignUpProps struct {
 	First   bool // this account will be the instance's first
-	Open    bool // strangers may make an account now
+	Open    bool // visitors may create an account now
 	Email   string
 	Errors  map[string]string // by field
 	Message string            // about the form as a whole
 	Version string
 }
 
-// SignUp is the page where an account is made.
+// SignUp is the page that creates an account.
 func SignUp(p SignUpProps) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -112,11 +112,11 @@ func signUpTitle(p SignUpProps) string {
 func signUpDescription(p SignUpProps) string {
 	switch {
 	case !p.Open && p.First:
-		return "Sign-up is not open on this instance. The person who runs it makes the first account with “claviger setup”."
+		return "Sign-up is not open on this instance. The person who runs it creates the first account with “claviger setup”."
 	case !p.Open:
 		return "Sign-up is not open on this instance. Ask the person who runs it for an account."
 	case p.First:
-		return "Make the first account. It becomes the admin of this instance."
+		return "Create the first account. It becomes the admin of this instance."
 	}
 	return ""
 }
@@ -126,11 +126,11 @@ type SignInProps struct {
 	Email   string
 	Next    string // where to go afterwards
 	Message string // why the last attempt failed
-	SignUp  bool   // strangers may make an account
+	SignUp  bool   // visitors may create an account
 	Version string
 }
 
-// SignIn is the page where a session starts.
+// SignIn is the page that starts a session.
 func SignIn(p SignInProps) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context

@@ -18,29 +18,29 @@ import (
 	"time"
 )
 
-// Item is a block as the page shows it.
+// Item is a row of the list of blocks.
 type Item struct {
 	ID      int64
 	Address string
 	Since   time.Time
-	Until   time.Time // the moment it was lifted, where it was
+	Until   time.Time // when it ends; if it was lifted, when that was
 	Lifted  bool
-	Strikes int    // how often the address was blocked without a day of quiet between
+	Strikes int    // how often the address was blocked, without a day between two blocks
 	Next    string // how long the next block would last, such as "30 minutes"
 }
 
-// UnknownItem is an address that came with no known key.
+// UnknownItem is an address that sent unknown keys.
 type UnknownItem struct {
-	Address  string // empty for all that are counted together
+	Address  string // empty for the addresses that are counted together
 	Requests int64
 	LastAt   time.Time
 }
 
-// UnknownProps describes the part about requests with unknown keys: those addresses that had the most.
+// UnknownProps describes the part about requests with unknown keys: the addresses with the most of them.
 type UnknownProps struct {
-	Days      int // that are looked back, today included
+	Days      int // the last days, including today
 	Items     []UnknownItem
-	Addresses int64 // those that are not among the items included
+	Addresses int64 // of all, including those that are not among Items
 }
 
 // ListProps describes the page of a project's blocks.
@@ -77,9 +77,10 @@ func (p ListProps) columns() []ui.Column {
 func (b Item) inForce(now time.Time) bool { return now.Before(b.Until) }
 
 const (
-	purpose = "An address that tries 20 different keys that do not exist here, within 10 minutes, is blocked in this project: " +
-		"first for 15 minutes, then twice as long each time, up to a day."
-	ownServers = "Is one of them your own server or gateway? Let it show a service token with each call, or name it as a trusted proxy. It is then never blocked, and each consumer counts alone."
+	purpose = "An address that sends 20 different unknown keys within 10 minutes is blocked in this project: " +
+		"for 15 minutes at first, then twice as long each time, up to a day."
+	ownServers = "Is one of these your own server or gateway? Let it send a service token with each call, or configure " +
+		"it as a trusted proxy. It is then never blocked, and its consumers are counted one by one."
 )
 
 // List is the page of a project's blocks.
@@ -162,7 +163,7 @@ func List(p ListProps) templ.Component {
 				var templ_7745c5c3_Var4 string
 				templ_7745c5c3_Var4, templ_7745c5c3_Err = templ.JoinStringErrs(ownServers)
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `blocks/list.templ`, Line: 89, Col: 54}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `blocks/list.templ`, Line: 90, Col: 54}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var4))
 				if templ_7745c5c3_Err != nil {
@@ -185,13 +186,13 @@ func List(p ListProps) templ.Component {
 						}()
 					}
 					ctx = templ.InitializeContext(ctx)
-					templ_7745c5c3_Err = ui.Button(ui.ButtonProps{Label: "All blocks", Href: p.path()}).Render(ctx, templ_7745c5c3_Buffer)
+					templ_7745c5c3_Err = ui.Button(ui.ButtonProps{Label: "Clear filters", Href: p.path()}).Render(ctx, templ_7745c5c3_Buffer)
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}
 					return nil
 				})
-				templ_7745c5c3_Err = ui.EmptyState("filter", "No block matches", "No address like this was blocked within the last day.").Render(templ.WithChildren(ctx, templ_7745c5c3_Var5), templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = ui.EmptyState("filter", "No block matches", "No such address was blocked within the last day.").Render(templ.WithChildren(ctx, templ_7745c5c3_Var5), templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -214,7 +215,7 @@ func List(p ListProps) templ.Component {
 					}
 					return nil
 				})
-				templ_7745c5c3_Err = ui.EmptyState("blocked", "No address is blocked", "Blocks appear here and stay for a day after their end. Admins can lift one.").Render(templ.WithChildren(ctx, templ_7745c5c3_Var6), templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = ui.EmptyState("blocked", "No address is blocked", "Blocks appear here and stay listed for a day after they end. Admins can lift them.").Render(templ.WithChildren(ctx, templ_7745c5c3_Var6), templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -238,8 +239,8 @@ func List(p ListProps) templ.Component {
 }
 
 func (p UnknownProps) text() string {
-	return "Requests with a key that does not exist here have no row in the log. They are counted by address, with those that a block refused, over the last " +
-		strconv.Itoa(p.Days) + " days (UTC)."
+	return "Requests with unknown keys have no row in the log. They are counted by address, together with requests " +
+		"that a block rejected, over the last " + strconv.Itoa(p.Days) + " days (UTC)."
 }
 
 func unknown(p ListProps) templ.Component {
@@ -333,7 +334,7 @@ func unknown(p ListProps) templ.Component {
 										var templ_7745c5c3_Var13 string
 										templ_7745c5c3_Var13, templ_7745c5c3_Err = templ.JoinStringErrs(u.Address)
 										if templ_7745c5c3_Err != nil {
-											return templ.Error{Err: templ_7745c5c3_Err, FileName: `blocks/list.templ`, Line: 118, Col: 58}
+											return templ.Error{Err: templ_7745c5c3_Err, FileName: `blocks/list.templ`, Line: 119, Col: 58}
 										}
 										_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var13))
 										if templ_7745c5c3_Err != nil {
@@ -414,7 +415,7 @@ func unknown(p ListProps) templ.Component {
 					}
 					return nil
 				})
-				templ_7745c5c3_Err = ui.Table("Addresses that came with unknown keys, those with the most requests first").Render(templ.WithChildren(ctx, templ_7745c5c3_Var9), templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = ui.Table("Addresses that sent unknown keys, most requests first").Render(templ.WithChildren(ctx, templ_7745c5c3_Var9), templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -424,9 +425,9 @@ func unknown(p ListProps) templ.Component {
 						return templ_7745c5c3_Err
 					}
 					var templ_7745c5c3_Var16 string
-					templ_7745c5c3_Var16, templ_7745c5c3_Err = templ.JoinStringErrs("The " + ui.FormatCount(n) + " with the most requests, of " + ui.FormatCount(p.Unknown.Addresses) + ".")
+					templ_7745c5c3_Var16, templ_7745c5c3_Err = templ.JoinStringErrs("The " + ui.FormatCount(n) + " addresses with the most requests, of " + ui.FormatCount(p.Unknown.Addresses) + ".")
 					if templ_7745c5c3_Err != nil {
-						return templ.Error{Err: templ_7745c5c3_Err, FileName: `blocks/list.templ`, Line: 134, Col: 136}
+						return templ.Error{Err: templ_7745c5c3_Err, FileName: `blocks/list.templ`, Line: 135, Col: 146}
 					}
 					_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var16))
 					if templ_7745c5c3_Err != nil {
@@ -438,12 +439,12 @@ func unknown(p ListProps) templ.Component {
 					}
 				}
 			} else if p.Search != "" {
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 10, "<p>No address like this came with an unknown key.</p>")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 10, "<p>No such address sent an unknown key.</p>")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
 			} else {
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 11, "<p>None.</p>")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 11, "<p>No requests with unknown keys.</p>")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -535,7 +536,7 @@ func table(p ListProps) templ.Component {
 							var templ_7745c5c3_Var22 string
 							templ_7745c5c3_Var22, templ_7745c5c3_Err = templ.JoinStringErrs(b.Address)
 							if templ_7745c5c3_Err != nil {
-								return templ.Error{Err: templ_7745c5c3_Err, FileName: `blocks/list.templ`, Line: 151, Col: 55}
+								return templ.Error{Err: templ_7745c5c3_Err, FileName: `blocks/list.templ`, Line: 152, Col: 55}
 							}
 							_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var22))
 							if templ_7745c5c3_Err != nil {
@@ -632,7 +633,7 @@ func table(p ListProps) templ.Component {
 							var templ_7745c5c3_Var27 string
 							templ_7745c5c3_Var27, templ_7745c5c3_Err = templ.JoinStringErrs(strconv.Itoa(b.Strikes))
 							if templ_7745c5c3_Err != nil {
-								return templ.Error{Err: templ_7745c5c3_Err, FileName: `blocks/list.templ`, Line: 163, Col: 31}
+								return templ.Error{Err: templ_7745c5c3_Err, FileName: `blocks/list.templ`, Line: 164, Col: 31}
 							}
 							_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var27))
 							if templ_7745c5c3_Err != nil {
@@ -661,7 +662,7 @@ func table(p ListProps) templ.Component {
 									templ_7745c5c3_Err = ui.Confirm(ui.ConfirmProps{
 										ID: "lift-" + strconv.FormatInt(b.ID, 10), TriggerLabel: "Lift", TriggerSmall: true,
 										Title: "Lift the block of " + b.Address + "?", ConfirmLabel: "Lift block", ConfirmVariant: ui.Primary,
-										Body:   "Its requests are answered again at once. 20 more bad keys block it for " + b.Next + ".",
+										Body:   "Its requests are checked again at once. Another 20 unknown keys block it for " + b.Next + ".",
 										Action: p.path() + "/" + strconv.FormatInt(b.ID, 10) + "/lift",
 									}).Render(ctx, templ_7745c5c3_Buffer)
 									if templ_7745c5c3_Err != nil {
@@ -727,7 +728,7 @@ func state(b Item, now time.Time) templ.Component {
 				return templ_7745c5c3_Err
 			}
 		default:
-			templ_7745c5c3_Err = ui.Badge(ui.KindNeutral, "Over").Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = ui.Badge(ui.KindNeutral, "Ended").Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

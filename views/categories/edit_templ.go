@@ -15,27 +15,27 @@ import (
 	"strconv"
 )
 
-// Choice is a label that another one can be merged into.
+// Choice is a category that another one can be merged into.
 type Choice struct {
 	ID   int64
 	Name string
 }
 
-// EditProps describes the page that changes one label.
+// EditProps describes the page that changes one category.
 type EditProps struct {
 	Page                layout.PageProps
 	Root                string
 	Category            Item
 	Others              []Choice
-	DeleteBlockedReason string // why it cannot be deleted; empty where it can
+	DeleteBlockedReason string // why it cannot be deleted; empty if it can
 	Name                string // as it was typed
 	Into                int64  // as it was chosen
 	Errors              map[string]string
 	Message             string
 }
 
-func (p EditProps) path(act string) string {
-	return p.Root + "/categories/" + strconv.FormatInt(p.Category.ID, 10) + act
+func (p EditProps) path(action string) string {
+	return p.Root + "/categories/" + strconv.FormatInt(p.Category.ID, 10) + action
 }
 
 func (p EditProps) others() []ui.Option {
@@ -46,7 +46,7 @@ func (p EditProps) others() []ui.Option {
 	return list
 }
 
-// problems are those of the form that holds the field.
+// problems returns the messages of the form that has the field.
 func (p EditProps) problems(field string) map[string]string {
 	if p.Errors[field] == "" {
 		return nil
@@ -54,18 +54,18 @@ func (p EditProps) problems(field string) map[string]string {
 	return map[string]string{field: p.Errors[field]}
 }
 
-// moves says what becomes of the label's keys where it is merged.
+// moves says what a merge does to the keys of the category.
 func (p EditProps) moves() string {
 	switch p.Category.Keys {
 	case 0:
-		return "No key has this label."
+		return "No key has this category."
 	case 1:
-		return "Its one key moves to the category you chose."
+		return "Its one key moves to the chosen category."
 	}
-	return "Its " + ui.FormatCount(p.Category.Keys) + " keys move to the category you chose."
+	return "Its " + ui.FormatCount(p.Category.Keys) + " keys move to the chosen category."
 }
 
-// Edit is the page that renames, merges and deletes a label.
+// Edit is the page that renames, merges and deletes a category.
 func Edit(p EditProps) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -166,7 +166,7 @@ func Edit(p EditProps) templ.Component {
 				}
 				return nil
 			})
-			templ_7745c5c3_Err = ui.SplitSection("Rename", "Its keys show the new label at once. Requests in the log keep the one they were made under.").Render(templ.WithChildren(ctx, templ_7745c5c3_Var3), templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = ui.SplitSection("Rename", "Its keys show the new label at once. Requests already in the log keep the old one.").Render(templ.WithChildren(ctx, templ_7745c5c3_Var3), templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -223,7 +223,7 @@ func Edit(p EditProps) templ.Component {
 						}()
 					}
 					ctx = templ.InitializeContext(ctx)
-					templ_7745c5c3_Err = ui.Button(ui.ButtonProps{Label: "Merge and delete label", Variant: ui.Danger}).Render(ctx, templ_7745c5c3_Buffer)
+					templ_7745c5c3_Err = ui.Button(ui.ButtonProps{Label: "Merge and delete category", Variant: ui.Danger}).Render(ctx, templ_7745c5c3_Buffer)
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}
@@ -239,7 +239,7 @@ func Edit(p EditProps) templ.Component {
 				}
 				return nil
 			})
-			templ_7745c5c3_Err = ui.SplitSection("Merge", "Moves its keys to another category and deletes this label. Requests in the log keep it.").Render(templ.WithChildren(ctx, templ_7745c5c3_Var6), templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = ui.SplitSection("Merge", "Moves its keys to another category and deletes this one. Requests already in the log keep its label.").Render(templ.WithChildren(ctx, templ_7745c5c3_Var6), templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -256,14 +256,14 @@ func Edit(p EditProps) templ.Component {
 				}
 				ctx = templ.InitializeContext(ctx)
 				if p.DeleteBlockedReason != "" {
-					templ_7745c5c3_Err = ui.Button(ui.ButtonProps{Label: "Delete label", Disabled: true, DisabledReason: p.DeleteBlockedReason}).Render(ctx, templ_7745c5c3_Buffer)
+					templ_7745c5c3_Err = ui.Button(ui.ButtonProps{Label: "Delete category", Disabled: true, DisabledReason: p.DeleteBlockedReason}).Render(ctx, templ_7745c5c3_Buffer)
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}
 				} else {
 					templ_7745c5c3_Err = ui.Confirm(ui.ConfirmProps{
-						ID: "delete", TriggerLabel: "Delete label", TriggerIcon: "trash", Title: "Delete " + p.Category.Name + "?",
-						Body: "No key has this label. Requests in the log keep it.", Action: p.path("/delete"), ConfirmLabel: "Delete label",
+						ID: "delete", TriggerLabel: "Delete category", TriggerIcon: "trash", Title: "Delete " + p.Category.Name + "?",
+						Body: "No key has this category. Requests already in the log keep its label.", Action: p.path("/delete"), ConfirmLabel: "Delete category",
 					}).Render(ctx, templ_7745c5c3_Buffer)
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
@@ -271,7 +271,7 @@ func Edit(p EditProps) templ.Component {
 				}
 				return nil
 			})
-			templ_7745c5c3_Err = ui.SplitSection("Delete", "Only a label that no key has.").Render(templ.WithChildren(ctx, templ_7745c5c3_Var9), templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = ui.SplitSection("Delete", "Possible only while no key has the category.").Render(templ.WithChildren(ctx, templ_7745c5c3_Var9), templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -2,7 +2,7 @@
 
 // templ: version: v0.3.1118
 
-// Package categories has the pages of a project's labels.
+// Package categories has the pages of a project's categories.
 
 package categories
 
@@ -17,17 +17,17 @@ import (
 	"strconv"
 )
 
-// Item is a label as pages show it.
+// Item is a category as pages show it.
 type Item struct {
 	ID       int64
 	Name     string
 	BuiltIn  bool
 	Keys     int64
-	KeysHref string // the keys with the label
-	LogsHref string // the requests made under it
+	KeysHref string // the keys in the category
+	LogsHref string // the requests that were made in it
 }
 
-// ListProps describes the list of a project's labels.
+// ListProps describes the list of a project's categories.
 type ListProps struct {
 	Page       layout.PageProps
 	Root       string // path of the project
@@ -36,14 +36,14 @@ type ListProps struct {
 }
 
 func (p ListProps) columns() []ui.Column {
-	columns := []ui.Column{{Label: "Label"}, {Label: "Keys", Numeric: true}, {Label: "Requests"}}
+	columns := []ui.Column{{Label: "Category"}, {Label: "Keys", Numeric: true}, {Label: "Requests"}}
 	if p.CanWrite {
 		columns = append(columns, ui.Column{Label: "Actions", SrOnly: true})
 	}
 	return columns
 }
 
-// List is the page of a project's labels. It is never empty: three of them are built in.
+// List is the page of a project's categories. The list is never empty: three of them are built in.
 func List(p ListProps) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -86,14 +86,14 @@ func List(p ListProps) templ.Component {
 				}
 				ctx = templ.InitializeContext(ctx)
 				if p.CanWrite {
-					templ_7745c5c3_Err = ui.Button(ui.ButtonProps{Label: "New label", Icon: "plus", Variant: ui.Primary, Href: p.Root + "/categories/new"}).Render(ctx, templ_7745c5c3_Buffer)
+					templ_7745c5c3_Err = ui.Button(ui.ButtonProps{Label: "New category", Icon: "plus", Variant: ui.Primary, Href: p.Root + "/categories/new"}).Render(ctx, templ_7745c5c3_Buffer)
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}
 				}
 				return nil
 			})
-			templ_7745c5c3_Err = ui.PageHeader(ui.PageHeaderProps{Title: "Categories", Description: "Labels that order your keys and their requests. They never change a verdict."}).Render(templ.WithChildren(ctx, templ_7745c5c3_Var3), templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = ui.PageHeader(ui.PageHeaderProps{Title: "Categories", Description: "Categories group your keys and their requests. They never change a verdict."}).Render(templ.WithChildren(ctx, templ_7745c5c3_Var3), templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -346,7 +346,7 @@ func List(p ListProps) templ.Component {
 	})
 }
 
-// NewProps describes the form of a new label.
+// NewProps describes the form of a new category.
 type NewProps struct {
 	Page    layout.PageProps
 	Root    string
@@ -355,7 +355,7 @@ type NewProps struct {
 	Message string
 }
 
-// New is the form of a new label.
+// New is the form of a new category.
 func New(p NewProps) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -385,7 +385,7 @@ func New(p NewProps) templ.Component {
 				}()
 			}
 			ctx = templ.InitializeContext(ctx)
-			templ_7745c5c3_Err = ui.PageHeader(ui.PageHeaderProps{Title: "New label", BackHref: p.Root + "/categories", BackLabel: "Categories"}).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = ui.PageHeader(ui.PageHeaderProps{Title: "New category", BackHref: p.Root + "/categories", BackLabel: "Categories"}).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -426,7 +426,7 @@ func New(p NewProps) templ.Component {
 					}()
 				}
 				ctx = templ.InitializeContext(ctx)
-				templ_7745c5c3_Err = ui.Button(ui.ButtonProps{Label: "Add label", Variant: ui.Primary}).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = ui.Button(ui.ButtonProps{Label: "Add category", Variant: ui.Primary}).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}

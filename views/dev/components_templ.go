@@ -2,9 +2,9 @@
 
 // templ: version: v0.3.1118
 
-// Package dev shows every component in every state, for the people who build pages of them. It is served at
+// Package dev shows every component in every state, for the developers of pages. It is served at /dev/components in
 
-// /dev/components in development only.
+// development only.
 
 package dev
 
@@ -193,7 +193,7 @@ func SignIn() templ.Component {
 	})
 }
 
-// Keys is a page as the product has it: a header, filters and a list, to judge the parts together.
+// Keys is a page like those of the product, with a header, filters and a list, to see the components together.
 func Keys(now time.Time) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context

@@ -131,7 +131,7 @@ func buttons() templ.Component {
 			}
 			templ_7745c5c3_Err = ui.Confirm(ui.ConfirmProps{
 				ID: "confirm-dev", TriggerLabel: "Revoke", TriggerVariant: ui.Danger, Title: "Revoke mobile_app?",
-				Body:   "Every request with this key is rejected from now on. This cannot be taken back; the key stays as a record.",
+				Body:   "Every request with this key is rejected from now on. This is final; the key stays in the list as a record.",
 				Action: "#", ConfirmLabel: "Revoke key",
 			}).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
@@ -173,7 +173,7 @@ func buttons() templ.Component {
 			}
 			return nil
 		})
-		templ_7745c5c3_Err = ui.Section("Buttons", "One primary button a page. A disabled button says why on hover and focus.").Render(templ.WithChildren(ctx, templ_7745c5c3_Var2), templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = ui.Section("Buttons", "One primary button a page. A disabled button shows its reason on hover and focus.").Render(templ.WithChildren(ctx, templ_7745c5c3_Var2), templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -232,7 +232,7 @@ func badges() templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = ui.Tag("a label of one's own").Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = ui.Tag("internal tools").Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -382,7 +382,7 @@ func table(now time.Time) templ.Component {
 				}
 				return nil
 			})
-			templ_7745c5c3_Err = ui.EmptyState("key", "No keys yet", "A key lets one app or customer call your API. Its secret is shown once, when it is made.").Render(templ.WithChildren(ctx, templ_7745c5c3_Var11), templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = ui.EmptyState("key", "No keys yet", "A key lets one app or customer call your API. Its secret is shown only once, when it is created.").Render(templ.WithChildren(ctx, templ_7745c5c3_Var11), templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -404,7 +404,7 @@ func table(now time.Time) templ.Component {
 				}
 				return nil
 			})
-			templ_7745c5c3_Err = ui.ErrorState("The logs could not be read", "Try again in a moment. If it lasts, give this id to whoever runs the instance: 01J9Z3.").Render(templ.WithChildren(ctx, templ_7745c5c3_Var12), templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = ui.ErrorState("The logs could not be read", "Try again in a moment. If the problem persists, give this id to an admin of the instance: 01J9Z3.").Render(templ.WithChildren(ctx, templ_7745c5c3_Var12), templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

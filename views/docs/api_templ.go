@@ -2,7 +2,7 @@
 
 // templ: version: v0.3.1118
 
-// Package docs has the pages that explain Claviger to those who program against it.
+// Package docs has the documentation of the API.
 
 package docs
 
@@ -17,7 +17,7 @@ import (
 	"strings"
 )
 
-// APIProps describes the page of the API. Texts may have `code` in them.
+// APIProps describes the page of the API. Texts may contain `code`.
 type APIProps struct {
 	Page   layout.PageProps
 	Lead   string
@@ -25,17 +25,17 @@ type APIProps struct {
 	Groups []Group
 }
 
-// Chapter is a part of what holds for all calls.
+// Chapter is a part of the introduction, which applies to all calls.
 type Chapter struct {
 	Title string
 	Text  string
 }
 
-// Group is what can be done with one kind of thing.
+// Group has the calls for one kind of object.
 type Group struct {
 	Name, Text string
 	Operations []Operation
-	Objects    []Object // that its answers are made of
+	Objects    []Object
 }
 
 // Operation is one call.
@@ -43,26 +43,26 @@ type Operation struct {
 	ID           string // unique on the page
 	Method, Path string
 	Title, Text  string
-	Needs        string // what the caller must send to be let in
-	Takes        []Member
+	Needs        string // the credential that the caller must send
+	Parameters   []Member
 	Curl         string
-	Answers      []Answer
+	Replies      []Reply
 }
 
-// Member is a parameter, or a member of a JSON object.
+// Member is a parameter, or a field of a JSON object.
 type Member struct {
 	Name, Kind, Text string
 	Where            string // path, query, header or body; empty in an object
 	Required         bool
 }
 
-// Answer is one status and what it means.
-type Answer struct {
+// Reply is a status and its meaning.
+type Reply struct {
 	Status, Text string
-	Object       string // whose name the body has; may be empty
+	Object       string // the name of the object in the body; may be empty
 }
 
-// Object is a JSON object that answers have in common.
+// Object is a JSON object of replies.
 type Object struct {
 	Name, Text string
 	Members    []Member
@@ -499,8 +499,8 @@ func operation(o Operation) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		if len(o.Takes) > 0 {
-			templ_7745c5c3_Err = members("What "+o.Title+" takes", o.Takes).Render(ctx, templ_7745c5c3_Buffer)
+		if len(o.Parameters) > 0 {
+			templ_7745c5c3_Err = members("Parameters of "+o.Title, o.Parameters).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -509,7 +509,7 @@ func operation(o Operation) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = answers(o).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = replies(o).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -521,7 +521,7 @@ func operation(o Operation) templ.Component {
 	})
 }
 
-func answers(o Operation) templ.Component {
+func replies(o Operation) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
@@ -550,7 +550,7 @@ func answers(o Operation) templ.Component {
 				}()
 			}
 			ctx = templ.InitializeContext(ctx)
-			templ_7745c5c3_Err = ui.TableHead(ui.Columns("Status", "Answer")).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = ui.TableHead(ui.Columns("Status", "Reply")).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -566,7 +566,7 @@ func answers(o Operation) templ.Component {
 					}()
 				}
 				ctx = templ.InitializeContext(ctx)
-				for _, a := range o.Answers {
+				for _, r := range o.Replies {
 					templ_7745c5c3_Var25 := templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 						templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 						templ_7745c5c3_Buffer, templ_7745c5c3_IsBuffer := templruntime.GetBuffer(templ_7745c5c3_W)
@@ -596,7 +596,7 @@ func answers(o Operation) templ.Component {
 								return templ_7745c5c3_Err
 							}
 							var templ_7745c5c3_Var27 string
-							templ_7745c5c3_Var27, templ_7745c5c3_Err = templ.JoinStringErrs(a.Status)
+							templ_7745c5c3_Var27, templ_7745c5c3_Err = templ.JoinStringErrs(r.Status)
 							if templ_7745c5c3_Err != nil {
 								return templ.Error{Err: templ_7745c5c3_Err, FileName: `docs/api.templ`, Line: 138, Col: 40}
 							}
@@ -630,7 +630,7 @@ func answers(o Operation) templ.Component {
 							if templ_7745c5c3_Err != nil {
 								return templ_7745c5c3_Err
 							}
-							templ_7745c5c3_Err = text(a.Text).Render(ctx, templ_7745c5c3_Buffer)
+							templ_7745c5c3_Err = text(r.Text).Render(ctx, templ_7745c5c3_Buffer)
 							if templ_7745c5c3_Err != nil {
 								return templ_7745c5c3_Err
 							}
@@ -651,13 +651,13 @@ func answers(o Operation) templ.Component {
 							if templ_7745c5c3_Err != nil {
 								return templ_7745c5c3_Err
 							}
-							if a.Object != "" {
+							if r.Object != "" {
 								templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 26, "<a class=\"link\" href=\"")
 								if templ_7745c5c3_Err != nil {
 									return templ_7745c5c3_Err
 								}
 								var templ_7745c5c3_Var30 string
-								templ_7745c5c3_Var30, templ_7745c5c3_Err = templruntime.NewAttributeExpression(templ.URL("#object-" + a.Object)).ResolveURL(ctx)
+								templ_7745c5c3_Var30, templ_7745c5c3_Err = templruntime.NewAttributeExpression(templ.URL("#object-" + r.Object)).ResolveURL(ctx)
 								if templ_7745c5c3_Err != nil {
 									return templ.Error{Err: templ_7745c5c3_Err, FileName: `docs/api.templ`, Line: 145, Col: 63}
 								}
@@ -670,7 +670,7 @@ func answers(o Operation) templ.Component {
 									return templ_7745c5c3_Err
 								}
 								var templ_7745c5c3_Var31 string
-								templ_7745c5c3_Var31, templ_7745c5c3_Err = templ.JoinStringErrs(a.Object)
+								templ_7745c5c3_Var31, templ_7745c5c3_Err = templ.JoinStringErrs(r.Object)
 								if templ_7745c5c3_Err != nil {
 									return templ.Error{Err: templ_7745c5c3_Err, FileName: `docs/api.templ`, Line: 145, Col: 76}
 								}
@@ -689,7 +689,7 @@ func answers(o Operation) templ.Component {
 							}
 							return nil
 						})
-						templ_7745c5c3_Err = ui.Cell("Answer").Render(templ.WithChildren(ctx, templ_7745c5c3_Var28), templ_7745c5c3_Buffer)
+						templ_7745c5c3_Err = ui.Cell("Reply").Render(templ.WithChildren(ctx, templ_7745c5c3_Var28), templ_7745c5c3_Buffer)
 						if templ_7745c5c3_Err != nil {
 							return templ_7745c5c3_Err
 						}
@@ -708,7 +708,7 @@ func answers(o Operation) templ.Component {
 			}
 			return nil
 		})
-		templ_7745c5c3_Err = ui.Table("Answers to "+o.Title).Render(templ.WithChildren(ctx, templ_7745c5c3_Var23), templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = ui.Table("Replies to "+o.Title).Render(templ.WithChildren(ctx, templ_7745c5c3_Var23), templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -803,7 +803,7 @@ func object(o Object) templ.Component {
 				return templ_7745c5c3_Err
 			}
 		}
-		templ_7745c5c3_Err = members("Members of "+o.Name, o.Members).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = members("Fields of "+o.Name, o.Members).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -1046,12 +1046,12 @@ func members(label string, list []Member) templ.Component {
 
 func memberColumns(list []Member) []ui.Column {
 	if list[0].Where == "" {
-		return ui.Columns("Member", "Value", "Meaning")
+		return ui.Columns("Field", "Value", "Meaning")
 	}
 	return ui.Columns("Name", "In", "Value", "Meaning")
 }
 
-// text shows what stands between ` as code.
+// text shows the parts between backquotes as code.
 func text(s string) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context

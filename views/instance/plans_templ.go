@@ -29,7 +29,7 @@ type Plan struct {
 // PlansProps describes the list of plans.
 type PlansProps struct {
 	Page         layout.PageProps
-	Columns      []string // the figures that are numbers
+	Columns      []string // labels of the limits that are numbers
 	Plans        []Plan
 	DefaultError string
 }
@@ -295,7 +295,7 @@ func Plans(p PlansProps) templ.Component {
 				}
 				return nil
 			})
-			templ_7745c5c3_Err = ui.SplitSection("New projects", "Projects that exist keep their plan.").Render(templ.WithChildren(ctx, templ_7745c5c3_Var11), templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = ui.SplitSection("New projects", "Existing projects keep their plan.").Render(templ.WithChildren(ctx, templ_7745c5c3_Var11), templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -346,7 +346,7 @@ func limit(n *int64) templ.Component {
 	})
 }
 
-// Field is a figure as the form has it.
+// Field is the field of one limit.
 type Field struct {
 	Name  string
 	Label string
@@ -397,7 +397,8 @@ func EditPlan(p PlanProps) templ.Component {
 			ctx = templ.InitializeContext(ctx)
 			templ_7745c5c3_Err = ui.PageHeader(ui.PageHeaderProps{
 				Title: p.Name, BackHref: "/admin/plans", BackLabel: "Plans",
-				Description: "Every project with this plan has the new figures at once, except for those that it has of its own. Left empty, there is no limit.",
+				Description: "Changes apply at once to every project with this plan, except to limits that a project overrides. " +
+					"An empty field means no limit.",
 			}).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
@@ -409,7 +410,7 @@ func EditPlan(p PlanProps) templ.Component {
 			var templ_7745c5c3_Var17 string
 			templ_7745c5c3_Var17, templ_7745c5c3_Err = templruntime.NewAttributeExpression(templ.URL("/admin/plans/" + strconv.FormatInt(p.ID, 10))).ResolveURL(ctx)
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `instance/plans.templ`, Line: 123, Col: 87}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `instance/plans.templ`, Line: 124, Col: 87}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ_7745c5c3_Var17)
 			if templ_7745c5c3_Err != nil {
@@ -423,11 +424,11 @@ func EditPlan(p PlanProps) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = ui.Checkbox(ui.FieldProps{Name: "rotation", Label: "Rotation", Checked: p.Rotation, Hint: "Keys can be rotated. The default key can always be, by an instance admin."}).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = ui.Checkbox(ui.FieldProps{Name: "rotation", Label: "Rotation", Checked: p.Rotation, Hint: "Keys can be rotated. An instance admin can always rotate the default key."}).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = figures(p.Fields, p.Errors).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = limitFields(p.Fields, p.Errors).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -471,7 +472,7 @@ func EditPlan(p PlanProps) templ.Component {
 	})
 }
 
-func figures(fields []Field, errors map[string]string) templ.Component {
+func limitFields(fields []Field, errors map[string]string) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {

@@ -22,7 +22,7 @@ type Project struct {
 	Name       string
 	Slug       string
 	Plan       string
-	Overrides  int64 // how many figures it has of its own
+	Overrides  int64 // how many limits of its plan it overrides
 	ActiveKeys int64
 	CreatedAt  time.Time
 }
@@ -75,7 +75,7 @@ func Projects(p ProjectsProps) templ.Component {
 				}()
 			}
 			ctx = templ.InitializeContext(ctx)
-			templ_7745c5c3_Err = ui.PageHeader(ui.PageHeaderProps{Title: "Projects", Description: "Every project of this instance with its plan. Their keys and logs are for their members alone."}).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = ui.PageHeader(ui.PageHeaderProps{Title: "Projects", Description: "All projects of this instance with their plans. Only members see the keys and logs of a project."}).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -228,7 +228,7 @@ func Projects(p ProjectsProps) templ.Component {
 										return templ_7745c5c3_Err
 									}
 									if project.Overrides > 0 {
-										templ_7745c5c3_Err = ui.Tag("own figures").Render(ctx, templ_7745c5c3_Buffer)
+										templ_7745c5c3_Err = ui.Tag("overrides").Render(ctx, templ_7745c5c3_Buffer)
 										if templ_7745c5c3_Err != nil {
 											return templ_7745c5c3_Err
 										}
@@ -330,7 +330,7 @@ func Projects(p ProjectsProps) templ.Component {
 					}
 					return nil
 				})
-				templ_7745c5c3_Err = ui.EmptyState("filter", "No project matches", "No project of this instance has this in its name or slug.").Render(templ.WithChildren(ctx, templ_7745c5c3_Var15), templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = ui.EmptyState("filter", "No project matches", "No project has this text in its name or slug.").Render(templ.WithChildren(ctx, templ_7745c5c3_Var15), templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -353,7 +353,7 @@ func Projects(p ProjectsProps) templ.Component {
 					}
 					return nil
 				})
-				templ_7745c5c3_Err = ui.EmptyState("folder", "No project yet", "Projects appear here once somebody makes one.").Render(templ.WithChildren(ctx, templ_7745c5c3_Var16), templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = ui.EmptyState("folder", "No project yet", "Projects appear here when somebody creates one.").Render(templ.WithChildren(ctx, templ_7745c5c3_Var16), templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -377,14 +377,14 @@ type ProjectProps struct {
 	ActiveKeys int64
 	Plans      []ui.Option
 	Plan       int64
-	Rotation   string // empty is as the plan says, 1 yes, 0 no
+	Rotation   string // empty: as in the plan; 1: yes; 0: no
 	Fields     []Field
 	Errors     map[string]string // by field
 	Message    string
 }
 
 func rotationOptions() []ui.Option {
-	return []ui.Option{{Label: "As the plan"}, {Value: "1", Label: "Yes"}, {Value: "0", Label: "No"}}
+	return []ui.Option{{Label: "As in the plan"}, {Value: "1", Label: "Yes"}, {Value: "0", Label: "No"}}
 }
 
 func (p ProjectProps) activeKeys() string {
@@ -426,7 +426,7 @@ func EditProject(p ProjectProps) templ.Component {
 			ctx = templ.InitializeContext(ctx)
 			templ_7745c5c3_Err = ui.PageHeader(ui.PageHeaderProps{
 				Title: p.Name, BackHref: "/admin/projects", BackLabel: "Projects",
-				Description: "Slug " + p.Slug + ". " + p.activeKeys() + " With a smaller plan a project keeps its keys and can make no more.",
+				Description: "Slug " + p.Slug + ". " + p.activeKeys() + " If it has more than its plan allows, it keeps them but cannot create more.",
 			}).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
@@ -472,15 +472,15 @@ func EditProject(p ProjectProps) templ.Component {
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Err = figures(p.Fields, p.Errors).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = limitFields(p.Fields, p.Errors).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
 				return nil
 			})
 			templ_7745c5c3_Err = ui.FieldGroup(ui.FieldProps{
-				Name: "overrides", Label: "Own figures", Optional: true,
-				Hint: "What the project has in place of its plan's figures. Empty is as the plan says; the word none is no limit. ",
+				Name: "overrides", Label: "Overrides", Optional: true,
+				Hint: "Limits that replace those of the plan. Leave a field empty to use the plan's limit, or enter none for no limit.",
 			}).Render(templ.WithChildren(ctx, templ_7745c5c3_Var20), templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err

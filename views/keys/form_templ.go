@@ -15,12 +15,12 @@ import (
 	"strconv"
 )
 
-// Form is what a person typed, as it was typed.
+// Form has the values of the form as they were typed.
 type Form struct {
 	Name         string
 	Description  string
 	Type         string
-	Category     string // a label, or the value that means a new one
+	Category     string // a label, or NewCategory of FormProps
 	NewCategory  string
 	ExpiresAt    string // local time in Zone
 	Zone         string // IANA name
@@ -31,7 +31,7 @@ type Form struct {
 	Total, Daily, Weekly, Monthly string // quotas; empty for no cap
 }
 
-// FormProps describes the form of a key: a new one, or where KeyID is set that one.
+// FormProps describes the form of a key: of a new one, or of an existing one if KeyID is set.
 type FormProps struct {
 	Page        layout.PageProps
 	Root        string
@@ -94,7 +94,7 @@ func Edit(p FormProps) templ.Component {
 			if p.KeyID == 0 {
 				templ_7745c5c3_Err = ui.PageHeader(ui.PageHeaderProps{
 					Title: "New key", BackHref: p.Root + "/keys", BackLabel: "Keys",
-					Description: "Make one key for each environment and each consumer, so that each can be ended alone.",
+					Description: "Create one key for each environment and each consumer, so that each can be revoked separately.",
 				}).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
@@ -129,7 +129,7 @@ func Edit(p FormProps) templ.Component {
 			}
 			templ_7745c5c3_Err = ui.TextField(ui.FieldProps{
 				Name: "name", Label: "Name", Value: p.Form.Name, Error: p.Errors["name"], Required: true, MaxLength: 64, Monospace: true,
-				Hint: "Letters, digits and _, such as server_prod. Unique in the project for good.", Autocomplete: "off",
+				Hint: "Letters, digits and _, such as server_prod. A name stays taken, also after its key is deleted.", Autocomplete: "off",
 				Autofocus: p.KeyID == 0 && len(p.Errors) == 0,
 			}).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
@@ -144,10 +144,10 @@ func Edit(p FormProps) templ.Component {
 			}
 			if p.KeyID == 0 {
 				templ_7745c5c3_Err = ui.RadioCards(
-					ui.FieldProps{Name: "type", Label: "Type", Value: p.Form.Type, Error: p.Errors["type"], Hint: "Fixed once the key is made.", Required: true},
+					ui.FieldProps{Name: "type", Label: "Type", Value: p.Form.Type, Error: p.Errors["type"], Hint: "Cannot be changed later.", Required: true},
 					[]ui.Option{
 						{Value: "production", Label: "Production", Hint: p.KeyPrefix + "_prod_…"},
-						{Value: "test", Label: "Test", Hint: p.KeyPrefix + "_test_…, counted apart"},
+						{Value: "test", Label: "Test", Hint: p.KeyPrefix + "_test_…, counted separately"},
 					},
 				).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
@@ -159,7 +159,7 @@ func Edit(p FormProps) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			templ_7745c5c3_Err = ui.SelectField(
-				ui.FieldProps{Name: "category", Label: "Category", Value: p.Form.Category, Error: p.Errors["category"], Hint: "For your own order. It never changes a verdict."},
+				ui.FieldProps{Name: "category", Label: "Category", Value: p.Form.Category, Error: p.Errors["category"], Hint: "Groups keys in lists and logs. It never changes a verdict."},
 				p.categories(),
 			).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
@@ -199,7 +199,7 @@ func Edit(p FormProps) templ.Component {
 				}
 				templ_7745c5c3_Err = ui.DateTimeField(ui.FieldProps{
 					Name: "expires_at", Label: "Expires", Value: p.Form.ExpiresAt, Error: p.Errors["expires_at"], Optional: true,
-					Hint: "Time zone " + p.Form.Zone + ". From that moment on the key is rejected.",
+					Hint: "Time zone " + p.Form.Zone + ". The key is rejected from this moment on.",
 				}).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
@@ -207,7 +207,7 @@ func Edit(p FormProps) templ.Component {
 			}
 			templ_7745c5c3_Err = ui.Checkbox(ui.FieldProps{
 				Name: "self_rotation", Label: "Self-rotation", Checked: p.Form.SelfRotation, Error: p.Errors["self_rotation"],
-				Hint: "Allows the key to replace its own secret through the API. Not for keys with platforms, whose secrets are public.",
+				Hint: "Allows the key to rotate itself through the API. Not for keys with platforms, because their secrets are public.",
 			}).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
@@ -328,7 +328,7 @@ func quotaFields(p FormProps) templ.Component {
 		})
 		templ_7745c5c3_Err = ui.FieldGroup(ui.FieldProps{
 			Name: "quotas", Label: "Quotas", Optional: true,
-			Hint: "Most requests that are admitted in a window that rolls along; empty is no cap.",
+			Hint: "The most requests to admit in a rolling window. An empty field means no cap.",
 		}).Render(templ.WithChildren(ctx, templ_7745c5c3_Var7), templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
@@ -403,7 +403,8 @@ func restrictionFields(p FormProps) templ.Component {
 		})
 		templ_7745c5c3_Err = ui.FieldGroup(ui.FieldProps{
 			Name: "platforms", Label: "Platforms", Optional: true, Error: p.Errors["platforms"],
-			Hint: "For a key that ships in an app. With none chosen, every caller may use it. What a request says of itself is a header and can be forged.",
+			Hint: "For a key that ships in an app. If none is chosen, every caller may use the key. A request names its platform in a " +
+				"header, which can be forged.",
 		}).Render(templ.WithChildren(ctx, templ_7745c5c3_Var10), templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
@@ -430,13 +431,13 @@ func restrictionFields(p FormProps) templ.Component {
 type CreatedProps struct {
 	Page     layout.PageProps
 	Title    string
-	Note     string // what else is to know; may be empty
+	Note     string // may be empty
 	KeyHref  string
 	ListHref string
 	Secret   ui.SecretProps
 }
 
-// Created is the one page that ever shows a secret, of a new key or of a new version.
+// Created is the only page that shows a secret: that of a new key or of a new version.
 func Created(p CreatedProps) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context

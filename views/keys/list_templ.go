@@ -31,16 +31,16 @@ type Item struct {
 	Prefix                      string // with the type: "clv_prod"
 	Last4                       string
 	Version                     int
-	CreatedBy                   string // e-mail or name of a service token; empty for an account that is gone
+	CreatedBy                   string // e-mail address, or name of a service token; empty for a deleted account
 	CreatedAt                   time.Time
 	LastUsedAt                  time.Time // zero: never
 	ExpiresAt                   time.Time // zero: never
 	RotationDue                 bool
-	Platforms                   string // "any", or their names
+	Platforms                   string // "Any", or their names
 	IOSBundleID, AndroidPackage string
 }
 
-// ListProps describes the list of a project's keys, with the filter as it stands in the URL.
+// ListProps describes the list of a project's keys, with the filter from the URL.
 type ListProps struct {
 	Page       layout.PageProps
 	Root       string // path of the project
@@ -52,8 +52,8 @@ type ListProps struct {
 
 	Search, Type, Category, Status string
 
-	Room                string // how many of the keys that the plan allows are active; empty where it has no maximum
-	NewKeyBlockedReason string // why no key can be made; empty where one can
+	Room                string // such as "3 of 10 active keys"; empty if the plan has no maximum
+	NewKeyBlockedReason string // why no key can be created; empty if one can
 
 	NewestHref string // empty on the first page
 	OlderHref  string // empty on the last one
@@ -203,7 +203,7 @@ func List(p ListProps) templ.Component {
 					}
 					return nil
 				})
-				templ_7745c5c3_Err = ui.EmptyState("filter", "No key matches", "No key of this project fits these filters.").Render(templ.WithChildren(ctx, templ_7745c5c3_Var5), templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = ui.EmptyState("filter", "No key matches", "No key of this project matches these filters.").Render(templ.WithChildren(ctx, templ_7745c5c3_Var5), templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -228,7 +228,7 @@ func List(p ListProps) templ.Component {
 					}
 					return nil
 				})
-				templ_7745c5c3_Err = ui.EmptyState("key", "No key yet", "Make one for each environment and each consumer, so that each can be ended alone.").Render(templ.WithChildren(ctx, templ_7745c5c3_Var6), templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = ui.EmptyState("key", "No key yet", "Create one for each environment and each consumer, so that each can be revoked separately.").Render(templ.WithChildren(ctx, templ_7745c5c3_Var6), templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -606,7 +606,7 @@ func table(p ListProps) templ.Component {
 							if templ_7745c5c3_Err != nil {
 								return templ_7745c5c3_Err
 							}
-							templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 7, "</span> <span class=\"text-muted sm:ml-2\">")
+							templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 7, "</span> <span class=\"sm:ml-2\">")
 							if templ_7745c5c3_Err != nil {
 								return templ_7745c5c3_Err
 							}
@@ -649,7 +649,7 @@ func table(p ListProps) templ.Component {
 
 func creator(k Item) string {
 	if k.CreatedBy == "" {
-		return "an account that is gone"
+		return "a deleted account"
 	}
 	return k.CreatedBy
 }

@@ -24,9 +24,9 @@ type Version struct {
 	Last4      string
 	CreatedBy  string
 	CreatedAt  time.Time
-	EndsAt     time.Time // zero: open
-	Requests   int64     // since the rotation, while one is retiring
-	LastUsedAt time.Time // since the rotation; zero: not
+	EndsAt     time.Time // zero: no end
+	Requests   int64     // since the rotation, while a version is retiring
+	LastUsedAt time.Time // since the rotation; zero: not used
 }
 
 // RotateProps describes the form that rotates a key.
@@ -35,7 +35,7 @@ type RotateProps struct {
 	Root    string
 	KeyID   int64
 	KeyName string
-	Version int    // that the form speaks of
+	Version int    // the version that is replaced
 	Grace   string // as chosen
 	Graces  []ui.Option
 	Error   string
@@ -76,7 +76,7 @@ func Rotate(p RotateProps) templ.Component {
 			ctx = templ.InitializeContext(ctx)
 			templ_7745c5c3_Err = ui.PageHeader(ui.PageHeaderProps{
 				Title: "Rotate " + p.KeyName, BackHref: p.keyHref(), BackLabel: p.KeyName,
-				Description: "A new secret is made and shown once. Name, settings and history stay.",
+				Description: "Creates a new secret, which is shown only once. Name, settings and history stay.",
 			}).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
@@ -121,7 +121,7 @@ func Rotate(p RotateProps) templ.Component {
 			}
 			templ_7745c5c3_Err = ui.RadioGroup(ui.FieldProps{
 				Name: "grace", Label: "Version " + strconv.Itoa(p.Version) + " ends", Value: p.Grace, Error: p.Error,
-				Hint: "Until then both secrets are valid. You can end it early or give it more time on the key's page.",
+				Hint: "Until then both secrets are valid. On the key's page you can end this version early or give it more time.",
 			}, p.Graces).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
@@ -209,7 +209,8 @@ func Revoke(p RevokeProps) templ.Component {
 			ctx = templ.InitializeContext(ctx)
 			templ_7745c5c3_Err = ui.PageHeader(ui.PageHeaderProps{
 				Title: "Revoke " + p.KeyName, BackHref: href, BackLabel: p.KeyName,
-				Description: "Every version of the key is rejected from that moment on with “Revoked API Key”. This is final: the key stays as a record and can never be used again.",
+				Description: "From that moment on every version of the key is rejected with “Revoked API Key”. This is final: the key stays " +
+					"in the list as a record and can never be used again.",
 			}).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
@@ -221,7 +222,7 @@ func Revoke(p RevokeProps) templ.Component {
 			var templ_7745c5c3_Var8 string
 			templ_7745c5c3_Var8, templ_7745c5c3_Err = templruntime.NewAttributeExpression(templ.URL(href + "/revoke")).ResolveURL(ctx)
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `keys/rotation.templ`, Line: 78, Col: 58}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `keys/rotation.templ`, Line: 79, Col: 58}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ_7745c5c3_Var8)
 			if templ_7745c5c3_Err != nil {
@@ -313,7 +314,7 @@ func versions(p ShowProps) templ.Component {
 					}()
 				}
 				ctx = templ.InitializeContext(ctx)
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 10, "Requests and last use are counted since the rotation. End the old version once nobody uses it any more.")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 10, "Requests and last use are counted since the rotation. End the old version when nobody uses it any more.")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -384,7 +385,7 @@ func versions(p ShowProps) templ.Component {
 							var templ_7745c5c3_Var16 string
 							templ_7745c5c3_Var16, templ_7745c5c3_Err = templ.JoinStringErrs(strconv.Itoa(v.Number))
 							if templ_7745c5c3_Err != nil {
-								return templ.Error{Err: templ_7745c5c3_Err, FileName: `keys/rotation.templ`, Line: 106, Col: 30}
+								return templ.Error{Err: templ_7745c5c3_Err, FileName: `keys/rotation.templ`, Line: 107, Col: 30}
 							}
 							_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var16))
 							if templ_7745c5c3_Err != nil {
@@ -456,7 +457,7 @@ func versions(p ShowProps) templ.Component {
 								var templ_7745c5c3_Var20 string
 								templ_7745c5c3_Var20, templ_7745c5c3_Err = templ.JoinStringErrs(ui.FormatCount(v.Requests))
 								if templ_7745c5c3_Err != nil {
-									return templ.Error{Err: templ_7745c5c3_Err, FileName: `keys/rotation.templ`, Line: 116, Col: 35}
+									return templ.Error{Err: templ_7745c5c3_Err, FileName: `keys/rotation.templ`, Line: 117, Col: 35}
 								}
 								_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var20))
 								if templ_7745c5c3_Err != nil {
@@ -480,7 +481,7 @@ func versions(p ShowProps) templ.Component {
 									}()
 								}
 								ctx = templ.InitializeContext(ctx)
-								templ_7745c5c3_Err = ui.TimeOr(v.LastUsedAt, p.Now, p.Zone, "Not since").Render(ctx, templ_7745c5c3_Buffer)
+								templ_7745c5c3_Err = ui.TimeOr(v.LastUsedAt, p.Now, p.Zone, "Not used").Render(ctx, templ_7745c5c3_Buffer)
 								if templ_7745c5c3_Err != nil {
 									return templ_7745c5c3_Err
 								}
@@ -518,7 +519,7 @@ func versions(p ShowProps) templ.Component {
 							var templ_7745c5c3_Var23 string
 							templ_7745c5c3_Var23, templ_7745c5c3_Err = templ.JoinStringErrs(" ")
 							if templ_7745c5c3_Err != nil {
-								return templ.Error{Err: templ_7745c5c3_Err, FileName: `keys/rotation.templ`, Line: 124, Col: 11}
+								return templ.Error{Err: templ_7745c5c3_Err, FileName: `keys/rotation.templ`, Line: 125, Col: 11}
 							}
 							_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var23))
 							if templ_7745c5c3_Err != nil {
@@ -531,7 +532,7 @@ func versions(p ShowProps) templ.Component {
 							var templ_7745c5c3_Var24 string
 							templ_7745c5c3_Var24, templ_7745c5c3_Err = templ.JoinStringErrs(v.CreatedBy)
 							if templ_7745c5c3_Err != nil {
-								return templ.Error{Err: templ_7745c5c3_Err, FileName: `keys/rotation.templ`, Line: 125, Col: 63}
+								return templ.Error{Err: templ_7745c5c3_Err, FileName: `keys/rotation.templ`, Line: 126, Col: 63}
 							}
 							_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var24))
 							if templ_7745c5c3_Err != nil {
@@ -543,7 +544,7 @@ func versions(p ShowProps) templ.Component {
 							}
 							return nil
 						})
-						templ_7745c5c3_Err = ui.Cell("Made").Render(templ.WithChildren(ctx, templ_7745c5c3_Var22), templ_7745c5c3_Buffer)
+						templ_7745c5c3_Err = ui.Cell("Created").Render(templ.WithChildren(ctx, templ_7745c5c3_Var22), templ_7745c5c3_Buffer)
 						if templ_7745c5c3_Err != nil {
 							return templ_7745c5c3_Err
 						}
@@ -601,7 +602,7 @@ func versionColumns(p ShowProps) []ui.Column {
 	if p.Retiring {
 		columns = append(columns, ui.Column{Label: "Requests", Numeric: true}, ui.Column{Label: "Last used"})
 	}
-	columns = append(columns, ui.Column{Label: "Made"})
+	columns = append(columns, ui.Column{Label: "Created"})
 	if p.Retiring && p.CanWrite {
 		columns = append(columns, ui.Column{Label: "Actions", SrOnly: true})
 	}
@@ -648,20 +649,20 @@ func versionStatus(v Version, p ShowProps) templ.Component {
 			var templ_7745c5c3_Var27 string
 			templ_7745c5c3_Var27, templ_7745c5c3_Err = templ.JoinStringErrs(" ")
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `keys/rotation.templ`, Line: 160, Col: 8}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `keys/rotation.templ`, Line: 161, Col: 8}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var27))
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 17, " <span class=\"ml-2 text-muted\">")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 17, " <span class=\"ml-2\">")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
 			var templ_7745c5c3_Var28 string
 			templ_7745c5c3_Var28, templ_7745c5c3_Err = templ.JoinStringErrs("ends ")
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `keys/rotation.templ`, Line: 162, Col: 13}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `keys/rotation.templ`, Line: 163, Col: 13}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var28))
 			if templ_7745c5c3_Err != nil {
@@ -687,13 +688,13 @@ func versionStatus(v Version, p ShowProps) templ.Component {
 			var templ_7745c5c3_Var29 string
 			templ_7745c5c3_Var29, templ_7745c5c3_Err = templ.JoinStringErrs(" ")
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `keys/rotation.templ`, Line: 167, Col: 8}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `keys/rotation.templ`, Line: 168, Col: 8}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var29))
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 20, " <span class=\"ml-2 text-muted\">")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 20, " <span class=\"ml-2\">")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -735,7 +736,7 @@ func retiringActions(p ShowProps, v Version) templ.Component {
 		var templ_7745c5c3_Var31 string
 		templ_7745c5c3_Var31, templ_7745c5c3_Err = templruntime.NewAttributeExpression(templ.URL(action)).ResolveURL(ctx)
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `keys/rotation.templ`, Line: 177, Col: 48}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `keys/rotation.templ`, Line: 178, Col: 48}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ_7745c5c3_Var31)
 		if templ_7745c5c3_Err != nil {

@@ -27,20 +27,20 @@ type ShowProps struct {
 	Zone                *time.Location
 	CanWrite            bool
 	Key                 Item
-	Activate            bool   // the key can be switched on, rather than off
-	EditBlockedReason   string // why it cannot be edited; empty where it can
+	Activate            bool   // the button activates the key instead of deactivating it
+	EditBlockedReason   string // why it cannot be edited; empty if it can. The others likewise.
 	RotateBlockedReason string
 	ToggleBlockedReason string
 	RevokeBlockedReason string
 	DeleteBlockedReason string
-	Versions            []Version // the newest first
+	Versions            []Version // newest first
 	Retiring            bool      // a replaced version is still valid
 	Recent              []logs.Entry
 	Curl                string
 }
 
-func (p ShowProps) path(act string) string {
-	return p.Root + "/keys/" + strconv.FormatInt(p.Key.ID, 10) + act
+func (p ShowProps) path(action string) string {
+	return p.Root + "/keys/" + strconv.FormatInt(p.Key.ID, 10) + action
 }
 
 func (p ShowProps) badges() []templ.Component {
@@ -535,7 +535,7 @@ func Show(p ShowProps) templ.Component {
 						if templ_7745c5c3_Err != nil {
 							return templ_7745c5c3_Err
 						}
-						templ_7745c5c3_Err = ui.CopyBlock(ui.CopyProps{ID: "key-curl", Label: "The first one, with the secret in API_KEY", Value: p.Curl, Multiline: true}).Render(ctx, templ_7745c5c3_Buffer)
+						templ_7745c5c3_Err = ui.CopyBlock(ui.CopyProps{ID: "key-curl", Label: "Make the first one, with the secret in API_KEY", Value: p.Curl, Multiline: true}).Render(ctx, templ_7745c5c3_Buffer)
 						if templ_7745c5c3_Err != nil {
 							return templ_7745c5c3_Err
 						}
@@ -547,7 +547,7 @@ func Show(p ShowProps) templ.Component {
 				}
 				return nil
 			})
-			templ_7745c5c3_Err = ui.Section("Last requests", "").Render(templ.WithChildren(ctx, templ_7745c5c3_Var24), templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = ui.Section("Latest requests", "").Render(templ.WithChildren(ctx, templ_7745c5c3_Var24), templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -561,13 +561,13 @@ func Show(p ShowProps) templ.Component {
 	})
 }
 
-// Quota is a cap of the key and how much of it is used.
+// Quota is a quota of the key and how much of it is used.
 type Quota struct {
 	Used, Limit int64
 	Span        string // "in 24 hours"
 }
 
-// quotas says how much of each quota is used, a line each.
+// quotas shows how much of each quota is used, one line each.
 func quotas(list []Quota) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -703,7 +703,9 @@ func actions(p ShowProps) templ.Component {
 		} else {
 			templ_7745c5c3_Err = ui.Confirm(ui.ConfirmProps{
 				ID: "deactivate", TriggerLabel: toggleLabel(false),
-				Title: "Deactivate " + p.Key.Name + "?", Body: "From this moment every request with the key is rejected with “Inactive API Key”. Settings and history stay, and you can activate it again.",
+				Title: "Deactivate " + p.Key.Name + "?",
+				Body: "From this moment every request with the key is rejected with “Inactive API Key”. Settings and history stay, and you " +
+					"can activate it again.",
 				Action: p.path("/deactivate"), ConfirmLabel: "Deactivate key",
 			}).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
@@ -739,7 +741,7 @@ func toggleLabel(activate bool) string {
 	return "Deactivate"
 }
 
-func linkOrReason(label, href, obstacle string) templ.Component {
+func linkOrReason(label, href, blockedReason string) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
@@ -756,8 +758,8 @@ func linkOrReason(label, href, obstacle string) templ.Component {
 		}
 		ctx = templ.InitializeContext(ctx)
 		ctx = templ.ClearChildren(ctx)
-		if obstacle != "" {
-			templ_7745c5c3_Err = ui.Button(ui.ButtonProps{Label: label, Disabled: true, DisabledReason: obstacle}).Render(ctx, templ_7745c5c3_Buffer)
+		if blockedReason != "" {
+			templ_7745c5c3_Err = ui.Button(ui.ButtonProps{Label: label, Disabled: true, DisabledReason: blockedReason}).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -14,7 +14,7 @@ import (
 	"github.com/claviger/claviger/views/ui"
 )
 
-// Page is a page of the dashboard; its children are what stands in main, beginning with a ui.PageHeader.
+// Page is a page of the dashboard. Its children are the content of main, beginning with a ui.PageHeader.
 func Page(p PageProps) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -222,7 +222,7 @@ func Page(p PageProps) templ.Component {
 	})
 }
 
-// Auth is a page for people who are not signed in. It writes the h1; its children are the form and what stands below it.
+// Auth is a page for visitors who are not signed in. It writes the h1; its children are the form and what is below it.
 func Auth(p AuthProps) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -327,8 +327,8 @@ func Auth(p AuthProps) templ.Component {
 	})
 }
 
-// document is the HTML around every page. The style of htmx's indicators is ours, because the content security policy
-// lets no script add a style sheet.
+// document is the HTML around every page. The style of htmx's indicators is in app.css, because the content security
+// policy does not let htmx add a style sheet.
 func document(title string) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context

@@ -18,7 +18,7 @@ func render(t *testing.T, c templ.Component) string {
 	return b.String()
 }
 
-func TestPageShowsWhatItIsGiven(t *testing.T) {
+func TestPageShowsItsProps(t *testing.T) {
 	html := render(t, Page(PageProps{
 		Title:      "Keys",
 		User:       &User{Email: "ada@example.org"},
@@ -44,7 +44,7 @@ func TestPageShowsWhatItIsGiven(t *testing.T) {
 	}
 }
 
-func TestPagesNeedNothingThatThePolicyForbids(t *testing.T) {
+func TestPagesComplyWithTheContentSecurityPolicy(t *testing.T) {
 	for name, html := range map[string]string{
 		"page": render(t, Page(PageProps{Title: "x"})),
 		"auth": render(t, Auth(AuthProps{Title: "x", Description: "y"})),
@@ -60,7 +60,7 @@ func TestPagesNeedNothingThatThePolicyForbids(t *testing.T) {
 	}
 }
 
-func TestSomebodyNotSignedInIsOfferedToSignIn(t *testing.T) {
+func TestAPageWithoutAUserLinksToSignIn(t *testing.T) {
 	html := render(t, Page(PageProps{Title: "Not found"}))
 	if !strings.Contains(html, `href="/signin"`) || strings.Contains(html, "/signout") {
 		t.Error(html)

@@ -1,15 +1,15 @@
-// Package layout puts a page's content into a whole HTML document. Everything it shows arrives in props.
+// Package layout puts the content of a page into an HTML document. Everything that it shows is in its props.
 package layout
 
 import "github.com/claviger/claviger/views/ui"
 
-// User is who is signed in.
+// User is the signed-in user.
 type User struct {
 	Email string
 	Admin bool // of the instance
 }
 
-// ProjectNav is a project as the navigation needs it.
+// ProjectNav is a project in the navigation.
 type ProjectNav struct {
 	Name string
 	Slug string
@@ -21,7 +21,7 @@ type Flash struct {
 	Text string
 }
 
-// Banner is something that is wrong with the service now. It is shown until it is over.
+// Banner is a problem of the service. It is shown as long as the problem lasts.
 type Banner struct {
 	Title string
 	Text  string
@@ -29,21 +29,21 @@ type Banner struct {
 
 // PageProps describes a page of the dashboard.
 type PageProps struct {
-	Title    string       // of the browser's tab, before " · Claviger"
-	User     *User        // nil shows "Sign in" in place of the account menu
+	Title    string       // of the document, before " · Claviger"
+	User     *User        // nil shows "Sign in" instead of the account menu
 	Project  *ProjectNav  // the current one; nil outside projects
 	Projects []ProjectNav // that the user may switch to
 	Tabs     []ui.Tab     // of the current project or of the account
 	Flash    []Flash
-	Banner   *Banner // nil where all is well
+	Banner   *Banner // nil if there is no problem
 	Version  string
 
-	// ReplaceURL, when not empty, becomes the page's address once it is shown. A page that answers a POST with a secret
-	// sets it, so that reloading asks for that address and posts nothing again.
+	// ReplaceURL, if not empty, replaces the address of the page after it is loaded. A page that answers a POST with a
+	// secret sets it, so that a reload opens that address and does not repeat the POST.
 	ReplaceURL string
 }
 
-// AuthProps describes a page for people who are not signed in: one narrow column under the mark.
+// AuthProps describes a page for visitors who are not signed in: one narrow column below the logo.
 type AuthProps struct {
 	Title       string // also the page's h1
 	Description string

@@ -22,11 +22,11 @@ type ListProps struct {
 	Page     layout.PageProps
 	Root     string // path of the project
 	List     RowsProps
-	Problems map[string]string // of filters, by field
+	Problems map[string]string // messages by field of the filter
 
-	CSVHref, JSONHref string // of what is filtered; empty where a filter has a problem
+	CSVHref, JSONHref string // of the filtered requests; empty if the filter has a problem
 
-	// The filter as it stands in the URL, and what it offers.
+	// The filter as it is in the URL, and its options.
 	Key, Type, Category, Code, Status, Endpoint, IP string
 	Range, From, To                                 string
 	TimeZone                                        string
@@ -35,10 +35,10 @@ type ListProps struct {
 	Categories, Codes, Statuses, Ranges             []Choice
 }
 
-// Choice is a value of a filter with its label.
+// Choice is an option of a filter.
 type Choice struct{ Value, Label string }
 
-// RowsProps describes the part of the page that renews itself.
+// RowsProps describes the part of the page that is reloaded while it is live.
 type RowsProps struct {
 	Root       string
 	Now        time.Time
@@ -46,7 +46,7 @@ type RowsProps struct {
 	Entries    []Entry
 	Filtered   bool
 	Live       bool
-	PollHref   string // where news are asked for, while live
+	PollHref   string // address of newer rows, while live
 	PauseHref  string
 	ResumeHref string
 	NewerHref  string
@@ -54,7 +54,7 @@ type RowsProps struct {
 	Curl       string
 }
 
-// Seen names what the part shows: its newest request.
+// Seen identifies the content of the part: the id of its newest request.
 func (p RowsProps) Seen() string {
 	if len(p.Entries) == 0 {
 		return "none"
@@ -132,7 +132,7 @@ func List(p ListProps) templ.Component {
 				}
 				return nil
 			})
-			templ_7745c5c3_Err = ui.PageHeader(ui.PageHeaderProps{Title: "Logs", Description: "Every request made with a key of this project, admitted or rejected. Those with unknown keys are counted under Blocks."}).Render(templ.WithChildren(ctx, templ_7745c5c3_Var3), templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = ui.PageHeader(ui.PageHeaderProps{Title: "Logs", Description: "Every request made with a key of this project, admitted or rejected. Requests with unknown keys are counted under Blocks."}).Render(templ.WithChildren(ctx, templ_7745c5c3_Var3), templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -212,7 +212,7 @@ func List(p ListProps) templ.Component {
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Err = ui.FilterSelect("range", "Time", p.Range, append(options("Any time", p.Ranges), ui.Option{Value: p.Custom, Label: "From and to"})).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = ui.FilterSelect("range", "Time", p.Range, append(options("Any time", p.Ranges), ui.Option{Value: p.Custom, Label: "Custom range"})).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -315,7 +315,7 @@ func clearHref(p ListProps) string {
 	return p.Root + "/logs"
 }
 
-// Rows is the list itself. While it is live it asks for news.
+// Rows is the list. While it is live, it polls for new rows.
 func Rows(p RowsProps) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -383,7 +383,7 @@ func Rows(p RowsProps) templ.Component {
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Err = ui.Button(ui.ButtonProps{Label: "Go live", Small: true, Variant: ui.Ghost, Href: p.ResumeHref}).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = ui.Button(ui.ButtonProps{Label: "Resume", Small: true, Variant: ui.Ghost, Href: p.ResumeHref}).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -421,7 +421,7 @@ func Rows(p RowsProps) templ.Component {
 				}
 				return nil
 			})
-			templ_7745c5c3_Err = ui.EmptyState("filter", "No request matches", "Nothing in the log fits these filters.").Render(templ.WithChildren(ctx, templ_7745c5c3_Var11), templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = ui.EmptyState("filter", "No request matches", "No request in the log matches these filters.").Render(templ.WithChildren(ctx, templ_7745c5c3_Var11), templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -438,7 +438,7 @@ func Rows(p RowsProps) templ.Component {
 					}()
 				}
 				ctx = templ.InitializeContext(ctx)
-				templ_7745c5c3_Err = ui.CopyBlock(ui.CopyProps{ID: "first-curl", Label: "With a key in API_KEY", Value: p.Curl, Multiline: true}).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = ui.CopyBlock(ui.CopyProps{ID: "first-curl", Label: "Make one, with a key in API_KEY", Value: p.Curl, Multiline: true}).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}

@@ -2,7 +2,7 @@
 
 // templ: version: v0.3.1118
 
-// Package problem has the pages of errors.
+// Package problem has the error pages.
 
 package problem
 
@@ -16,15 +16,15 @@ import (
 	"github.com/claviger/claviger/views/ui"
 )
 
-// Props describes an error as its reader may see it.
+// Props describes an error as it is shown.
 type Props struct {
 	Page      layout.PageProps
 	Status    int
 	Message   string
-	RequestID string // of a fault of ours, to be quoted; empty otherwise
+	RequestID string // for errors of the server, so that users can quote it; empty otherwise
 }
 
-// Page is an error as a whole page.
+// Page is the error as a whole page.
 func Page(p Props) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -83,7 +83,7 @@ func Page(p Props) templ.Component {
 					}()
 				}
 				ctx = templ.InitializeContext(ctx)
-				templ_7745c5c3_Err = ui.Button(ui.ButtonProps{Label: "To the projects", Href: "/projects"}).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = ui.Button(ui.ButtonProps{Label: "Go to projects", Href: "/projects"}).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -107,7 +107,7 @@ func Page(p Props) templ.Component {
 	})
 }
 
-// Part is an error in the place of a part of a page.
+// Part is the error as a part of a page.
 func Part(p Props) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -219,7 +219,7 @@ func title(status int) string {
 	case status >= 500:
 		return "Something went wrong"
 	}
-	return "This did not work"
+	return "The request failed"
 }
 
 var _ = templruntime.GeneratedTemplate

@@ -2,7 +2,7 @@
 
 // templ: version: v0.3.1118
 
-// Package projects has the pages about projects themselves.
+// Package projects has the pages of projects: list, overview and settings.
 
 package projects
 
@@ -107,7 +107,7 @@ func List(p ListProps) templ.Component {
 					}
 					return nil
 				})
-				templ_7745c5c3_Err = ui.EmptyState("folder", "No project yet", "A project holds keys and the requests made with them. Make the first one: it comes with a key that works at once.").Render(templ.WithChildren(ctx, templ_7745c5c3_Var4), templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = ui.EmptyState("folder", "No project yet", "A project holds keys and the log of their requests. Create the first one: it comes with a key that works at once.").Render(templ.WithChildren(ctx, templ_7745c5c3_Var4), templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}

@@ -14,7 +14,7 @@ import (
 	"github.com/claviger/claviger/views/ui"
 )
 
-// NewProps describes the form of a new project, with what was typed.
+// NewProps describes the form of a new project, with the values that were typed.
 type NewProps struct {
 	Page      layout.PageProps
 	Name      string
@@ -75,14 +75,14 @@ func New(p NewProps) templ.Component {
 			}
 			templ_7745c5c3_Err = ui.TextField(ui.FieldProps{
 				Name: "slug", Label: "Slug", Value: p.Slug, Error: p.Errors["slug"], Optional: true, MaxLength: 40, Monospace: true,
-				Hint: "Names the project in addresses and in the API. Left empty, it is made from the name.", Autocomplete: "off",
+				Hint: "Identifies the project in URLs and in the API. If empty, it is made from the name.", Autocomplete: "off",
 			}).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
 			templ_7745c5c3_Err = ui.TextField(ui.FieldProps{
 				Name: "key_prefix", Label: "Key prefix", Value: p.KeyPrefix, Error: p.Errors["key_prefix"], Required: true, MaxLength: 12,
-				Monospace: true, Hint: "Every secret of the project starts with it, so that people know whose key they hold. 2 to 12 of a to z and 0 to 9.",
+				Monospace: true, Hint: "Every secret of the project starts with it, so that people recognise your keys. 2 to 12 characters, a to z and 0 to 9.",
 				Autocomplete: "off",
 			}).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {

@@ -18,16 +18,16 @@ import (
 	"time"
 )
 
-// OverviewProps describes a project's first page.
+// OverviewProps describes the overview of a project.
 type OverviewProps struct {
 	Page      layout.PageProps
 	KeyPrefix string
 	CanWrite  bool
-	Secret    *ui.SecretProps // of the default key, right after the project was made
+	Secret    *ui.SecretProps // of the default key, if the project was just created
 	Live      LiveProps
 }
 
-// LiveProps describes the part of the overview that renews itself.
+// LiveProps describes the part of the overview that is reloaded while the page is open.
 type LiveProps struct {
 	Root        string // path of the project
 	Now         time.Time
@@ -36,22 +36,23 @@ type LiveProps struct {
 	Recent      []logs.Entry // newest first
 	ActiveKeys  int64
 	Curl        string
-	EnvLine     string // sets the variable that Curl uses
-	SecretShown bool   // a command with the secret itself stands above
+	EnvLine     string // sets the variable in Curl
+	SecretShown bool   // a command with the secret is shown above
 }
 
-// Minute is what happened in one minute.
+// Minute has the counts of one minute.
 type Minute struct {
 	Start    time.Time
 	Admitted int64
 	Rejected int64
 }
 
-// Seen names what the part shows, so that it is sent again only when there is news: the newest request and the minute.
+// Seen identifies the content of the part, so that it is sent again only if it changed: by the minute and the newest
+// request.
 func (p LiveProps) Seen() string {
 	seen := strconv.FormatInt(p.Now.Unix()/60, 36)
 	if len(p.Recent) == 0 {
-		return "none" // the part looks the same at every minute
+		return "none" // the part is the same in every minute
 	}
 	return seen + "-" + p.Recent[0].ID
 }
@@ -84,7 +85,7 @@ func (p LiveProps) chart() ui.ChartProps {
 	return chart
 }
 
-// Overview is a project's first page.
+// Overview is the overview of a project.
 func Overview(p OverviewProps) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -163,7 +164,7 @@ func Overview(p OverviewProps) templ.Component {
 	})
 }
 
-// Live is the last hour and the last requests, or before the first request how to make it.
+// Live shows the last hour and the latest requests. Before the first request it shows how to make one.
 func Live(p LiveProps) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -188,7 +189,7 @@ func Live(p LiveProps) templ.Component {
 		var templ_7745c5c3_Var5 string
 		templ_7745c5c3_Var5, templ_7745c5c3_Err = templruntime.NewAttributeExpression(p.pollURL()).Resolve(ctx)
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `projects/overview.templ`, Line: 96, Col: 36}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `projects/overview.templ`, Line: 97, Col: 36}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ_7745c5c3_Var5)
 		if templ_7745c5c3_Err != nil {
@@ -284,7 +285,7 @@ func Live(p LiveProps) templ.Component {
 				var templ_7745c5c3_Var9 string
 				templ_7745c5c3_Var9, templ_7745c5c3_Err = templruntime.NewAttributeExpression(templ.URL(p.Root + "/logs")).ResolveURL(ctx)
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `projects/overview.templ`, Line: 113, Col: 55}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `projects/overview.templ`, Line: 114, Col: 55}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ_7745c5c3_Var9)
 				if templ_7745c5c3_Err != nil {
@@ -296,7 +297,7 @@ func Live(p LiveProps) templ.Component {
 				}
 				return nil
 			})
-			templ_7745c5c3_Err = ui.Section("Last requests", "").Render(templ.WithChildren(ctx, templ_7745c5c3_Var8), templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = ui.Section("Latest requests", "").Render(templ.WithChildren(ctx, templ_7745c5c3_Var8), templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -356,20 +357,20 @@ func waiting(p LiveProps) templ.Component {
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 10, "<p class=\"text-muted\">No key at hand? A secret is shown once, when its key is made: <a class=\"link\" href=\"")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 10, "<p class=\"text-muted\">No key at hand? A secret is shown only once, when its key is created: <a class=\"link\" href=\"")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
 				var templ_7745c5c3_Var12 string
 				templ_7745c5c3_Var12, templ_7745c5c3_Err = templruntime.NewAttributeExpression(templ.URL(p.Root + "/keys/new")).ResolveURL(ctx)
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `projects/overview.templ`, Line: 128, Col: 142}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `projects/overview.templ`, Line: 129, Col: 150}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ_7745c5c3_Var12)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 11, "\">make a new key</a>.</p>")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 11, "\">create a new key</a>.</p>")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}

@@ -15,14 +15,14 @@ import (
 	"strconv"
 )
 
-// PlanFigure is one thing that the plan says.
-type PlanFigure struct {
-	Label string
-	Value string
-	Own   bool // in place of the plan's
+// PlanLimit is one limit of the plan.
+type PlanLimit struct {
+	Label    string
+	Value    string
+	Override bool // the project's own value, which replaces the plan's
 }
 
-// SettingsProps describes the settings of a project, with what was typed.
+// SettingsProps describes the settings of a project, with the values that were typed.
 type SettingsProps struct {
 	Page          layout.PageProps
 	Root          string
@@ -33,13 +33,13 @@ type SettingsProps struct {
 	Slug          string
 	MayChangeSlug bool
 	Plan          string
-	Figures       []PlanFigure
-	PlanHref      string            // where the plan is changed; empty for who may not
+	Limits        []PlanLimit
+	PlanHref      string            // the page that changes the plan; empty if the user may not open it
 	Errors        map[string]string // by field
 	Message       string
 }
 
-// problems are those of the form that holds the fields.
+// problems returns the messages of the form that has the fields.
 func (p SettingsProps) problems(fields ...string) map[string]string {
 	list := map[string]string{}
 	for _, name := range fields {
@@ -127,7 +127,7 @@ func Settings(p SettingsProps) templ.Component {
 				}
 				templ_7745c5c3_Err = ui.TextField(ui.FieldProps{
 					Name: "key_prefix", Label: "Key prefix", Value: p.KeyPrefix, Error: p.Errors["key_prefix"], Required: true, MaxLength: 12,
-					Monospace: true, Hint: "2 to 12 of a to z and 0 to 9.", Autocomplete: "off",
+					Monospace: true, Hint: "2 to 12 characters, a to z and 0 to 9.", Autocomplete: "off",
 				}).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
@@ -170,7 +170,7 @@ func Settings(p SettingsProps) templ.Component {
 				}
 				return nil
 			})
-			templ_7745c5c3_Err = ui.SplitSection("Project", "A new key prefix is for secrets made from then on. Those that exist keep theirs and stay valid.").Render(templ.WithChildren(ctx, templ_7745c5c3_Var3), templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = ui.SplitSection("Project", "A new key prefix applies to secrets created afterwards. Existing secrets keep theirs and stay valid.").Render(templ.WithChildren(ctx, templ_7745c5c3_Var3), templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -263,7 +263,7 @@ func Settings(p SettingsProps) templ.Component {
 				}
 				return nil
 			})
-			templ_7745c5c3_Err = ui.SplitSection("Slug", "Names the project in addresses and in the API. Calls with the old one fail from the moment it is changed; the id "+strconv.FormatInt(p.ID, 10)+" works always.").Render(templ.WithChildren(ctx, templ_7745c5c3_Var6), templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = ui.SplitSection("Slug", "Identifies the project in URLs and in the API. Calls with the old slug fail as soon as it is changed; the id "+strconv.FormatInt(p.ID, 10)+" always works.").Render(templ.WithChildren(ctx, templ_7745c5c3_Var6), templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -324,7 +324,7 @@ func Settings(p SettingsProps) templ.Component {
 						return templ_7745c5c3_Err
 					}
 				} else {
-					templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 13, "<span class=\"ml-2 text-muted\">The admin of this instance can change it.</span>")
+					templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 13, "<span class=\"ml-2 text-muted\">An admin of this instance can change it.</span>")
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}
@@ -345,7 +345,7 @@ func Settings(p SettingsProps) templ.Component {
 						}()
 					}
 					ctx = templ.InitializeContext(ctx)
-					for _, f := range p.Figures {
+					for _, l := range p.Limits {
 						templ_7745c5c3_Var15 := templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 							templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 							templ_7745c5c3_Buffer, templ_7745c5c3_IsBuffer := templruntime.GetBuffer(templ_7745c5c3_W)
@@ -359,7 +359,7 @@ func Settings(p SettingsProps) templ.Component {
 							}
 							ctx = templ.InitializeContext(ctx)
 							var templ_7745c5c3_Var16 string
-							templ_7745c5c3_Var16, templ_7745c5c3_Err = templ.JoinStringErrs(f.Value)
+							templ_7745c5c3_Var16, templ_7745c5c3_Err = templ.JoinStringErrs(l.Value)
 							if templ_7745c5c3_Err != nil {
 								return templ.Error{Err: templ_7745c5c3_Err, FileName: `projects/settings.templ`, Line: 105, Col: 15}
 							}
@@ -371,15 +371,15 @@ func Settings(p SettingsProps) templ.Component {
 							if templ_7745c5c3_Err != nil {
 								return templ_7745c5c3_Err
 							}
-							if f.Own {
-								templ_7745c5c3_Err = ui.Tag("own").Render(ctx, templ_7745c5c3_Buffer)
+							if l.Override {
+								templ_7745c5c3_Err = ui.Tag("override").Render(ctx, templ_7745c5c3_Buffer)
 								if templ_7745c5c3_Err != nil {
 									return templ_7745c5c3_Err
 								}
 							}
 							return nil
 						})
-						templ_7745c5c3_Err = ui.Detail(f.Label).Render(templ.WithChildren(ctx, templ_7745c5c3_Var15), templ_7745c5c3_Buffer)
+						templ_7745c5c3_Err = ui.Detail(l.Label).Render(templ.WithChildren(ctx, templ_7745c5c3_Var15), templ_7745c5c3_Buffer)
 						if templ_7745c5c3_Err != nil {
 							return templ_7745c5c3_Err
 						}

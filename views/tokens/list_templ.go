@@ -18,14 +18,14 @@ import (
 	"time"
 )
 
-// Item is a service token as the page shows it.
+// Item is a row of the list of service tokens.
 type Item struct {
 	ID         int64
 	Name       string
 	Prefix     string // with the kind: "clv_svc"
 	Last4      string
 	Scopes     []string
-	CreatedBy  string // e-mail; empty for an account that is gone
+	CreatedBy  string // e-mail address; empty for a deleted account
 	CreatedAt  time.Time
 	LastUsedAt time.Time // zero: never
 	RevokedAt  time.Time // zero: not revoked
@@ -33,7 +33,7 @@ type Item struct {
 
 func (t Item) creator() string {
 	if t.CreatedBy == "" {
-		return "an account that is gone"
+		return "a deleted account"
 	}
 	return t.CreatedBy
 }
@@ -47,9 +47,11 @@ type ListProps struct {
 	Tokens []Item
 }
 
-const purpose = "A service token is what your own servers and gateways sign in with: what they say of a request is believed. Keep it on servers."
+const purpose = "Your own servers and gateways authenticate with a service token. What they report about a request is trusted, so " +
+	"keep the token on servers."
 
-// List is the page of a project's service tokens.
+	// List is the page of a project's service tokens.
+
 func List(p ListProps) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -91,7 +93,7 @@ func List(p ListProps) templ.Component {
 					}()
 				}
 				ctx = templ.InitializeContext(ctx)
-				templ_7745c5c3_Err = ui.Button(ui.ButtonProps{Label: "API", Href: "/docs/api"}).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = ui.Button(ui.ButtonProps{Label: "API reference", Href: "/docs/api"}).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -129,7 +131,7 @@ func List(p ListProps) templ.Component {
 					}
 					return nil
 				})
-				templ_7745c5c3_Err = ui.EmptyState("shield", "No service token yet", "Make one for each server or gateway, so that each can be ended alone.").Render(templ.WithChildren(ctx, templ_7745c5c3_Var4), templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = ui.EmptyState("shield", "No service token yet", "Create one for each server or gateway, so that each can be revoked separately.").Render(templ.WithChildren(ctx, templ_7745c5c3_Var4), templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -248,7 +250,7 @@ func table(p ListProps) templ.Component {
 							var templ_7745c5c3_Var11 string
 							templ_7745c5c3_Var11, templ_7745c5c3_Err = templ.JoinStringErrs(t.Name)
 							if templ_7745c5c3_Err != nil {
-								return templ.Error{Err: templ_7745c5c3_Err, FileName: `tokens/list.templ`, Line: 72, Col: 54}
+								return templ.Error{Err: templ_7745c5c3_Err, FileName: `tokens/list.templ`, Line: 74, Col: 54}
 							}
 							_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var11))
 							if templ_7745c5c3_Err != nil {
@@ -381,13 +383,13 @@ func table(p ListProps) templ.Component {
 							var templ_7745c5c3_Var17 string
 							templ_7745c5c3_Var17, templ_7745c5c3_Err = templ.JoinStringErrs(t.creator())
 							if templ_7745c5c3_Err != nil {
-								return templ.Error{Err: templ_7745c5c3_Err, FileName: `tokens/list.templ`, Line: 92, Col: 48}
+								return templ.Error{Err: templ_7745c5c3_Err, FileName: `tokens/list.templ`, Line: 94, Col: 48}
 							}
 							_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var17))
 							if templ_7745c5c3_Err != nil {
 								return templ_7745c5c3_Err
 							}
-							templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 6, "</span> <span class=\"text-muted\">")
+							templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 6, "</span> <span>")
 							if templ_7745c5c3_Err != nil {
 								return templ_7745c5c3_Err
 							}
@@ -421,7 +423,7 @@ func table(p ListProps) templ.Component {
 								templ_7745c5c3_Err = ui.Confirm(ui.ConfirmProps{
 									ID: "revoke-" + strconv.FormatInt(t.ID, 10), TriggerLabel: "Revoke", TriggerSmall: true,
 									Title: "Revoke " + t.Name + "?", ConfirmLabel: "Revoke token",
-									Body:   "From this moment every call with the token is rejected, a validate call with a good key too. This is final.",
+									Body:   "From this moment every call with the token is rejected, even a validate call with a valid key. This is final.",
 									Action: p.Root + "/tokens/" + strconv.FormatInt(t.ID, 10) + "/revoke",
 								}).Render(ctx, templ_7745c5c3_Buffer)
 								if templ_7745c5c3_Err != nil {
@@ -488,7 +490,7 @@ func status(t Item, p ListProps) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 9, "<span class=\"text-muted\">")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 9, "<span>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -14,7 +14,7 @@ import (
 	"github.com/claviger/claviger/views/ui"
 )
 
-// Scope is a kind of call as the form offers it.
+// Scope is a scope that the form offers.
 type Scope struct {
 	Name   string
 	Hint   string
@@ -115,7 +115,7 @@ func New(p FormProps) templ.Component {
 			})
 			templ_7745c5c3_Err = ui.FieldGroup(ui.FieldProps{
 				Name: "scopes", Label: "Scopes", Error: p.Errors["scopes"],
-				Hint: "What the token may do. Choose what its holder needs and no more: scopes cannot be changed later.",
+				Hint: "What the token may do. Choose only what its holder needs: scopes cannot be changed later.",
 			}).Render(templ.WithChildren(ctx, templ_7745c5c3_Var4), templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
@@ -168,7 +168,7 @@ type CreatedProps struct {
 	Secret   ui.SecretProps
 }
 
-// Created is the one page that ever shows a service token's secret.
+// Created is the only page that shows the secret of a service token.
 func Created(p CreatedProps) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context

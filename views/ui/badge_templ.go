@@ -23,7 +23,7 @@ func badgeClass(k Kind) string {
 	return "badge"
 }
 
-// Badge is a short word about a state. Each kind has its own shape beside its colour.
+// Badge is a short word for a state. Each kind has its own shape as well as its colour.
 func Badge(kind Kind, label string) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -129,8 +129,8 @@ func Badge(kind Kind, label string) templ.Component {
 	})
 }
 
-// StatusBadge shows the state of a key, a version or an invitation by its name in the domain: active, inactive, revoked,
-// expired, retiring, ended, pending, accepted, used, canceled. Other words are shown as they are, neutral.
+// StatusBadge shows the status of a key, a version or an invitation by its name in the domain: active, inactive, revoked,
+// expired, retiring, ended, pending, accepted, used, canceled. Other words are shown unchanged, as neutral.
 func StatusBadge(status string) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context

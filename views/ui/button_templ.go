@@ -14,10 +14,10 @@ import (
 	"hash/fnv"
 )
 
-// Variant is how much a button weighs.
+// Variant is the visual weight of a button.
 type Variant string
 
-// The variants. A page has at most one primary button; danger is for what cannot be taken back.
+// The variants. A page has at most one primary button. Danger is for actions that cannot be undone.
 const (
 	Secondary Variant = ""
 	Primary   Variant = "primary"
@@ -25,18 +25,18 @@ const (
 	Ghost     Variant = "ghost"
 )
 
-// ButtonProps describes a button, or a link that looks like one where Href is set.
+// ButtonProps describes a button, or a link that looks like one if Href is set.
 type ButtonProps struct {
 	Label   string
-	Icon    string // a name that Icon knows, before the label
-	IconEnd string // and behind it
+	Icon    string // a name of Icon, before the label
+	IconEnd string // and after it
 	Variant Variant
 	Small   bool
-	Type    string // "submit" (as when empty) or "button"
+	Type    string // "submit", which is the default, or "button"
 	Href    string
 	Name    string
 	Value   string
-	Full    bool // as wide as what holds it
+	Full    bool // as wide as its container
 
 	// Disabled keeps the button in the tab order, does nothing when pressed, and shows DisabledReason on hover and focus.
 	Disabled       bool
@@ -71,17 +71,17 @@ func buttonClass(v Variant, small, full bool) string {
 	return class
 }
 
-// stableID makes an element id out of what the element says, so that a page renders the same twice.
+// stableID makes an element id from the text of the element, so that a page renders the same each time.
 func stableID(prefix string, parts ...string) string {
 	h := fnv.New64a()
 	for _, p := range parts {
-		// A hash never fails to take bytes.
+		// A hash never returns an error.
 		_, _ = h.Write([]byte(p + "\x00"))
 	}
 	return prefix + base32.HexEncoding.WithPadding(base32.NoPadding).EncodeToString(h.Sum(nil))
 }
 
-// Button is a button in a form, or a link where Href is set.
+// Button is a button in a form, or a link if Href is set.
 func Button(p ButtonProps) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context

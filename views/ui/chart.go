@@ -11,24 +11,24 @@ type Series struct {
 	Kind Kind
 }
 
-// Bucket is one bar: a short label for the axis, the full one for readers, and a value for each series.
+// Bucket is one bar: a short label for the axis, a full title, and a value for each series.
 type Bucket struct {
 	Label  string // "14:00"
-	Title  string // "22 Nov, 14:00 to 15:00"; Label when empty
+	Title  string // "22 Nov, 14:00 to 15:00"; Label if empty
 	Values []int64
 }
 
-// ChartProps describes a bar chart. ID is unique on the page; Label says what is counted and over what time.
+// ChartProps describes a bar chart. ID is unique on the page. Label says what is counted and over what time.
 type ChartProps struct {
 	ID      string
 	Label   string
 	Unit    string // "requests"; may be empty
 	Series  []Series
 	Buckets []Bucket
-	Height  int // of the plot in pixels: 180 when 0
+	Height  int // of the plot in pixels; 0 means 180
 }
 
-// plot is a ChartProps worked out: everything that the template writes into the SVG.
+// plot has what the template writes into the SVG, computed from ChartProps.
 type plot struct {
 	height int
 	ticks  []tick
@@ -46,7 +46,7 @@ type axisLabel struct {
 	text   string
 	x      string
 	anchor string
-	minor  bool // left out on narrow screens
+	minor  bool // not shown on narrow screens
 }
 
 type bar struct {
@@ -62,7 +62,7 @@ type part struct {
 	y, height string
 }
 
-// totalLabel stands in the legend while no bar is pointed at.
+// totalLabel is shown in the legend while no bar is selected.
 func (p ChartProps) totalLabel() string {
 	if p.Unit == "" {
 		return "Total"
@@ -86,9 +86,9 @@ func (b Bucket) value(i int) int64 {
 
 const (
 	plotTop   = 8  // room for half a tick label
-	maxBarPct = 6  // a lone bar stays a bar
-	minPartPx = 1  // what is not nothing can be seen
-	barShare  = .7 // of its column
+	maxBarPct = 6  // of the width, so that a single bar does not fill the plot
+	minPartPx = 1  // so that a small value is visible
+	barShare  = .7 // of the column
 )
 
 func (p ChartProps) plot() plot {
@@ -140,7 +140,7 @@ func (p ChartProps) plot() plot {
 	return out
 }
 
-// axisLabels names about six of the buckets, evenly, and marks every other one as the first to go where room is short.
+// axisLabels returns labels for about six of the buckets, at even distances. Every other one is minor.
 func axisLabels(buckets []Bucket, slot float64) []axisLabel {
 	const wanted = 6
 	step := max((len(buckets)+wanted-1)/wanted, 1)
@@ -152,7 +152,7 @@ func axisLabels(buckets []Bucket, slot float64) []axisLabel {
 			anchor: "middle",
 			minor:  len(labels)%2 == 1,
 		}
-		// The first label would stick out on the left when its column is narrower than its words.
+		// The first label would stick out on the left if its column is narrower than its text.
 		if i == 0 && slot < 12 {
 			label.x, label.anchor = "0%", "start"
 		}
@@ -164,8 +164,9 @@ func axisLabels(buckets []Bucket, slot float64) []axisLabel {
 	return labels
 }
 
-// niceTicks gives the values of a y axis, from 0 to the first at or above highest: three to six of them, in steps of 1, 2,
-// 2.5 or 5 times a power of ten. Counts are whole, so steps are too. Without anything to show the axis still has a scale.
+// niceTicks returns the values of a y axis, from 0 to the first one at or above highest: three to six of them, in
+// steps of 1, 2, 2.5 or 5 times a power of ten. Counts are whole numbers, so the steps are too. If highest is 0, the
+// axis still has a scale.
 func niceTicks(highest int64) []float64 {
 	const wanted = 4
 	raw := max(float64(highest)/wanted, 1)

@@ -23,8 +23,8 @@ func fillClass(k Kind) string {
 	return "fill-series"
 }
 
-// BarChart draws stacked bars over time, with axes, a legend that holds the totals and, under the pointer or the arrow
-// keys, the values of one bar, and a table with the same figures.
+// BarChart draws stacked bars over time with axes, a legend and a table of the same values. The legend shows the totals,
+// or the values of the bar that is under the pointer or selected with the arrow keys.
 func BarChart(p ChartProps) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestNiceTicksAreRoundAndReachTheHighest(t *testing.T) {
+func TestNiceTicksAreRoundAndReachTheHighestValue(t *testing.T) {
 	for highest, want := range map[int64][]float64{
 		0:         {0, 1, 2},
 		1:         {0, 1, 2},
@@ -32,7 +32,7 @@ func TestNiceTicksAreRoundAndReachTheHighest(t *testing.T) {
 	}
 }
 
-func TestBarsStackFromTheGroundAndStayInside(t *testing.T) {
+func TestBarsAreStackedFromTheBottomAndStayInsideThePlot(t *testing.T) {
 	p := ChartProps{
 		Series: []Series{{Name: "Admitted"}, {Name: "Rejected", Kind: KindDanger}},
 		Buckets: []Bucket{
@@ -57,27 +57,27 @@ func TestBarsStackFromTheGroundAndStayInside(t *testing.T) {
 		t.Fatalf("a part without a value must not be drawn: %+v", small)
 	}
 	if h, err := strconv.ParseFloat(small[0].height, 64); err != nil || h < minPartPx {
-		t.Errorf("one request has to be visible: height %q", small[0].height)
+		t.Errorf("the part of one request has the height %q, want at least %d", small[0].height, minPartPx)
 	}
 	if len(got.bars[2].parts) != 0 || got.bars[2].values != "0|0" {
-		t.Errorf("missing values count as none: %+v", got.bars[2])
+		t.Errorf("a bar without values: %+v", got.bars[2])
 	}
 	if len(got.bars[3].parts) != 0 {
-		t.Errorf("a negative value cannot be drawn: %+v", got.bars[3])
+		t.Errorf("a bar with a negative value: %+v", got.bars[3])
 	}
 	if !slices.Equal(got.totals, []int64{30, 11}) {
 		t.Errorf("totals %v", got.totals)
 	}
 }
 
-func TestOneBarStaysABar(t *testing.T) {
+func TestASingleBarIsNarrow(t *testing.T) {
 	got := ChartProps{Series: []Series{{Name: "n"}}, Buckets: []Bucket{{Label: "now", Values: []int64{1}}}}.plot()
 	if got.bars[0].width != "6%" || got.bars[0].x != "47%" || got.bars[0].slotWidth != "100%" {
 		t.Errorf("%+v", got.bars[0])
 	}
 }
 
-func TestAnAxisNamesFewBuckets(t *testing.T) {
+func TestAnAxisHasAtMostSixLabels(t *testing.T) {
 	for _, n := range []int{0, 1, 5, 6, 7, 24, 60, 720} {
 		buckets := make([]Bucket, n)
 		labels := axisLabels(buckets, 100/float64(max(n, 1)))
@@ -87,7 +87,7 @@ func TestAnAxisNamesFewBuckets(t *testing.T) {
 	}
 }
 
-func TestAChartHasATableWithTheSameFigures(t *testing.T) {
+func TestAChartHasATableOfItsValues(t *testing.T) {
 	html := render(t, BarChart(ChartProps{
 		ID:      "c",
 		Label:   "Requests",
@@ -96,9 +96,9 @@ func TestAChartHasATableWithTheSameFigures(t *testing.T) {
 	}))
 	table := html[strings.Index(html, "<tbody>"):]
 	if !strings.Contains(table, "14:00") || !strings.Contains(table, "1,234,567") {
-		t.Errorf("the table lacks the figures: %s", table)
+		t.Errorf("the table lacks the values: %s", table)
 	}
 	if strings.Contains(html, "style=") {
-		t.Error("the content security policy allows no style attribute")
+		t.Error("the chart has a style attribute, which the content security policy forbids")
 	}
 }

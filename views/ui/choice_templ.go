@@ -11,12 +11,12 @@ import templruntime "github.com/a-h/templ/runtime"
 
 import "strconv"
 
-// TypeOptions are the choices of a filter by the type of keys.
+// TypeOptions are the options of a filter by the type of a key.
 func TypeOptions() []Option {
 	return []Option{{Label: "Any type"}, {Value: "production", Label: "Production"}, {Value: "test", Label: "Test"}}
 }
 
-// Option is one choice of a select, a radio group or a filter.
+// Option is one option of a select, a radio group or a filter.
 type Option struct {
 	Value    string
 	Label    string
@@ -29,7 +29,7 @@ func (o Option) chosen(value string) bool {
 	return o.Selected || (value != "" && o.Value == value)
 }
 
-// checkboxID tells boxes of one name apart by their value.
+// checkboxID has the value in it, so that checkboxes of one name have different ids.
 func (p FieldProps) checkboxID() string {
 	if p.ID == "" && p.Value != "" {
 		return p.id() + "-" + p.Value
@@ -44,7 +44,7 @@ func (p FieldProps) checkboxValue() string {
 	return p.Value
 }
 
-// Checkbox is one box with its label behind it. It sends Value, or "true" when that is empty, and nothing when unticked.
+// Checkbox is a checkbox followed by its label. It sends Value, or "true" if that is empty, and nothing if unchecked.
 func Checkbox(p FieldProps) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -158,7 +158,7 @@ func Checkbox(p FieldProps) templ.Component {
 	})
 }
 
-// FieldGroup ties several fields together under one label, for example the checkboxes of one question.
+// FieldGroup puts several fields under one label, for example the checkboxes of one question.
 func FieldGroup(p FieldProps) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -268,7 +268,7 @@ func FieldGroup(p FieldProps) templ.Component {
 	})
 }
 
-// RadioGroup offers a few choices one below the other, each with room for a hint.
+// RadioGroup shows a few options one below the other, each with an optional hint.
 func RadioGroup(p FieldProps, options []Option) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -384,7 +384,7 @@ func RadioGroup(p FieldProps, options []Option) templ.Component {
 	})
 }
 
-// RadioCards offers two to four choices side by side, for a decision that shapes the rest of a form.
+// RadioCards shows two to four options side by side, for a decision that the rest of a form depends on.
 func RadioCards(p FieldProps, options []Option) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context

@@ -9,13 +9,13 @@ package ui
 import "github.com/a-h/templ"
 import templruntime "github.com/a-h/templ/runtime"
 
-// HiddenField is a value that a form sends along.
+// HiddenField is a fixed value of a form.
 type HiddenField struct {
 	Name  string
 	Value string
 }
 
-// ConfirmProps describes a question before an act. Title and ConfirmLabel name the act and what it is done to:
+// ConfirmProps describes a button with a confirmation dialog. Title and ConfirmLabel name the action and its object:
 // "Revoke mobile_app?", "Revoke key". ID is unique on the page.
 type ConfirmProps struct {
 	ID             string
@@ -27,7 +27,7 @@ type ConfirmProps struct {
 	Body           string
 	Action         string // where the form is posted
 	ConfirmLabel   string
-	ConfirmVariant Variant // Danger when empty
+	ConfirmVariant Variant // Danger if empty
 	Fields         []HiddenField
 	Attrs          templ.Attributes // for the form, such as hx-post
 }
@@ -39,8 +39,8 @@ func (p ConfirmProps) confirmVariant() Variant {
 	return p.ConfirmVariant
 }
 
-// Confirm is a button that asks before it acts; it works without JavaScript. Its children, if any, are further fields of
-// the form.
+// Confirm is a button that opens a confirmation dialog. It works without JavaScript. Its children, if any, are further
+// fields of the form.
 func Confirm(p ConfirmProps) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context

@@ -11,7 +11,7 @@ import templruntime "github.com/a-h/templ/runtime"
 
 import "strings"
 
-// CopyProps describes something to copy. ID is unique on the page.
+// CopyProps describes a value to copy. ID is unique on the page.
 type CopyProps struct {
 	ID        string
 	Label     string
@@ -19,7 +19,7 @@ type CopyProps struct {
 	Multiline bool // keeps line breaks, as code does
 }
 
-// CopyBlock shows a value that one click selects whole. Its copy button appears only where JavaScript runs.
+// CopyBlock shows a value that one click selects. Its copy button appears only if JavaScript runs.
 func CopyBlock(p CopyProps) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -174,7 +174,7 @@ func CopyBlock(p CopyProps) templ.Component {
 // SecretProps describes a secret that is shown once. EnvLine and Curl may be empty.
 type SecretProps struct {
 	Title   string // "Key mobile_app created"
-	Label   string // of the secret itself; "Key" when empty
+	Label   string // of the secret; "Key" if empty
 	Secret  string
 	EnvLine string // CLAVIGER_KEY=…
 	Curl    string
@@ -187,7 +187,7 @@ func (p SecretProps) label() string {
 	return p.Label
 }
 
-// SecretPanel shows a secret the only time it can be seen. Its children are the way on, such as a "Done" link.
+// SecretPanel shows a secret, which is possible only once. Its children lead on, such as a "Done" link.
 func SecretPanel(p SecretProps) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -227,7 +227,7 @@ func SecretPanel(p SecretProps) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 14, "<p><strong>Copy it now.</strong> It is shown this once and cannot be recovered: only a digest is stored.</p></div>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 14, "<p><strong>Copy it now.</strong> It is shown only once and cannot be recovered: only a digest is stored.</p></div>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -259,7 +259,7 @@ func SecretPanel(p SecretProps) templ.Component {
 	})
 }
 
-// Masked shows what is known of a stored secret: prefix and last four characters. prefix is with its environment, as in
+// Masked shows what is stored of a secret: prefix and last 4 characters. The prefix includes the kind of secret, as in
 // "clv_prod".
 func Masked(prefix, last4 string) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {

@@ -31,7 +31,7 @@ func noticeIcon(k Kind) string {
 	return "info"
 }
 
-// Alert tells something that matters to the whole page or section. title may be empty; the children say the rest.
+// Alert is a message about the whole page or section. title may be empty; the children are the text.
 func Alert(kind Kind, title string) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -133,7 +133,7 @@ func Alert(kind Kind, title string) templ.Component {
 	})
 }
 
-// EmptyState stands where a list would be: what is missing, and as children the button that makes the first one.
+// EmptyState is shown instead of an empty list: it says what is missing. Its children are the buttons for the next step.
 func EmptyState(icon, title, text string) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -202,7 +202,7 @@ func EmptyState(icon, title, text string) templ.Component {
 	})
 }
 
-// ErrorState stands where something could not be shown. The children are a way on: try again, go back, request id.
+// ErrorState is shown instead of content that could not be loaded. Its children are the next steps and the request id.
 func ErrorState(title, text string) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -271,7 +271,7 @@ func ErrorState(title, text string) templ.Component {
 	})
 }
 
-// Loading keeps the room of rows lines until they arrive, so that nothing jumps.
+// Loading takes the space of rows lines until they are loaded, so that the page does not jump.
 func Loading(label string, rows int) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context

@@ -9,8 +9,8 @@ package ui
 import "github.com/a-h/templ"
 import templruntime "github.com/a-h/templ/runtime"
 
-// A form is a plain <form method="post" class="form">: the class sets the room between its fields and their width. In
-// layout.Auth no class is needed.
+// A form is a plain <form method="post" class="form">: the class sets the width of the fields and the space between
+// them. In layout.Auth no class is needed.
 
 // FieldError is one message of a form. Field is the name of the field it belongs to; empty for the form as a whole.
 type FieldError struct {
@@ -18,7 +18,7 @@ type FieldError struct {
 	Text  string
 }
 
-// FormErrors sums up what is wrong above a form and links to each field. It draws nothing when there is nothing wrong.
+// FormErrors lists the errors above a form, with links to the fields. Without errors it is empty.
 func FormErrors(title string, errors []FieldError) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -123,7 +123,7 @@ func FormErrors(title string, errors []FieldError) templ.Component {
 	})
 }
 
-// FormActions is the row of buttons that ends a form. The main one comes first.
+// FormActions is the row of buttons at the end of a form. The main one comes first.
 func FormActions() templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -158,8 +158,8 @@ func FormActions() templ.Component {
 	})
 }
 
-// FilterBar is the row of filters above a list: a GET form, so that what is chosen is in the URL. clearHref, when not
-// empty, is where "Clear" goes. With JavaScript a changed select applies at once.
+// FilterBar is the row of filters above a list: a GET form, so that the filter is in the URL. clearHref, if not empty,
+// is the address of the "Clear" link. With JavaScript a changed select applies at once.
 func FilterBar(action, clearHref string) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -307,7 +307,7 @@ func FilterSelect(name, label, value string, options []Option) templ.Component {
 	})
 }
 
-// FilterInput is a compact input for a FilterBar. The key "/" moves to the first of type "search" on the page.
+// FilterInput is a compact input for a FilterBar. The key "/" focuses the first input of type "search" on the page.
 func FilterInput(p FieldProps) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context

@@ -24,15 +24,15 @@ func FormatCount(n int64) string {
 	return b.String()
 }
 
-// FormatShort writes a number for places with little room: 950, 1.2k, 13k, 1.2M, 4B. It rounds to what it shows;
-// where the exact figure matters, use FormatCount.
+// FormatShort writes a number for places with little space: 950, 1.2k, 13k, 1.2M, 4B. It rounds; use FormatCount if the
+// exact value matters.
 func FormatShort(v float64) string {
 	abs := math.Abs(v)
 	for _, unit := range []struct {
 		size float64
 		name string
 	}{{1e9, "B"}, {1e6, "M"}, {1e3, "k"}} {
-		// 999,950 rounds to 1000.0k, so it is told in the next unit.
+		// 999,950 would round to 1000.0k, so it is written in the next unit.
 		if abs >= unit.size*0.99995 {
 			return trimZero(v/unit.size) + unit.name
 		}

@@ -9,9 +9,10 @@ package ui
 import "github.com/a-h/templ"
 import templruntime "github.com/a-h/templ/runtime"
 
-// Icon is a small drawing of 16 px beside words; it is hidden from screen readers, so the words have to say it all.
+// Icon is a drawing of 16 px beside a text. It is hidden from screen readers, so the text has to say everything.
 // Names: key logs chart plus copy check search chevron-down chevron-right x alert info clock user users sign-out folder
-// settings shield arrow-left arrow-right filter monitor rotate more trash external blocked. An unknown name draws nothing.
+// settings shield arrow-left arrow-right filter monitor rotate more trash external blocked. An unknown name
+// draws nothing.
 func Icon(name string) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -183,8 +184,8 @@ func Icon(name string) templ.Component {
 	})
 }
 
-// Mark is the sign of Claviger: a C that bears a key. Its colour is the text's; size is in pixels. static/src/mark.svg and
-// favicon.svg are the same drawing.
+// Mark is the logo of Claviger: a C with a key, in the colour of the text. size is in pixels. static/src/mark.svg and
+// favicon.svg have the same drawing.
 func Mark(size int) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -209,7 +210,7 @@ func Mark(size int) templ.Component {
 		var templ_7745c5c3_Var3 string
 		templ_7745c5c3_Var3, templ_7745c5c3_Err = templruntime.NewAttributeExpression(size).Resolve(ctx)
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/icon.templ`, Line: 83, Col: 31}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/icon.templ`, Line: 84, Col: 31}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ_7745c5c3_Var3)
 		if templ_7745c5c3_Err != nil {
@@ -222,7 +223,7 @@ func Mark(size int) templ.Component {
 		var templ_7745c5c3_Var4 string
 		templ_7745c5c3_Var4, templ_7745c5c3_Err = templruntime.NewAttributeExpression(size).Resolve(ctx)
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/icon.templ`, Line: 83, Col: 47}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/icon.templ`, Line: 84, Col: 47}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ_7745c5c3_Var4)
 		if templ_7745c5c3_Err != nil {

@@ -1,11 +1,11 @@
-// Package ui is the component set that every page is made of. Props are plain structs; everything a component shows
-// arrives in them, so that a component can be rendered in a test or on the /dev/components page without a server.
+// Package ui has the components that pages are made of. Props are plain structs with everything that a component shows,
+// so that it can be rendered in a test or on the page /dev/components without a server.
 //
-// Class names stay in .templ files, because the style sheet is built from those alone.
+// Class names must be in .templ files, because the style sheet is built only from those.
 package ui
 
-// Kind is the state that a component speaks of. It picks a colour together with a shape or an icon, so that nothing
-// is told by colour alone.
+// Kind is the kind of state that a component shows. It sets a colour together with a shape or an icon, so that no
+// information depends only on colour.
 type Kind string
 
 // The kinds. The empty Kind means KindNeutral.

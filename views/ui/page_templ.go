@@ -9,7 +9,7 @@ package ui
 import "github.com/a-h/templ"
 import templruntime "github.com/a-h/templ/runtime"
 
-// Tab is one place of a row of tabs; Current marks where one is.
+// Tab is one link in a row of tabs. Current marks the tab of the current page.
 type Tab struct {
 	Label   string
 	Href    string
@@ -17,7 +17,7 @@ type Tab struct {
 	Current bool
 }
 
-// Tabs is the navigation between the pages of one thing. label names it for screen readers.
+// Tabs is the navigation between the pages of a project or of the instance. label names it for screen readers.
 func Tabs(label string, tabs []Tab) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -112,7 +112,7 @@ func Tabs(label string, tabs []Tab) templ.Component {
 	})
 }
 
-// PageHeaderProps describes the head of a page. Badges sit behind the title; BackHref, with BackLabel, leads up one level.
+// PageHeaderProps describes the header of a page. Badges follow the title; BackHref, with BackLabel, leads up one level.
 type PageHeaderProps struct {
 	Title       string
 	Description string
@@ -122,7 +122,7 @@ type PageHeaderProps struct {
 	Monospace   bool // for titles that are names in code
 }
 
-// PageHeader is the page's one h1. Its children are the page's actions, the main one last.
+// PageHeader has the only h1 of the page. Its children are the actions of the page, the main one last.
 func PageHeader(p PageHeaderProps) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -385,7 +385,7 @@ func Section(title, description string) templ.Component {
 	})
 }
 
-// SplitSection is a Section as settings pages use it: on wide screens the words stand left of the children.
+// SplitSection is a Section for settings pages: on wide screens title and description are to the left of the children.
 func SplitSection(title, description string) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -483,7 +483,7 @@ func SplitSection(title, description string) templ.Component {
 	})
 }
 
-// Card is a bordered box for what stands apart from the page. Most things do not; lists and sections need none.
+// Card is a bordered box for content that is separate from the rest of the page. Lists and sections do not need one.
 func Card() templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -518,7 +518,7 @@ func Card() templ.Component {
 	})
 }
 
-// DescriptionList holds Details: the facts about one thing.
+// DescriptionList has Details: the facts about one object.
 func DescriptionList() templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -553,7 +553,7 @@ func DescriptionList() templ.Component {
 	})
 }
 
-// Detail is one fact: its name, and as children its value.
+// Detail is one fact: label is its name, the children are its value.
 func Detail(label string) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context

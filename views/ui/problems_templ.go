@@ -15,9 +15,9 @@ import (
 	"slices"
 )
 
-// FormProblems is FormErrors for what a failed attempt gave: a message about the form as a whole, and messages by field.
-// Where there are messages by field, the one about the whole is their heading. order names the fields as they stand in the
-// form; others follow by name.
+// FormProblems is FormErrors for a message about the form as a whole and messages by field. If there are messages by
+// field, the message about the whole is their heading. order has the names of the fields in the order of the form; others
+// follow by name.
 func FormProblems(message string, fields map[string]string, order ...string) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context

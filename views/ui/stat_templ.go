@@ -48,7 +48,7 @@ func Number(n int64) templ.Component {
 	})
 }
 
-// StatRow holds Stats side by side.
+// StatRow shows Stats side by side.
 func StatRow() templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -83,7 +83,7 @@ func StatRow() templ.Component {
 	})
 }
 
-// Stat is one figure: its name, its value as it is to be read, and a hint that may be empty.
+// Stat is one number: its label, its formatted value, and a hint that may be empty.
 func Stat(label, value, hint string) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context

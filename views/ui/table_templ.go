@@ -9,8 +9,8 @@ package ui
 import "github.com/a-h/templ"
 import templruntime "github.com/a-h/templ/runtime"
 
-// Table is a list of rows with a name for screen readers. Its children are TableHead and TableBody. Wider than the page
-// it scrolls inside itself; under 640 px each row becomes a block of label and value, by the labels of its Cells.
+// Table is a list of rows. label names it for screen readers. Its children are TableHead and TableBody. If it is wider
+// than the page, it scrolls. Below 640 px each row becomes a block of labels and values, with the labels of its Cells.
 func Table(label string) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -71,15 +71,15 @@ func Table(label string) templ.Component {
 	})
 }
 
-// Column is one heading of a table. A Numeric column is set right, as its Cells are by NumCell. SrOnly hides the words
-// from sight, for a column of buttons.
+// Column is one heading of a table. A Numeric column is aligned right, like the cells of NumCell. SrOnly shows the label
+// only to screen readers, for a column of buttons.
 type Column struct {
 	Label   string
 	Numeric bool
 	SrOnly  bool
 }
 
-// Columns makes plain columns of their labels.
+// Columns returns plain columns with the labels.
 func Columns(labels ...string) []Column {
 	columns := make([]Column, len(labels))
 	for i, label := range labels {
@@ -193,7 +193,7 @@ func TableHead(columns []Column) templ.Component {
 	})
 }
 
-// TableBody holds the Rows. attrs are for what htmx needs on the body (an id, a target); nil when nothing.
+// TableBody has the Rows. attrs are attributes for htmx, such as an id or a target; may be nil.
 func TableBody(attrs templ.Attributes) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -250,7 +250,7 @@ func TableBody(attrs templ.Attributes) templ.Component {
 	})
 }
 
-// Row is one row; its first Cell should hold a RowLink where the row opens something.
+// Row is one row. If it leads to a page, its first Cell should have a RowLink.
 func Row() templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -285,7 +285,7 @@ func Row() templ.Component {
 	})
 }
 
-// Cell is one cell. label repeats the column's heading for narrow screens; an empty one shows the value alone.
+// Cell is one cell. label repeats the heading of the column for narrow screens; if it is empty, only the value is shown.
 func Cell(label string) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -333,7 +333,7 @@ func Cell(label string) templ.Component {
 	})
 }
 
-// NumCell is a Cell for figures: set right, digits of one width.
+// NumCell is a Cell for numbers: aligned right, with digits of equal width.
 func NumCell(label string) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -416,7 +416,8 @@ func ActionCell() templ.Component {
 	})
 }
 
-// RowLink is the link in a row's first cell; the whole row opens it. Buttons and links in other cells keep working.
+// RowLink is the link in the first cell of a row. A click anywhere in the row opens it, except on buttons and links in
+// other cells.
 func RowLink(href, label string) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -441,7 +442,7 @@ func RowLink(href, label string) templ.Component {
 		var templ_7745c5c3_Var17 string
 		templ_7745c5c3_Var17, templ_7745c5c3_Err = templruntime.NewAttributeExpression(templ.URL(href)).ResolveURL(ctx)
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/table.templ`, Line: 91, Col: 43}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/table.templ`, Line: 92, Col: 43}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ_7745c5c3_Var17)
 		if templ_7745c5c3_Err != nil {
@@ -454,7 +455,7 @@ func RowLink(href, label string) templ.Component {
 		var templ_7745c5c3_Var18 string
 		templ_7745c5c3_Var18, templ_7745c5c3_Err = templ.JoinStringErrs(label)
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/table.templ`, Line: 91, Col: 53}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/table.templ`, Line: 92, Col: 53}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var18))
 		if templ_7745c5c3_Err != nil {
@@ -468,7 +469,8 @@ func RowLink(href, label string) templ.Component {
 	})
 }
 
-// CursorPager leads to newer and older rows. An empty address draws that side as ended; both empty draw nothing.
+// CursorPager links to newer and older rows. The button of an empty address is disabled; if both are empty, nothing is
+// shown.
 func CursorPager(newerHref, olderHref string) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -491,11 +493,11 @@ func CursorPager(newerHref, olderHref string) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = Button(pagerLink(newerHref, ButtonProps{Label: "Newer", Icon: "arrow-left", DisabledReason: "These are the newest."}, "prev")).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = Button(pagerLink(newerHref, ButtonProps{Label: "Newer", Icon: "arrow-left", DisabledReason: "These are the newest entries."}, "prev")).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = Button(pagerLink(olderHref, ButtonProps{Label: "Older", IconEnd: "arrow-right", DisabledReason: "There is nothing older."}, "next")).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = Button(pagerLink(olderHref, ButtonProps{Label: "Older", IconEnd: "arrow-right", DisabledReason: "There are no older entries."}, "next")).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-func TestRelativeTellsTheLargestWholeUnit(t *testing.T) {
+func TestRelativeUsesTheLargestWholeUnit(t *testing.T) {
 	now := time.Date(2025, 11, 22, 12, 0, 0, 0, time.UTC)
 	for _, c := range []struct {
 		offset time.Duration
@@ -34,12 +34,17 @@ func TestRelativeTellsTheLargestWholeUnit(t *testing.T) {
 	}
 }
 
-func TestMomentsAreWrittenInTheViewersZone(t *testing.T) {
+func TestTimesAreFormattedInTheGivenZone(t *testing.T) {
 	at := time.Date(2025, 11, 22, 23, 30, 5, 0, time.UTC)
 	zone := time.FixedZone("CET", 3600)
 	for _, c := range []struct{ got, want string }{
 		{Exact(at, zone), "23 Nov 2025, 00:30:05 CET"},
 		{Exact(at, nil), "22 Nov 2025, 23:30:05 UTC"},
+		{Short(at, at.Add(time.Hour), zone, false), "00:30"},
+		{Short(at, at.Add(time.Hour), zone, true), "00:30:05"},
+		{Short(at, at.Add(time.Hour), nil, false), "22 Nov, 23:30"},
+		{Short(at, at.AddDate(0, 0, -1), zone, false), "23 Nov, 00:30"},
+		{Short(at, at.AddDate(1, 0, 0), zone, true), "23 Nov 2025, 00:30:05"},
 		{DateTimeLocal(at, zone), "2025-11-23T00:30"},
 		{DateTimeLocal(at, nil), "2025-11-22T23:30"},
 		{DateTimeLocal(time.Time{}, zone), ""},

@@ -16,7 +16,7 @@ func render(t *testing.T, c templ.Component) string {
 	return b.String()
 }
 
-func TestValuesCannotLeaveTheirAttributes(t *testing.T) {
+func TestValuesAreEscaped(t *testing.T) {
 	const evil = `"><script>alert(1)</script>'`
 	for name, c := range map[string]templ.Component{
 		"text": TextField(FieldProps{
@@ -54,7 +54,7 @@ func TestValuesCannotLeaveTheirAttributes(t *testing.T) {
 	}
 }
 
-func TestAnAddressThatIsAScriptIsNotFollowed(t *testing.T) {
+func TestJavaScriptURLsAreRemoved(t *testing.T) {
 	for name, c := range map[string]templ.Component{
 		"button": Button(ButtonProps{Label: "x", Href: "javascript:alert(1)"}),
 		"row":    RowLink("javascript:alert(1)", "x"),
@@ -66,7 +66,7 @@ func TestAnAddressThatIsAScriptIsNotFollowed(t *testing.T) {
 	}
 }
 
-func TestAnErrorIsTiedToItsField(t *testing.T) {
+func TestAnErrorIsLinkedToItsField(t *testing.T) {
 	html := render(t, TextField(FieldProps{Name: "name", Label: "Name", Hint: "Letters", Error: "Taken"}))
 	for _, want := range []string{
 		`for="f-name"`, `id="f-name"`, `aria-invalid="true"`, `aria-describedby="f-name-hint f-name-error"`,
@@ -77,18 +77,18 @@ func TestAnErrorIsTiedToItsField(t *testing.T) {
 		}
 	}
 	if html := render(t, TextField(FieldProps{Name: "name", Label: "Name"})); strings.Contains(html, "aria-") {
-		t.Errorf("a field without hint or error refers to none: %s", html)
+		t.Errorf("a field without hint and error has an aria attribute: %s", html)
 	}
 	html = render(t, FormErrors("Not saved", []FieldError{{Field: "name", Text: "Taken"}}))
 	if !strings.Contains(html, `href="#f-name"`) {
-		t.Errorf("the summary has to lead to the field: %s", html)
+		t.Errorf("the summary has no link to the field: %s", html)
 	}
 	if html := render(t, FormErrors("Not saved", nil)); html != "" {
-		t.Errorf("no errors, no summary: %s", html)
+		t.Errorf("without errors the summary is %s", html)
 	}
 }
 
-func TestADisabledButtonStaysReachableAndSaysWhy(t *testing.T) {
+func TestADisabledButtonIsFocusableAndGivesItsReason(t *testing.T) {
 	for name, p := range map[string]ButtonProps{
 		"submit": {Label: "Deactivate", Disabled: true, DisabledReason: "The default key stays."},
 		"link":   {Label: "Deactivate", Href: "/x", Disabled: true, DisabledReason: "The default key stays."},
@@ -113,11 +113,11 @@ func TestChoicesComeFromTheValueOrTheirMark(t *testing.T) {
 		t.Errorf("got %s", html)
 	}
 	if html := render(t, SelectField(FieldProps{Name: "n", Label: "N"}, options)); strings.Contains(html, " selected") {
-		t.Errorf("an empty value chooses nothing: %s", html)
+		t.Errorf("with an empty value an option is selected: %s", html)
 	}
 }
 
-func TestCheckboxesOfOneNameHaveTheirOwnIDs(t *testing.T) {
+func TestCheckboxesOfOneNameHaveDifferentIDs(t *testing.T) {
 	ios := render(t, Checkbox(FieldProps{Name: "platforms", Label: "iOS", Value: "ios", Checked: true}))
 	android := render(t, Checkbox(FieldProps{Name: "platforms", Label: "Android", Value: "android"}))
 	if !strings.Contains(ios, `id="f-platforms-ios"`) ||
@@ -128,11 +128,11 @@ func TestCheckboxesOfOneNameHaveTheirOwnIDs(t *testing.T) {
 	}
 	if html := render(t, Checkbox(FieldProps{Name: "self", Label: "Self"})); !strings.Contains(html, `value="true"`) ||
 		!strings.Contains(html, `id="f-self"`) {
-		t.Errorf("a lone box sends true: %s", html)
+		t.Errorf("a checkbox without a value does not send true: %s", html)
 	}
 }
 
-func TestMaskedTellsScreenReadersTheEnd(t *testing.T) {
+func TestMaskedGivesScreenReadersTheLastCharacters(t *testing.T) {
 	html := render(t, Masked("clv_prod", "aB3x"))
 	if !strings.Contains(html, "••••••••") || !strings.Contains(html, "clv_prod, ends in aB3x") {
 		t.Errorf("got %s", html)
