@@ -11,7 +11,7 @@ import (
 	"github.com/claviger/claviger/web"
 )
 
-// caller is who asks the API, and of what.
+// caller is the service token of a request and the project that it is for.
 type caller struct {
 	project *gate.Project
 	token   *models.ServiceToken
@@ -19,10 +19,10 @@ type caller struct {
 
 const callerKey = "api_caller"
 
-// callerOf is who asks a route behind [API.requireScope]. It panics elsewhere.
+// callerOf returns the caller of a route with [API.requireScope]. It panics on other routes.
 func callerOf(c echo.Context) caller { return c.Get(callerKey).(caller) }
 
-// requireScope checks the service token. This is the one place where scopes are enforced.
+// requireScope checks that the request has a service token with the scope. Scopes are enforced only here.
 func (a *API) requireScope(scope models.Scope) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
@@ -60,7 +60,7 @@ func (a *API) requireScope(scope models.Scope) echo.MiddlewareFunc {
 	}
 }
 
-// project finds the project that the path names.
+// project returns the project that the path names. Error: [requestlog.CodeProjectUnknown].
 func (a *API) project(c echo.Context) (*gate.Project, error) {
 	project, err := a.Gate.Project(c.Request().Context(), c.Param("project"))
 	if err == nil && project == nil {
@@ -69,7 +69,7 @@ func (a *API) project(c echo.Context) (*gate.Project, error) {
 	return project, err
 }
 
-// callerIP is the address that a bad key counts against; empty for that of a trusted proxy, which speaks for many.
+// callerIP returns the address that a bad key counts for. It is empty for a trusted proxy, which has many clients.
 func (a *API) callerIP(c echo.Context) string {
 	ip := c.RealIP()
 	if web.IsProxy(ip, a.TrustedProxies) {

@@ -1,5 +1,5 @@
-// Package api is the service for programs: validate, the management of keys and labels, the log, and the document that
-// describes it all. routes.go lists every route; the other files hold one resource each.
+// Package api is the HTTP API: validate, the management of keys and categories, the request log, and the OpenAPI
+// document. routes.go lists every route; each other file has one resource.
 package api
 
 import (
@@ -15,7 +15,7 @@ import (
 	"github.com/claviger/claviger/web"
 )
 
-// Options is what the API works with.
+// Options are the dependencies and settings of the API.
 type Options struct {
 	Store          *models.Store
 	Gate           *gate.Gate
@@ -26,14 +26,14 @@ type Options struct {
 	Durations      prometheus.Histogram // of validate, in seconds
 }
 
-// API answers requests of programs.
+// API has the handlers of the API.
 type API struct {
 	Options
 	rates *web.RateLimiter
 }
 
-// perMinute is how many requests one service token, or one key that rotates itself, has in a minute.
+// perMinute is the rate limit of a service token, and of a key that rotates itself.
 const perMinute = 600
 
-// New makes the API.
+// New returns the API.
 func New(o Options) *API { return &API{Options: o, rates: web.NewRateLimiter(o.Now, perMinute)} }

@@ -6,15 +6,15 @@ import (
 	"github.com/claviger/claviger/web"
 )
 
-// maxBody is how many bytes a call of the management API may send.
+// maxBody is the most bytes of a body in the management API.
 const maxBody = 16 << 10
 
-// rawBody reads the body of the request; nil where there is none.
+// rawBody returns the body of the request, or nil if there is none.
 func rawBody(c echo.Context) ([]byte, error) {
 	return web.ReadJSONBody(c.Response(), c.Request(), maxBody)
 }
 
-// readBody reads the body of the request into target, which stays as it is where there is none.
+// readBody reads the body of the request into target. Without a body target stays unchanged.
 func readBody(c echo.Context, target any) error {
 	body, err := rawBody(c)
 	if err != nil {

@@ -10,19 +10,19 @@ import (
 	"github.com/claviger/claviger/web"
 )
 
-// categoryObject is a label in JSON.
+// categoryObject is a category in JSON.
 type categoryObject struct {
 	ID      int64  `json:"id"`
 	Name    string `json:"name"`
 	BuiltIn bool   `json:"built_in"`
-	Keys    int64  `json:"keys"` // that have it, revoked ones included
+	Keys    int64  `json:"keys"` // in the category, including revoked ones
 }
 
 func newCategoryObject(c *models.CategoryUse) categoryObject {
 	return categoryObject{ID: c.ID, Name: c.Name, BuiltIn: c.BuiltIn, Keys: c.KeyCount}
 }
 
-// listCategories lists all labels: there are at most 200 of them.
+// listCategories lists all categories. A project has at most 200.
 func (a *API) listCategories(c echo.Context) error {
 	if err := newQuery(c).err(); err != nil {
 		return err
@@ -47,27 +47,27 @@ func (a *API) createCategory(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	var said nameBody
-	if err := web.ParseJSON(body, &said); err != nil {
+	var in nameBody
+	if err := web.ParseJSON(body, &in); err != nil {
 		return err
 	}
-	actor, err := actorOnce(c, body)
+	actor, err := idempotentActor(c, body)
 	if err != nil {
 		return err
 	}
-	added, err := a.Store.CreateCategory(c.Request().Context(), callerOf(c).project.ID, actor, said.Name)
-	var done models.AlreadyApplied
+	added, err := a.Store.CreateCategory(c.Request().Context(), callerOf(c).project.ID, actor, in.Name)
+	var applied models.AlreadyApplied
 	switch {
-	case errors.As(err, &done):
+	case errors.As(err, &applied):
 		c.Response().Header().Set(headerReplayed, "true")
-		return goneSince(a.answerCategory(c, http.StatusCreated, done.ObjectID))
+		return deletedSince(a.answerCategory(c, http.StatusCreated, applied.ObjectID))
 	case err != nil:
 		return err
 	}
 	return a.answerCategory(c, http.StatusCreated, added.ID)
 }
 
-// answerCategory answers with a label as it is.
+// answerCategory answers with a category.
 func (a *API) answerCategory(c echo.Context, status int, id int64) error {
 	category, err := a.Store.Category(c.Request().Context(), callerOf(c).project.ID, id)
 	if err != nil {
@@ -81,18 +81,18 @@ func (a *API) renameCategory(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	var said nameBody
-	if err := readBody(c, &said); err != nil {
+	var in nameBody
+	if err := readBody(c, &in); err != nil {
 		return err
 	}
 	ctx, project := c.Request().Context(), callerOf(c).project
-	if _, err := a.Store.RenameCategory(ctx, project.ID, id, actorOf(c), said.Name); err != nil {
+	if _, err := a.Store.RenameCategory(ctx, project.ID, id, actorOf(c), in.Name); err != nil {
 		return err
 	}
 	return a.answerCategory(c, http.StatusOK, id)
 }
 
-// merged is what a merge of labels gives.
+// merged is the reply to a merge of categories.
 type merged struct {
 	Into      categoryObject `json:"into"`
 	KeysMoved int64          `json:"keys_moved"`
@@ -104,13 +104,13 @@ func (a *API) mergeCategory(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	var said struct {
+	var in struct {
 		Into int64 `json:"into"`
 	}
-	if err := readBody(c, &said); err != nil {
+	if err := readBody(c, &in); err != nil {
 		return err
 	}
-	into, moved, err := a.Store.MergeCategory(ctx, project.ID, id, said.Into, actorOf(c))
+	into, moved, err := a.Store.MergeCategory(ctx, project.ID, id, in.Into, actorOf(c))
 	if err != nil {
 		return err
 	}

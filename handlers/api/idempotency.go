@@ -11,22 +11,23 @@ import (
 
 const headerReplayed = "Idempotent-Replayed"
 
-// goneSince says of a request that was made before that what came of it is not there any more.
-func goneSince(err error) error {
+// deletedSince turns a "not found" into an error for a repeated request: the object that it created was deleted.
+func deletedSince(err error) error {
 	if models.IsNotFound(err) {
-		return models.Conflict("This was done already, and what was made is deleted since. " +
-			"Use a new Idempotency-Key to make another.")
+		return models.Conflict("This request was made before, and what it created has been deleted. " +
+			"Use a new Idempotency-Key to create another.")
 	}
 	return err
 }
 
-// actorOf is the service token as who makes a change.
+// actorOf returns the service token as the actor of a change.
 func actorOf(c echo.Context) models.Actor { return callerOf(c).token.Actor(c.RealIP(), nil) }
 
 const maxIdempotencyKey = 255
 
-// actorOnce is [actorOf] for a change that must not be made twice where the caller sent an Idempotency-Key.
-func actorOnce(c echo.Context, body []byte) (models.Actor, error) {
+// idempotentActor is [actorOf] for a change that is made only once if the caller sent an Idempotency-Key. Error:
+// [requestlog.CodeBadRequest] if the header is not valid.
+func idempotentActor(c echo.Context, body []byte) (models.Actor, error) {
 	keys := c.Request().Header.Values("Idempotency-Key")
 	if len(keys) == 0 {
 		return actorOf(c), nil
@@ -36,7 +37,7 @@ func actorOnce(c echo.Context, body []byte) (models.Actor, error) {
 	if len(keys) > 1 || key == "" || len(key) > maxIdempotencyKey || strings.ContainsFunc(key, unprintable) {
 		const problem = "must be one header of 1 to 255 printable ASCII characters without spaces"
 		return models.Actor{}, &models.Error{
-			Code: requestlog.CodeBadRequest, Message: "The Idempotency-Key cannot be used",
+			Code: requestlog.CodeBadRequest, Message: "The Idempotency-Key is not valid",
 			Fields: map[string]string{"Idempotency-Key": problem},
 		}
 	}

@@ -17,11 +17,11 @@ type keyObject struct {
 	Description    string           `json:"description"`
 	Type           models.KeyType   `json:"type"`
 	Category       string           `json:"category"`
-	Status         models.KeyStatus `json:"status"` // at this moment
-	State          models.KeyState  `json:"state"`  // as it was switched
+	Status         models.KeyStatus `json:"status"` // now, which depends on the clock
+	State          models.KeyState  `json:"state"`  // as it was set
 	IsDefault      bool             `json:"is_default"`
 	Version        int              `json:"version"`
-	Prefix         string           `json:"prefix"` // what the newest secret begins with
+	Prefix         string           `json:"prefix"` // of the newest secret
 	Last4          string           `json:"last4"`
 	ExpiresAt      *time.Time       `json:"expires_at"`
 	SelfRotation   bool             `json:"self_rotation"`
@@ -44,10 +44,10 @@ type keyQuotas struct {
 	Monthly *int64 `json:"monthly"`
 }
 
-// issuedKey is a key with the secret that was just made.
+// issuedKey is a key with the secret that was just created.
 type issuedKey struct {
 	keyObject
-	Secret   *string `json:"secret"` // null where the request was made before
+	Secret   *string `json:"secret"` // null if the request was made before
 	Replayed bool    `json:"replayed"`
 }
 
@@ -90,8 +90,8 @@ func utc(at *time.Time) *time.Time {
 	return &moment
 }
 
-// keyBody is what a caller may say of a key in JSON. Null and absent are the same for a new key; of one that is there,
-// null clears and what is absent stays.
+// keyBody is the body of a request that creates or changes a key. For a new key null and absent mean the same. For an
+// existing one null clears a field, and an absent field stays unchanged.
 type keyBody struct {
 	Name           *string    `json:"name"`
 	Description    *string    `json:"description"`
@@ -105,41 +105,40 @@ type keyBody struct {
 	Quotas         *keyQuotas `json:"quotas"`
 }
 
-// readKeyInput gives a key's settings as they are with what the body says in their place. key is the one that has
-// them, nil for a new one. Errors: [requestlog.CodeBadRequest], and [models.CodeInvalid] with everything that is
-// wrong.
-func readKeyInput(body []byte, key *models.Key, as models.KeyInput, now time.Time) (models.KeyInput, error) {
-	said := newKeyBody(as)
-	if err := web.ParseJSON(body, said); err != nil {
+// readKeyInput returns the settings current with the changes of the body. key is the key that has these settings, nil
+// for a new one. Errors: [requestlog.CodeBadRequest], and [models.CodeInvalid] with all fields that are wrong.
+func readKeyInput(body []byte, key *models.Key, current models.KeyInput, now time.Time) (models.KeyInput, error) {
+	b := newKeyBody(current)
+	if err := web.ParseJSON(body, b); err != nil {
 		return models.KeyInput{}, err
 	}
 	problems := map[string]string{}
 	in := models.KeyInput{
-		Name: valueOf(said.Name), Description: valueOf(said.Description), Type: models.KeyType(valueOf(said.Type)),
-		Category:     valueOf(said.Category),
-		SelfRotation: valueOf(said.SelfRotation), Quotas: models.Quotas(valueOf(said.Quotas)),
-		Restrictions: models.Restrictions{IOSBundleID: valueOf(said.IOSBundleID),
-			AndroidPackage: valueOf(said.AndroidPackage)},
+		Name: valueOf(b.Name), Description: valueOf(b.Description), Type: models.KeyType(valueOf(b.Type)),
+		Category:     valueOf(b.Category),
+		SelfRotation: valueOf(b.SelfRotation), Quotas: models.Quotas(valueOf(b.Quotas)),
+		Restrictions: models.Restrictions{IOSBundleID: valueOf(b.IOSBundleID),
+			AndroidPackage: valueOf(b.AndroidPackage)},
 	}
-	for _, platform := range said.Platforms {
+	for _, platform := range b.Platforms {
 		switch platform {
 		case platformIOS:
 			in.PlatformIOS = true
 		case platformAndroid:
 			in.PlatformAndroid = true
 		default:
-			problems["platforms"] = "Use ios and android only."
+			problems["platforms"] = "Use only ios and android."
 		}
 	}
-	if said.ExpiresAt != nil {
-		if at, err := time.Parse(time.RFC3339, *said.ExpiresAt); err == nil {
+	if b.ExpiresAt != nil {
+		if at, err := time.Parse(time.RFC3339, *b.ExpiresAt); err == nil {
 			in.ExpiresAt = &at
 		} else {
-			problems["expires_at"] = "Give a time as in RFC 3339, such as 2026-03-14T09:26:53Z."
+			problems["expires_at"] = "Use a time in RFC 3339 format, such as 2026-03-14T09:26:53Z."
 		}
 	}
 	if key != nil && in.Type != key.Type {
-		problems["type"] = "The type of a key is fixed when it is made."
+		problems["type"] = "The type of a key cannot be changed."
 	}
 	if len(problems) > 0 {
 		return in, web.WithProblems(problems, in.Check(key, now))
@@ -147,23 +146,28 @@ func readKeyInput(body []byte, key *models.Key, as models.KeyInput, now time.Tim
 	return in, nil
 }
 
-// newKeyBody is the body that says what is so already: reading JSON over it changes what the JSON says.
-func newKeyBody(as models.KeyInput) *keyBody {
-	kind, quotas := string(as.Type), keyQuotas(as.Quotas)
+// newKeyBody returns a body with the current settings. Reading JSON into it changes only the fields of the JSON.
+func newKeyBody(current models.KeyInput) *keyBody {
+	kind, quotas := string(current.Type), keyQuotas(current.Quotas)
 	body := &keyBody{
-		Name: &as.Name, Description: &as.Description, Type: &kind, Category: &as.Category,
-		SelfRotation: &as.SelfRotation,
-		Platforms:    platforms(as.Restrictions), IOSBundleID: &as.IOSBundleID, AndroidPackage: &as.AndroidPackage,
-		Quotas: quotas.copy(),
+		Name:           &current.Name,
+		Description:    &current.Description,
+		Type:           &kind,
+		Category:       &current.Category,
+		SelfRotation:   &current.SelfRotation,
+		Platforms:      platforms(current.Restrictions),
+		IOSBundleID:    &current.IOSBundleID,
+		AndroidPackage: &current.AndroidPackage,
+		Quotas:         quotas.copy(),
 	}
-	if as.ExpiresAt != nil {
-		text := as.ExpiresAt.UTC().Format(time.RFC3339Nano)
+	if current.ExpiresAt != nil {
+		text := current.ExpiresAt.UTC().Format(time.RFC3339Nano)
 		body.ExpiresAt = &text
 	}
 	return body
 }
 
-// copy gives quotas of their own: reading JSON writes where their pointers point.
+// copy returns a deep copy, because reading JSON writes to the values that the pointers refer to.
 func (q keyQuotas) copy() *keyQuotas {
 	for _, cap := range []**int64{&q.Total, &q.Daily, &q.Weekly, &q.Monthly} {
 		if *cap != nil {
@@ -174,7 +178,7 @@ func (q keyQuotas) copy() *keyQuotas {
 	return &q
 }
 
-// valueOf is what p points to, the zero value for null.
+// valueOf returns the value that p points to, or the zero value for nil.
 func valueOf[T any](p *T) (value T) {
 	if p != nil {
 		value = *p
@@ -182,8 +186,8 @@ func valueOf[T any](p *T) (value T) {
 	return value
 }
 
-// keyFieldsOfJSON gives the fields of an error about a key the names that they have in JSON.
-func keyFieldsOfJSON(err error) error {
+// withJSONNames renames the fields of an error about a key to their names in JSON.
+func withJSONNames(err error) error {
 	var known *models.Error
 	if !errors.As(err, &known) || known.Fields == nil {
 		return err

@@ -53,7 +53,7 @@ func (a *API) showKey(c echo.Context) error {
 	return a.answerKey(c, id)
 }
 
-// answerKey answers with a key as it is.
+// answerKey answers with a key.
 func (a *API) answerKey(c echo.Context, id int64) error {
 	key, err := a.Store.Key(c.Request().Context(), callerOf(c).project.ID, id)
 	if err != nil {
@@ -62,7 +62,7 @@ func (a *API) answerKey(c echo.Context, id int64) error {
 	return c.JSON(http.StatusOK, a.keyObject(key))
 }
 
-// createKey answers with the secret, in the only response that ever does.
+// createKey answers with the key and its secret. No other response has the secret.
 func (a *API) createKey(c echo.Context) error {
 	ctx, project := c.Request().Context(), callerOf(c).project
 	body, err := rawBody(c)
@@ -71,9 +71,9 @@ func (a *API) createKey(c echo.Context) error {
 	}
 	in, err := readKeyInput(body, nil, models.KeyInput{Category: models.BuiltInCategories[0]}, a.Now())
 	if err != nil {
-		return keyFieldsOfJSON(err)
+		return withJSONNames(err)
 	}
-	actor, err := actorOnce(c, body)
+	actor, err := idempotentActor(c, body)
 	if err != nil {
 		return err
 	}
@@ -81,11 +81,11 @@ func (a *API) createKey(c echo.Context) error {
 	if err != nil {
 		return a.replayKey(c, http.StatusCreated, err)
 	}
-	details := models.KeyView{Key: *key, Category: strings.TrimSpace(in.Category), Creator: actor.Name}
-	return a.answerSecret(c, http.StatusCreated, &details, secret)
+	view := models.KeyView{Key: *key, Category: strings.TrimSpace(in.Category), Creator: actor.Name}
+	return a.answerSecret(c, http.StatusCreated, &view, secret)
 }
 
-// answerSecret answers with a key and the secret that was just made for it.
+// answerSecret answers with a key and the secret that was just created for it.
 func (a *API) answerSecret(c echo.Context, status int, key *models.KeyView, secret models.Secret) error {
 	key.Prefix, key.Last4 = secret.Prefix, secret.Last4()
 	plain := secret.Plain()
@@ -100,16 +100,16 @@ func (a *API) answerIssued(c echo.Context, status int, issued issuedKey) error {
 	return c.JSON(status, issued)
 }
 
-// replayKey answers a request that was made before with the same Idempotency-Key: the key that came of it as it is now,
-// without its secret, which is kept nowhere. Other errors come back with the names that JSON has for fields.
+// replayKey answers a request that was made before with the same Idempotency-Key. The reply is the key as it is now,
+// without its secret, which is not stored. It returns other errors with the JSON names of their fields.
 func (a *API) replayKey(c echo.Context, status int, err error) error {
-	var done models.AlreadyApplied
-	if !errors.As(err, &done) {
-		return keyFieldsOfJSON(err)
+	var applied models.AlreadyApplied
+	if !errors.As(err, &applied) {
+		return withJSONNames(err)
 	}
-	key, err := a.Store.Key(c.Request().Context(), callerOf(c).project.ID, done.ObjectID)
+	key, err := a.Store.Key(c.Request().Context(), callerOf(c).project.ID, applied.ObjectID)
 	if err != nil {
-		return goneSince(err)
+		return deletedSince(err)
 	}
 	c.Response().Header().Set(headerReplayed, "true")
 	return a.answerIssued(c, status, issuedKey{a.keyObject(key), nil, true})
@@ -124,12 +124,12 @@ func (a *API) updateKey(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	edit := func(key *models.Key, as models.KeyInput) (models.KeyInput, error) {
-		return readKeyInput(body, key, as, a.Now())
+	edit := func(key *models.Key, current models.KeyInput) (models.KeyInput, error) {
+		return readKeyInput(body, key, current, a.Now())
 	}
 	_, err = a.Store.EditKey(c.Request().Context(), callerOf(c).project.ID, id, actorOf(c), edit)
 	if err != nil {
-		return keyFieldsOfJSON(err)
+		return withJSONNames(err)
 	}
 	return a.answerKey(c, id)
 }
@@ -158,7 +158,7 @@ func (a *API) deleteKey(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	// A request answered a moment ago may not be in the log yet, and then the key would pass for never used.
+	// A request that was just answered may not be in the log yet, and the key would seem never used.
 	if err := a.Gate.Flush(ctx); err != nil {
 		return err
 	}

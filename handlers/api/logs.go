@@ -11,13 +11,13 @@ import (
 	"github.com/claviger/claviger/web"
 )
 
-// logProblems say what is wrong with a parameter of the filter.
+// logProblems has the messages about parameters of the filter.
 var logProblems = map[string]string{
 	"type":     chooseOneOf(models.KeyTypes),
 	"code":     chooseOneOf(requestlog.LoggedCodes),
 	"status":   chooseOneOf(web.StatusClasses),
-	"endpoint": "Give a path, with or without a method before it.",
-	"ip":       "Give an IP address.",
+	"endpoint": "Use a path, with or without a method before it.",
+	"ip":       "Use an IP address.",
 	"key":      "No key has or had this name.",
 }
 
@@ -40,7 +40,7 @@ func (a *API) listLogs(c echo.Context) error {
 	case filter.KeyID == 0:
 		filter.KeyID = id
 	case id != 0 && filter.KeyID > 0 && id != filter.KeyID:
-		q.problems["key"] = "This name and key_id are of two keys."
+		q.problems["key"] = "This name and key_id belong to different keys."
 	}
 	q.cursor(func(text string) (ok bool) {
 		filter.Before, ok = requestlog.ParseID(text)

@@ -7,8 +7,7 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// Document describes the API, in OpenAPI 3.1. It is written by hand; a test holds it against the routes and their
-// answers.
+// Document describes the API in OpenAPI 3.1. It is written by hand. Tests compare it with the routes and their replies.
 //
 //go:embed openapi.json
 var Document []byte

@@ -18,7 +18,7 @@ const (
 	maxTTFB       = 24 * 60 * 60 * 1000 // milliseconds
 )
 
-// reportBody is what an app says of requests that it has answered.
+// reportBody is a report of an app about requests that it answered.
 type reportBody struct {
 	Requests []reportItem `json:"requests"`
 }
@@ -30,14 +30,13 @@ type reportItem struct {
 	Credits   *int64   `json:"credits"`
 }
 
-// reportReply tells how many of the requests are complete, and which have no row.
+// reportReply says how many rows were completed, and which requests have no row.
 type reportReply struct {
 	Completed int      `json:"completed"`
 	NotFound  []string `json:"not_found"`
 }
 
-// report completes rows of the log: product.md, section 5. Where something in the body is wrong, nothing of it is
-// written.
+// report completes rows of the log: product.md, section 5. If an item is wrong, nothing is written.
 func (a *API) report(c echo.Context) error {
 	body, err := web.ReadJSONBody(c.Response(), c.Request(), maxReportBody)
 	if err != nil {
@@ -62,7 +61,7 @@ func (a *API) report(c echo.Context) error {
 	return c.JSON(http.StatusOK, reply)
 }
 
-// reports reads the items; fields tells which members cannot be.
+// reports returns the items; fields has a message for each value that is not allowed.
 func (b *reportBody) reports() (reports []requestlog.Report, fields map[string]string) {
 	fields = map[string]string{}
 	if n := len(b.Requests); n < 1 || n > maxReports {
@@ -82,7 +81,7 @@ func (b *reportBody) reports() (reports []requestlog.Report, fields map[string]s
 		}
 		seen[r.ID] = true
 		if item.Status == nil && item.TTFBMS == nil && item.Credits == nil {
-			wrong("status", "give at least one of status, ttfb_ms and credits")
+			wrong("status", "at least one of status, ttfb_ms and credits is required")
 		}
 		if item.Status != nil {
 			if r.Status = *item.Status; r.Status < 100 || r.Status > 599 {

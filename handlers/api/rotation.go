@@ -15,10 +15,10 @@ import (
 
 type rotateBody struct {
 	Grace   string `json:"grace"`
-	Version int    `json:"version"` // that the caller knows as the newest; 0 for whichever it is
+	Version int    `json:"version"` // the newest one that the caller knows; 0 for any
 }
 
-// rotateKey answers with the new secret, in the only response that ever does.
+// rotateKey answers with the key and its new secret. No other response has the secret.
 func (a *API) rotateKey(c echo.Context) error {
 	ctx, project := c.Request().Context(), callerOf(c).project
 	id, err := web.KeyID(c)
@@ -29,19 +29,18 @@ func (a *API) rotateKey(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	var said rotateBody
-	if err := web.ParseJSON(body, &said); err != nil {
+	var in rotateBody
+	if err := web.ParseJSON(body, &in); err != nil {
 		return err
 	}
-	if said.Version < 0 {
-		return models.Invalid(map[string]string{"version": "Give the number of the version that you know as the " +
-			"newest."})
+	if in.Version < 0 {
+		return models.Invalid(map[string]string{"version": "Use the number of the newest version that you know."})
 	}
-	grace, err := graceOf("grace", said.Grace)
+	grace, err := graceOf("grace", in.Grace)
 	if err != nil {
 		return err
 	}
-	actor, err := actorOnce(c, body)
+	actor, err := idempotentActor(c, body)
 	if err != nil {
 		return err
 	}
@@ -49,7 +48,7 @@ func (a *API) rotateKey(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	key, secret, err := a.Store.RotateKey(ctx, project.ID, id, actor, said.Version, grace)
+	key, secret, err := a.Store.RotateKey(ctx, project.ID, id, actor, in.Version, grace)
 	if err != nil {
 		return a.replayKey(c, http.StatusOK, err)
 	}
@@ -57,7 +56,7 @@ func (a *API) rotateKey(c echo.Context) error {
 	return a.answerSecret(c, http.StatusOK, before, secret)
 }
 
-// graceOf finds a grace by its name; empty is "now".
+// graceOf returns the grace with the name; empty means "now". Error: [models.CodeInvalid] for the field.
 func graceOf(field, name string) (time.Duration, error) {
 	grace, known := models.ParseGrace(name)
 	if known {
@@ -70,7 +69,7 @@ func graceOf(field, name string) (time.Duration, error) {
 	return 0, models.Invalid(map[string]string{field: chooseOneOf(names)})
 }
 
-// versionObject is one secret of a key in JSON.
+// versionObject is a version of a key in JSON.
 type versionObject struct {
 	Version   int                  `json:"version"`
 	Status    models.VersionStatus `json:"status"`
@@ -110,7 +109,7 @@ func (a *API) listVersions(c echo.Context) error {
 	return c.JSON(http.StatusOK, page)
 }
 
-// endVersion moves the end of a version that is retiring.
+// endVersion changes the end of a retiring version.
 func (a *API) endVersion(c echo.Context) error {
 	id, err := web.KeyID(c)
 	if err != nil {
@@ -120,13 +119,13 @@ func (a *API) endVersion(c echo.Context) error {
 	if err != nil {
 		return models.NotFound("version")
 	}
-	var said struct {
+	var body struct {
 		In string `json:"in"`
 	}
-	if err := readBody(c, &said); err != nil {
+	if err := readBody(c, &body); err != nil {
 		return err
 	}
-	in, err := graceOf("in", said.In)
+	in, err := graceOf("in", body.In)
 	if err != nil {
 		return err
 	}
@@ -137,8 +136,8 @@ func (a *API) endVersion(c echo.Context) error {
 	return a.answerKey(c, id)
 }
 
-// rotateSelf rotates the key that asks for it: product.md, section 10. It takes no Idempotency-Key: only the newest
-// secret may rotate its key, so that the same request rotates it once.
+// rotateSelf rotates the key in X-API-Key: product.md, section 10. It needs no Idempotency-Key: only the newest
+// secret may rotate the key, so repeating the request does not rotate it again.
 func (a *API) rotateSelf(c echo.Context) error {
 	ctx, header := c.Request().Context(), c.Response().Header()
 	project, err := a.project(c)
@@ -152,17 +151,17 @@ func (a *API) rotateSelf(c echo.Context) error {
 	if err := a.rates.Take(header, "key "+strconv.FormatInt(key.KeyID, 10)); err != nil {
 		return err
 	}
-	// A key with platforms cannot rotate itself, so there is nothing that the request would have to say of its app.
+	// The platform is not checked, because a key with platforms cannot rotate itself.
 	if code := key.StateDenialCode(a.Now()); code != requestlog.CodeValid {
 		return models.Denied(code)
 	}
-	var said struct {
+	var in struct {
 		Grace string `json:"grace"`
 	}
-	if err := readBody(c, &said); err != nil {
+	if err := readBody(c, &in); err != nil {
 		return err
 	}
-	grace, err := graceOf("grace", said.Grace)
+	grace, err := graceOf("grace", in.Grace)
 	if err != nil {
 		return err
 	}
@@ -176,7 +175,8 @@ func (a *API) rotateSelf(c echo.Context) error {
 	})
 }
 
-// rotatedSelf is what a key learns of itself: it is no member of the project.
+// rotatedSelf is the reply to a key. It has less than [issuedKey], because a key may not read the settings of a
+// project.
 type rotatedSelf struct {
 	ID             int64     `json:"id"`
 	Name           string    `json:"name"`

@@ -16,20 +16,20 @@ import (
 // Route is one line of the table of the management API.
 type Route struct {
 	Method, Path string
-	Scope        models.Scope // that the service token must have; a line without one is refused at the start
+	Scope        models.Scope // of the service token; required, see NoToken
 	handle       echo.HandlerFunc
 }
 
-// NoToken stands in place of a scope where no service token is asked for.
+// NoToken is the scope of a route that needs no service token.
 const NoToken models.Scope = "none"
 
 const (
 	projectPath = "/v1/projects/:project"
-	// ValidatePath takes any method. It is no line of [API.Routes]: it answers with a verdict, also where it refuses.
+	// ValidatePath accepts any method. It is not in [API.Routes], because its errors are verdicts too.
 	ValidatePath = projectPath + "/validate"
 )
 
-// Routes is the whole API but validate: product.md, section 10. The document at /v1/openapi.json describes each line.
+// Routes returns every route except validate: product.md, section 10. The document at /v1/openapi.json describes them.
 func (a *API) Routes() []Route {
 	const (
 		get, post, patch, del = http.MethodGet, http.MethodPost, http.MethodPatch, http.MethodDelete
@@ -68,10 +68,10 @@ func (a *API) Routes() []Route {
 	}
 }
 
-// Register puts every route of the API into e, each behind the check of its scope.
+// Register adds every route of the API to e, with the check of its scope. Error: if a route has no scope.
 func (a *API) Register(e *echo.Echo) error {
-	// Asked on every request of our users' users: no session, no cookies, nothing that writes a page.
-	// Any of Echo would answer the methods alone that it has names for.
+	// Validate is called for every request of every consumer, so it has no session and no middleware of pages. Echo's
+	// Any would accept only the methods that Echo knows.
 	e.RouteNotFound(ValidatePath, a.validate)
 	api := e.Group("", middleware.ContextTimeout(web.RequestTimeout), noStore)
 	methods := map[string][]string{}
@@ -79,7 +79,8 @@ func (a *API) Register(e *echo.Echo) error {
 		methods[route.Path] = append(methods[route.Path], route.Method)
 		switch route.Scope {
 		case "":
-			return fmt.Errorf("%s %s says no scope", route.Method, route.Path)
+			return fmt.Errorf("route %s %s has no scope; use NoToken if it needs no service token", route.Method,
+				route.Path)
 		case NoToken:
 			api.Add(route.Method, route.Path, route.handle)
 		default:
@@ -97,8 +98,8 @@ func (a *API) Register(e *echo.Echo) error {
 	return nil
 }
 
-// otherMethods are those that a path does not take. They are routes too, because the dashboard's page for unknown
-// addresses would answer them otherwise.
+// otherMethods returns the methods that a path does not accept. They need routes, because otherwise the dashboard would
+// answer them with its page for unknown URLs.
 func otherMethods(allowed []string) []string {
 	all := []string{
 		http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
@@ -107,7 +108,7 @@ func otherMethods(allowed []string) []string {
 	return slices.DeleteFunc(all, func(method string) bool { return slices.Contains(allowed, method) })
 }
 
-// noStore keeps answers out of caches: some hold a secret, and all hold what only the asker may see.
+// noStore keeps replies out of caches: some have a secret, and all have data that only the caller may see.
 func noStore(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		c.Response().Header().Set(echo.HeaderCacheControl, "no-store")

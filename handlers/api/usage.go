@@ -10,7 +10,7 @@ import (
 	"github.com/claviger/claviger/models"
 )
 
-// usageReply is what a key may know of itself.
+// usageReply is what a key may read about itself.
 type usageReply struct {
 	Key    usageKey              `json:"key"`
 	Quotas map[string]usageQuota `json:"quotas"`
@@ -25,7 +25,7 @@ type usageKey struct {
 	ExpiresAt *time.Time     `json:"expires_at"`
 }
 
-// usageQuota is one window. limit, remaining and resets_at are null where the key has no such quota.
+// usageQuota is the usage of one window. Limit, Remaining and ResetsAt are null if the key has no such quota.
 type usageQuota struct {
 	Used      int64      `json:"used"`
 	Limit     *int64     `json:"limit"`
@@ -33,7 +33,7 @@ type usageQuota struct {
 	ResetsAt  *time.Time `json:"resets_at"`
 }
 
-// usage tells a key how much of its quotas it has used. Asking costs nothing of them.
+// usage returns how much of its quotas a key has used. The call does not count for them.
 func (a *API) usage(c echo.Context) error {
 	key, _ := credentials(c.Request().Header, "")
 	u, err := a.Gate.Usage(c.Request().Context(), key, a.callerIP(c))
@@ -61,6 +61,6 @@ func timeOrNull(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
 	}
-	t = t.UTC().Truncate(time.Millisecond) // as validate says it
+	t = t.UTC().Truncate(time.Millisecond) // as in verdicts
 	return &t
 }

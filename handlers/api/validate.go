@@ -21,7 +21,7 @@ const (
 	maxCredits      = 1_000_000_000
 )
 
-// validateBody is what a caller may say in JSON. Most of it has a header as well: see claimed for what goes first.
+// validateBody is the JSON body of validate. Most fields can be sent in a header too: see claimed for which one counts.
 type validateBody struct {
 	Key         string `json:"key"`
 	Method      string `json:"method"`
@@ -36,12 +36,12 @@ type validateBody struct {
 	Explain     bool   `json:"explain"`
 }
 
-// validate answers whether a consumer's request may pass: product.md, section 3.
+// validate answers whether a request with a key may pass: product.md, section 3.
 func (a *API) validate(c echo.Context) error {
 	started := a.Now()
 	defer func() { a.Durations.Observe(a.Now().Sub(started).Seconds()) }()
 	r, id := c.Request(), a.IDs.Next()
-	// The body first: it may take its time, and what follows goes by what holds then.
+	// The body is read first: it may arrive late, and the checks must use the state at that time.
 	var body validateBody
 	unread := web.DecodeJSON(c.Response(), r, maxValidateBody, &body)
 	project, err := a.Gate.Project(r.Context(), c.Param("project"))
@@ -61,7 +61,7 @@ func (a *API) validate(c echo.Context) error {
 	key, token := credentials(r.Header, body.Key)
 	fromProxy := web.FromProxy(r.RemoteAddr, a.TrustedProxies)
 	ip, claim := c.RealIP(), gate.Origin{}
-	if token != "" || fromProxy { // nobody else is believed
+	if token != "" || fromProxy { // claims of other callers are ignored
 		claim = a.claimed(r, &body, token != "", fromProxy)
 	}
 	verdict, err := a.Gate.Check(r.Context(), &gate.Request{
@@ -83,12 +83,13 @@ func (a *API) validate(c echo.Context) error {
 	return sendVerdict(c, &verdict, project, body.Explain)
 }
 
-// noVerdict answers a request that could not be understood, or not be judged.
+// noVerdict answers a request that is malformed, or that could not be checked because of an error.
 func (a *API) noVerdict(c echo.Context, id requestlog.ID, err error) error {
 	web.SetRequestID(c, id)
 	p := web.Explain(c, err)
 	if p.Status >= 500 {
-		if c.Request().Context().Err() != context.Canceled { // else the caller is gone, which is no fault of ours
+		// otherwise the caller has gone, which is not an error of the server
+		if c.Request().Context().Err() != context.Canceled {
 			a.Log.Error("validate failed", "request_id", p.RequestID, "error", err)
 		}
 		p.Code = requestlog.CodeUnavailable
@@ -100,14 +101,14 @@ func (a *API) noVerdict(c echo.Context, id requestlog.ID, err error) error {
 	return c.JSON(p.Status, rejectedReply{Error: p.Message, Code: p.Code, RequestID: p.RequestID, Fields: p.Fields})
 }
 
-// badValues is the error of a body that has a value which is of the right type and not allowed.
+// badValues is the error of a body with values of the right type that are not allowed.
 func badValues(fields map[string]string) error {
 	return &models.Error{
 		Code: requestlog.CodeBadRequest, Message: "The body has a value that is not allowed", Fields: fields,
 	}
 }
 
-// problems names the members whose value is of the right type and still cannot be.
+// problems returns messages about values that have the right type and are not allowed.
 func (b *validateBody) problems() (fields map[string]string) {
 	wrong := func(field, problem string) {
 		if fields == nil {
@@ -129,8 +130,8 @@ func (b *validateBody) problems() (fields map[string]string) {
 	return fields
 }
 
-// credentials finds the consumer's key and the caller's service token. What the Authorization header holds is a token
-// where it means to be one, else the key where no other header names it.
+// credentials returns the consumer's key and the caller's service token. A bearer credential with the form of a service
+// token is one; any other is the key, unless X-API-Key has it.
 func credentials(header http.Header, inBody string) (key, token string) {
 	key = strings.TrimSpace(headerValue(header, "X-Api-Key"))
 	if bearer := web.Bearer(header); bearer != "" {
@@ -143,33 +144,34 @@ func credentials(header http.Header, inBody string) (key, token string) {
 	return cmp.Or(key, inBody), token
 }
 
-// claimed is what the caller says of the request behind this one. Who has a service token wrote the body, which goes
-// first; from a proxy the body may be the client's, and the proxy's own headers go before it. Through a proxy,
-// X-Forwarded-For is the proxy's chain and says nothing of whom the token's owner asks for.
-func (a *API) claimed(r *http.Request, body *validateBody, tokened, fromProxy bool) gate.Origin {
-	said := func(inBody, nginx, traefik string) string {
+// claimed returns what the caller says about the consumer's request. A caller with a service token wrote the body, so
+// the body takes precedence over headers. A body that comes through a proxy may be the client's, so the proxy's
+// headers take precedence. X-Forwarded-For of a proxy is its own chain and does not name the consumer of a service
+// token.
+func (a *API) claimed(r *http.Request, body *validateBody, withToken, fromProxy bool) gate.Origin {
+	claim := func(inBody, nginx, traefik string) string {
 		nginx, traefik = headerValue(r.Header, nginx), headerValue(r.Header, traefik)
 		switch {
-		case tokened:
+		case withToken:
 			return cmp.Or(inBody, nginx, traefik)
 		case nginx != "" && traefik != "" && nginx != traefik:
-			return "" // one of the two is the proxy's, and the other one came with the client
+			return "" // one of them may be the client's
 		}
 		return cmp.Or(nginx, traefik, inBody)
 	}
-	claim := gate.Origin{Method: said(body.Method, "X-Original-Method", "X-Forwarded-Method")}
-	claim.Path, _, _ = strings.Cut(said(body.Path, "X-Original-Uri", "X-Forwarded-Uri"), "?")
+	origin := gate.Origin{Method: claim(body.Method, "X-Original-Method", "X-Forwarded-Method")}
+	origin.Path, _, _ = strings.Cut(claim(body.Path, "X-Original-Uri", "X-Forwarded-Uri"), "?")
 	if !fromProxy {
-		_, claim.IP = web.Callers(r, nil)
+		_, origin.IP = web.Callers(r, nil)
 	}
 	if addr, err := netip.ParseAddr(body.IP); err == nil {
-		claim.IP = web.PlainAddr(addr)
+		origin.IP = web.PlainAddr(addr)
 	}
-	claim.Proxy = web.IsProxy(claim.IP, a.TrustedProxies)
-	return claim
+	origin.Proxy = web.IsProxy(origin.IP, a.TrustedProxies)
+	return origin
 }
 
-// headerValue is http.Header.Get for a name in the spelling that net/http keeps it in, at a fraction of the cost.
+// headerValue is a faster http.Header.Get. The name must be in canonical form.
 func headerValue(h http.Header, name string) string {
 	if values := h[name]; len(values) > 0 {
 		return values[0]

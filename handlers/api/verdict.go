@@ -16,8 +16,8 @@ import (
 	"github.com/claviger/claviger/web"
 )
 
-// The headers of a verdict. They are written by hand, as is the body, because this is the answer to every request of
-// our users' users.
+// The headers of a verdict. They and the body are written without net/http's map and without reflection, because
+// validate is called for every request of every consumer.
 const (
 	headerProject   = "X-Claviger-Project"
 	headerKeyID     = "X-Claviger-Key-Id"
@@ -32,10 +32,10 @@ const (
 	headerXLimit    = "X-RateLimit-Limit"
 	headerXLeft     = "X-RateLimit-Remaining"
 	headerXReset    = "X-RateLimit-Reset"
-	neverRetryAfter = 24 * time.Hour // of a total that is used up: it may be raised
+	neverRetryAfter = 24 * time.Hour // for a total quota that is used up; it may be raised
 )
 
-// rejectedReply is the body of every answer of validate that admits nothing and is no verdict about a known key.
+// rejectedReply is the body of a reply without a verdict: to a malformed request, or if the check failed.
 type rejectedReply struct {
 	Valid     bool              `json:"valid"`
 	Error     string            `json:"error"`
@@ -46,8 +46,8 @@ type rejectedReply struct {
 
 var replies = sync.Pool{New: func() any { return new(reply) }}
 
-// reply is room for an answer of validate. Its header lines are for [web.AddHeaderLines]: every value is one that is
-// safe in a header, because of the rules for it or because it was escaped.
+// reply is a reusable buffer for a reply of validate. Its lines are for [web.AddHeaderLines]: every value is safe in a
+// header, because of the rules for it or because it is escaped.
 type reply struct{ lines, body []byte }
 
 func (b *reply) begin(name string) { b.lines = append(append(b.lines, name...), ": "...) }
@@ -65,7 +65,7 @@ func (b *reply) word(name, value string) {
 	b.end()
 }
 
-// sendVerdict answers with a verdict: product.md, section 3. project is nil where it is unknown.
+// sendVerdict answers with a verdict: product.md, section 3. project is nil if it is unknown.
 func sendVerdict(c echo.Context, v *gate.Verdict, project *gate.Project, explain bool) error {
 	b := replies.Get().(*reply)
 	defer replies.Put(b)
@@ -102,20 +102,20 @@ func sendVerdict(c echo.Context, v *gate.Verdict, project *gate.Project, explain
 
 var jsonContentType = []string{echo.MIMEApplicationJSON}
 
-// addKey names the key for a gateway to hand on to the upstream.
+// addKey adds headers about the key, which a gateway can pass on to the app.
 func (b *reply) addKey(k *models.GateKey) {
 	b.number(headerKeyID, k.KeyID)
 	b.number(headerVersion, int64(k.Version))
 	b.word(headerKeyName, k.Name)
 	b.word(headerKeyType, string(k.Type))
-	b.word(headerCategory, url.PathEscape(k.Category)) // a person typed it: it may hold any character
+	b.word(headerCategory, url.PathEscape(k.Category)) // may contain any character
 	if !k.VersionEndsAt.IsZero() {
-		b.word(headerSunset, k.VersionEndsAt.UTC().Format(http.TimeFormat)) // replaced, and not valid from then on
+		b.word(headerSunset, k.VersionEndsAt.UTC().Format(http.TimeFormat)) // of a replaced version: when it ends
 	}
 }
 
-// addLimits says how the plan's limits stand: all of them in the IETF draft's form, and in the older one the limit
-// that is nearest to its end.
+// addLimits adds headers about the plan's limits: all of them in the form of the IETF draft, and the one of which the
+// smallest part is left in the older form.
 func (b *reply) addLimits(v *gate.Verdict) {
 	tightest := &v.Limits[0]
 	b.begin(headerLimit)
@@ -131,7 +131,7 @@ func (b *reply) addLimits(v *gate.Verdict) {
 		text = strconv.AppendUint(text, uint64(l.Remaining), 10)
 		text = append(text, ";t="...)
 		text = strconv.AppendInt(text, untilReset(l, v.At), 10)
-		// The one with the smallest part left; of equals the one that frees last, as in Retry-After.
+		// The one of which the smallest part is left. If two are equal, the one that resets last, as in Retry-After.
 		mine, other := uint64(l.Remaining)*uint64(tightest.Limit), uint64(tightest.Remaining)*uint64(l.Limit)
 		if mine < other || mine == other && l.Resets.After(tightest.Resets) {
 			tightest = l
@@ -177,14 +177,14 @@ func (b *reply) makeBody(v *gate.Verdict, explain bool) {
 	}
 	if explain {
 		if outcomes := gate.Explain(v); outcomes != nil {
-			checks, _ := json.Marshal(outcomes) // texts alone: it cannot fail
+			checks, _ := json.Marshal(outcomes) // strings only: cannot fail
 			text = append(append(text, `,"checks":`...), checks...)
 		}
 	}
 	b.body = append(text, "}\n"...)
 }
 
-// verdictMessage is the reply's error. Of a limit it says which kind.
+// verdictMessage returns the error text of a verdict. For a limit it says whether it is per second or per minute.
 func verdictMessage(v *gate.Verdict) string {
 	if v.Code == requestlog.CodeRateLimited {
 		if v.Limit == time.Minute {
@@ -213,7 +213,7 @@ func appendKey(text []byte, k *models.GateKey) []byte {
 func appendQuotas(text []byte, quotas *[models.QuotaCount]gate.QuotaState) []byte {
 	text = append(text, '{')
 	first := true
-	var resets []byte // as it was written last, of the moment last: mostly all are the same
+	var resets []byte // the text of last, reused because most quotas have the same resets_at
 	var last time.Time
 	for i := range quotas {
 		q := &quotas[i]
@@ -242,22 +242,22 @@ func appendQuotas(text []byte, quotas *[models.QuotaCount]gate.QuotaState) []byt
 	return append(text, '}')
 }
 
-// appendTime writes a moment as RFC 3339 in UTC, or null for the zero time.
+// appendTime appends a time in RFC 3339 format and UTC, or null for the zero time.
 func appendTime(text []byte, t time.Time) []byte {
 	if t.IsZero() {
 		return append(text, "null"...)
 	}
 	text = append(text, '"')
-	// a layout that has a quick way of its own
+	// RFC3339Nano has a fast path in package time.
 	text = t.UTC().Truncate(time.Millisecond).AppendFormat(text, time.RFC3339Nano)
 	return append(text, '"')
 }
 
-// appendJSONString writes a text as JSON does. Texts without special characters, nearly all, are copied.
+// appendJSONString appends a JSON string. A text without special characters, which nearly all are, is copied.
 func appendJSONString(text []byte, s string) []byte {
 	for i := range len(s) {
 		if c := s[i]; c < ' ' || c >= 0x7f || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
-			quoted, _ := json.Marshal(s) // a text: it cannot fail
+			quoted, _ := json.Marshal(s) // cannot fail for a string
 			return append(text, quoted...)
 		}
 	}
