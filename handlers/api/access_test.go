@@ -13,8 +13,7 @@ import (
 	"github.com/claviger/claviger/models"
 )
 
-// A new route is covered by itself: whatever it does, it does nothing for who has no token of the project with its
-// scope.
+// New routes are covered automatically: they must refuse callers without a token of the project with their scope.
 func TestEveryAPIRouteRefusesAStranger(t *testing.T) {
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		w, _ := app.World()
@@ -127,7 +126,7 @@ func TestUnknownAddressesAndMethodsOfTheAPIAreAnsweredInJSON(t *testing.T) {
 	})
 }
 
-func TestAServiceTokenHasSoManyRequestsInAMinute(t *testing.T) {
+func TestTheRateOfAServiceTokenIsLimited(t *testing.T) {
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, _ := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
@@ -159,7 +158,7 @@ func TestAServiceTokenHasSoManyRequestsInAMinute(t *testing.T) {
 	})
 }
 
-func TestTheUseOfATokenByTheAPIIsNoted(t *testing.T) {
+func TestTheLastUseOfATokenIsRecorded(t *testing.T) {
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, _ := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")

@@ -10,6 +10,7 @@ import (
 	"github.com/claviger/claviger/models/requestlog"
 )
 
+// process returns the gate of a second process on the same database, and a function that checks a key with it.
 func process(t *testing.T, app *testkit.App) (*gate.Gate, func(key string) requestlog.Code) {
 	t.Helper()
 	g, err := gate.New(app.Store, app.Store.Log(), testkit.Pepper(t),

@@ -72,7 +72,7 @@ func TestABlockedAddressCostsNoStatement(t *testing.T) {
 	})
 }
 
-// The log has a row of each request with a known key, also where the key changed since memory learned of it.
+// The log has a row for each request with a known key, even if the key changed after it was cached.
 func TestABlockedRequestWithAKeyThatChangedIsInTheLog(t *testing.T) {
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		result := app.Setup("shop")
@@ -95,8 +95,8 @@ func TestABlockedRequestWithAKeyThatChangedIsInTheLog(t *testing.T) {
 	})
 }
 
-// What a blocked address may not learn from validate, it may not learn elsewhere.
-func TestABlockedAddressLearnsOfNoKeyWhereKeysActThemselves(t *testing.T) {
+// A blocked address must not be able to test keys with the other calls that take a key.
+func TestABlockedAddressIsBlockedInSelfRotationAndUsageToo(t *testing.T) {
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		result := app.Setup("shop")
 		_, secret := app.Key(result.Project, models.KeyInput{Name: "one", SelfRotation: true})
@@ -136,7 +136,7 @@ func TestABlockedAddressLearnsOfNoKeyWhereKeysActThemselves(t *testing.T) {
 	})
 }
 
-func TestServiceTokensThatAreNoneAreBadKeys(t *testing.T) {
+func TestInvalidServiceTokensCountAsBadKeys(t *testing.T) {
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		result := app.Setup("shop")
 		for i := range 20 {
@@ -149,7 +149,7 @@ func TestServiceTokensThatAreNoneAreBadKeys(t *testing.T) {
 		if code := app.Validate("shop", result.Key.Plain()).Code(); code != "ip_blocked" {
 			t.Errorf("%s", code)
 		}
-		// The project's own server is not kept out by what else comes from its address.
+		// The project's own server is not blocked for other requests from its address.
 		body := `{"key":"` + result.Key.Plain() + `","ip":"198.51.100.9"}`
 		if code := app.Call("POST", "/v1/projects/shop/validate", body,
 			testkit.Bearer(result.ServiceToken)...).Code(); code != "valid" {
@@ -158,8 +158,8 @@ func TestServiceTokensThatAreNoneAreBadKeys(t *testing.T) {
 	})
 }
 
-// Known keys are no bad keys, whatever is wrong with them, and none at all is none.
-func TestKnownKeysAndNoKeyBlockNobody(t *testing.T) {
+// Known keys do not count as bad keys, whatever their state. A missing key does not count either.
+func TestKnownAndMissingKeysDoNotBlock(t *testing.T) {
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, _ := app.SignUp("ada@example.com")
 		project, _, good := app.Project(user, "shop")
@@ -189,7 +189,7 @@ func TestKnownKeysAndNoKeyBlockNobody(t *testing.T) {
 	})
 }
 
-// Keys of another project are bad keys here, also where they would be good there.
+// Keys of another project count as bad keys, even if they are valid there.
 func TestKeysOfAnotherProjectAreBadKeys(t *testing.T) {
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, _ := app.SignUp("ada@example.com")
@@ -206,7 +206,7 @@ func TestKeysOfAnotherProjectAreBadKeys(t *testing.T) {
 	})
 }
 
-// The project's own server speaks for all its consumers: it is not blocked for what they do, and they are one by one.
+// The project's own server makes the requests of all its consumers: they are blocked one by one, and it is not.
 func TestAServerWithATokenIsNeverBlockedAndItsConsumersAre(t *testing.T) {
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		result := app.Setup("shop")
@@ -251,7 +251,7 @@ func TestNobodyGetsAnothersAddressBlocked(t *testing.T) {
 		if code := bob.Ask(result.Key.Plain()).Code(); code != "valid" {
 			t.Errorf("the victim is %s", code)
 		}
-		// A token that is none, or of another project, makes nothing believed.
+		// With an invalid token, or one of another project, the claims are ignored.
 		other := app.Setup("other")
 		eve.Headers = append(forged, testkit.Bearer(other.ServiceToken)...)
 		if codes := eve.AskBad(25); codes["token_invalid"] != 25 {
@@ -324,5 +324,3 @@ func TestTwentyAtOnceBlockOnce(t *testing.T) {
 		}
 	})
 }
-
-// process is another one on the same database, which is told of changes as it would be over the wire.

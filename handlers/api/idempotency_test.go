@@ -11,7 +11,7 @@ import (
 	"github.com/claviger/claviger/models"
 )
 
-func TestAskingAgainWithTheSameIdempotencyKeyMakesNothingAgain(t *testing.T) {
+func TestARepeatedIdempotencyKeyCreatesNothingASecondTime(t *testing.T) {
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, _ := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
@@ -84,7 +84,7 @@ func TestAskingAgainWithTheSameIdempotencyKeyMakesNothingAgain(t *testing.T) {
 	})
 }
 
-func TestAnIdempotencyKeyIsBounded(t *testing.T) {
+func TestAnIdempotencyKeyIsValidated(t *testing.T) {
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, _ := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")

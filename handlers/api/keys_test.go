@@ -11,7 +11,7 @@ import (
 	"github.com/claviger/claviger/models"
 )
 
-func TestAWrongRequestSaysWhatIsWrongWhere(t *testing.T) {
+func TestAnInvalidRequestNamesTheWrongFields(t *testing.T) {
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, _ := app.SignUp("ada@example.com")
 		project, key, _ := app.Project(user, "shop")

@@ -19,6 +19,7 @@ import (
 	"github.com/claviger/claviger/models"
 )
 
+// recorded compares every reply with the document and records which replies were seen.
 type recorded struct {
 	t         *testing.T
 	app       *testkit.App
@@ -27,6 +28,8 @@ type recorded struct {
 	seen      map[string]bool // "GET /v1/… 200"
 }
 
+// send makes a request and compares the reply with the document. want is the expected status; if it is a success, the
+// request is compared too.
 func (r *recorded) send(want int, method, path, body string, headers ...string) map[string]any {
 	r.t.Helper()
 	make := func() *http.Request {
@@ -79,6 +82,7 @@ func (r *recorded) send(want int, method, path, body string, headers ...string) 
 	return object
 }
 
+// template returns the path of the document that matches path: the one with the fewest parameters, as in OpenAPI.
 func (r *recorded) template(path string) string {
 	path, _, _ = strings.Cut(path, "?")
 	best := ""
@@ -92,7 +96,8 @@ func (r *recorded) template(path string) string {
 	return best
 }
 
-func TestEveryAnswerIsAsTheDocumentSays(t *testing.T) {
+// Every status that the document has for an operation is triggered, and every reply is compared with its schema.
+func TestEveryReplyIsAsTheDocumentSays(t *testing.T) {
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		d, text := readDocument(t)
 		r := &recorded{t: t, app: app, validator: newValidator(t, text), document: d, seen: map[string]bool{}}
@@ -203,13 +208,13 @@ func TestEveryAnswerIsAsTheDocumentSays(t *testing.T) {
 		ask(204, "DELETE", fmt.Sprintf("/keys/%v", unused["id"]), "")
 		r.send(200, "GET", "/v1/openapi.json", "")
 
-		// What was made under an Idempotency-Key and deleted since.
+		// An object that was created with an Idempotency-Key and then deleted.
 		gone := ask(201, "POST", "/keys", `{"name":"gone","type":"test"}`, "Idempotency-Key", "three")
 		ask(204, "DELETE", fmt.Sprintf("/keys/%v", gone["id"]), "")
 		ask(409, "POST", "/keys", `{"name":"gone","type":"test"}`, "Idempotency-Key", "three")
 		ask(409, "POST", "/categories", `{"name":"agency"}`, "Idempotency-Key", "two")
 
-		// What every operation refuses in the same way.
+		// Errors that all operations have in common.
 		for path, operations := range d.Paths {
 			for method, o := range operations {
 				method := strings.ToUpper(method)
@@ -270,6 +275,7 @@ func TestEveryAnswerIsAsTheDocumentSays(t *testing.T) {
 	})
 }
 
+// testOnly creates a key that may not rotate itself and returns its secret.
 func testOnly(t *testing.T, app *testkit.App, project *models.Project) string {
 	t.Helper()
 	_, secret := app.Key(project, models.KeyInput{Name: "plain"})

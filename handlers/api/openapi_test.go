@@ -18,7 +18,7 @@ import (
 	"github.com/claviger/claviger/models"
 )
 
-// document is what the tests read of the document that is served.
+// document has the parts of the OpenAPI document that the tests read.
 type document struct {
 	Paths map[string]map[string]operation `json:"paths"`
 }
@@ -29,7 +29,7 @@ type operation struct {
 	Responses   map[string]any        `json:"responses"`
 }
 
-// scope that the operation needs; [api.NoToken] where it needs no service token.
+// scope returns the scope that the operation needs, or [api.NoToken] if it needs no service token.
 func (o operation) scope() models.Scope {
 	if len(o.Security) == 1 {
 		if scopes := o.Security[0]["serviceToken"]; len(scopes) == 1 {
@@ -54,7 +54,7 @@ func readDocument(t *testing.T) (document, []byte) {
 
 var pathParameter = regexp.MustCompile(`:(\w+)`)
 
-const validatePath = "/v1/projects/{project}/validate" // any method, and no line of the table
+const validatePath = "/v1/projects/{project}/validate" // any method; not in the route table
 
 func TestTheDocumentIsOpenAPI31(t *testing.T) {
 	_, text := readDocument(t)
@@ -112,10 +112,3 @@ func TestTheDocumentAndTheRoutesNameTheSame(t *testing.T) {
 		t.Errorf("what is served is not the document: %v", err)
 	}
 }
-
-// recorded holds every answer against the document, and keeps which were seen.
-// send asks the service; want is the status, and the request itself must be as the document says where that is a
-// success.
-// template is the path of the document that path is one of: the one with the fewest parameters, as OpenAPI has it.
-// Each status that the document names for an operation is asked for, and each answer is held against its schema.
-// testOnly makes a key that may not rotate itself.

@@ -71,7 +71,7 @@ func TestAnAppReportsWhatItAnswered(t *testing.T) {
 	})
 }
 
-// Where one item is wrong nothing is written, and each is told.
+// If one item is wrong, nothing is written, and the reply names every wrong item.
 func TestAReportWithAMistakeChangesNothing(t *testing.T) {
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, _ := app.SignUp("ada@example.com")

@@ -60,6 +60,7 @@ func TestEveryRequestWithAKnownKeyIsLogged(t *testing.T) {
 	})
 }
 
+// The row of every request must be writable, whatever bytes a caller sends: otherwise it would block the rows after it.
 func TestStrangeBytesDoNotStopTheLog(t *testing.T) {
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		result := app.Setup("shop")

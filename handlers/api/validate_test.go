@@ -179,7 +179,7 @@ func TestWhatComesBeforeTheChecks(t *testing.T) {
 	})
 }
 
-func TestTheReplyTellsWhoseKeyItIs(t *testing.T) {
+func TestTheReplyDescribesTheKey(t *testing.T) {
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, _ := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
@@ -214,7 +214,7 @@ func TestTheReplyTellsWhoseKeyItIs(t *testing.T) {
 	})
 }
 
-// What a caller says of the request behind its own is believed with a service token or from a trusted proxy only.
+// What a caller says about the consumer's request is believed only with a service token or from a trusted proxy.
 func TestContextIsBelievedFromTrustedCallersOnly(t *testing.T) {
 	const body = `{"key":"%s","ip":"203.0.113.9","method":"PUT","path":"/orders/7?token=secret",` +
 		`"credits":5,"session":"s1"}`
@@ -321,10 +321,7 @@ func TestAChangeHoldsForTheNextRequest(t *testing.T) {
 	})
 }
 
-// Whatever bytes a caller sends, its row must be writable: one that is not would block all rows behind it.
-// Whatever bytes stand in the headers that validate reads, the answer is a verdict in JSON, its headers are clean,
-// and the row holds what every database takes.
-// arriving is a body whose last byte comes when the clock has moved on.
+// arriving is a body that calls before on its first read, for example to move the clock.
 type arriving struct {
 	io.Reader
 	before func()
@@ -338,8 +335,8 @@ func (a *arriving) Read(p []byte) (int, error) {
 	return a.Reader.Read(p)
 }
 
-// A caller that holds its body back must not be judged by a moment that is past.
-func TestTheMomentOfARequestIsThatAtWhichItIsThere(t *testing.T) {
+// A caller that delays its body must not be checked with an earlier time.
+func TestARequestIsCheckedAtTheTimeItsBodyIsComplete(t *testing.T) {
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, _ := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
@@ -379,7 +376,7 @@ func TestTheMomentOfARequestIsThatAtWhichItIsThere(t *testing.T) {
 	})
 }
 
-func TestAnyMethodWillDoAndAProjectHasTwoNames(t *testing.T) {
+func TestValidateAcceptsAnyMethodAndSlugOrID(t *testing.T) {
 	app := testkit.NewApp(t, t.TempDir()+"/claviger.db")
 	result := app.Setup("shop")
 	for ref, want := range map[string]int{"shop": 200, "1": 200, "01": 404, "+1": 404, "%2B1": 404, "Shop": 404} {
@@ -399,7 +396,7 @@ func TestAnyMethodWillDoAndAProjectHasTwoNames(t *testing.T) {
 }
 
 // A caller may close its side of the connection and still read: net/http takes that for its end.
-func TestACallerThatSeemsToBeGoneIsAdmittedToNothing(t *testing.T) {
+func TestACanceledRequestIsNotAdmitted(t *testing.T) {
 	testkit.EachApp(t, func(t *testing.T, app *testkit.App) {
 		user, _ := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
