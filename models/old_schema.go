@@ -3,15 +3,15 @@ package models
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strconv"
 
 	"github.com/jackc/pgx/v5/pgconn"
-	"modernc.org/sqlite"
 )
 
 // lastOldSchema is the version of the last schema from before the first release. The first migration has the next
@@ -19,53 +19,33 @@ import (
 const lastOldSchema = 9
 
 // RefuseOldFile returns an error if the SQLite file at path has a schema from before the first release. Call it before
-// opening the file: it writes nothing and creates no files. If the version cannot be read, it returns nil; opening the
-// file will report what is wrong.
+// the file is opened. It changes neither the file nor its write-ahead log.
 func RefuseOldFile(ctx context.Context, path string) error {
-	version, err := readSQLiteSchema(ctx, path)
-	if err != nil || version < 1 || version > lastOldSchema {
-		return nil
+	version, err := peekSchema(ctx, path)
+	if err != nil || !isOldSchema(version) {
+		return nil // opening says what is wrong with the file
 	}
 	return oldSchemaError(path, version, "set CLAVIGER_DATA to another folder")
 }
 
-// readSQLiteSchema reads the schema version of a SQLite file without changing anything.
-func readSQLiteSchema(ctx context.Context, path string) (version int64, err error) {
-	file, err := filepath.EvalSymlinks(path)
-	if err != nil {
-		return 0, err
+// peekSchema reads the schema version of a SQLite file without changing it.
+func peekSchema(ctx context.Context, path string) (version int64, err error) {
+	// A connection that only reads still makes the files of a write-ahead log. So a database without one is read as a file
+	// that nobody changes. One with a log is read under SQLite's locks, as a server may be using it.
+	query := "mode=ro"
+	if _, err := os.Stat(path + "-wal"); errors.Is(err, fs.ErrNotExist) {
+		query += "&immutable=1"
 	}
-	// In WAL mode, even a read-only connection creates the files -wal and -shm. So without a -wal file the database
-	// is opened as immutable. With one, the connection is exclusive, for which SQLite keeps the index of the log in
-	// memory; the VFS unix-none takes no locks, so a running server is not disturbed.
-	options := "mode=ro&immutable=1"
-	if _, err := os.Stat(file + "-wal"); err == nil {
-		options = "mode=ro&vfs=unix-none&_pragma=locking_mode(EXCLUSIVE)"
-	}
-	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: file}).EscapedPath()+"?"+options)
+	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+query)
 	if err != nil {
 		return 0, err
 	}
 	defer db.Close()
-	conn, err := db.Conn(ctx)
-	if err != nil {
-		return 0, err
-	}
-	defer conn.Close()
-	// SQLite deletes the log when the last connection closes. Without locks this connection takes itself for the last,
-	// and would delete the log of a running server if there is nothing in it yet. The server would go on writing to the
-	// deleted file.
-	err = conn.Raw(func(driverConn any) error {
-		_, err := driverConn.(sqlite.FileControl).FileControlPersistWAL("main", 1)
-		return err
-	})
-	if err != nil {
-		return 0, err
-	}
-	const query = "SELECT COALESCE(MAX(version_id), 0) FROM goose_db_version"
-	err = conn.QueryRowContext(ctx, query).Scan(&version)
+	err = db.QueryRowContext(ctx, "SELECT COALESCE(MAX(version_id), 0) FROM goose_db_version").Scan(&version)
 	return version, err
 }
+
+func isOldSchema(version int64) bool { return version >= 1 && version <= lastOldSchema }
 
 // refuseOldPostgres returns an error if the database has a schema from before the first release. It writes nothing.
 func (s *Store) refuseOldPostgres(ctx context.Context) error {
@@ -82,7 +62,7 @@ func (s *Store) refuseOldPostgres(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("cannot read the schema version: %w", err)
 	}
-	if version < 1 || version > lastOldSchema {
+	if !isOldSchema(version) {
 		return nil
 	}
 	return s.oldPostgresError(ctx, version)

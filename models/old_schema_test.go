@@ -101,7 +101,10 @@ func TestASQLiteFileFromBeforeTheFirstReleaseIsRefusedAndNotTouched(t *testing.T
 					}
 					file := filepath.Join(folder, "claviger.db")
 					refusesOld(t, file, file, fmt.Sprintf("number %d,", version), "CLAVIGER_DATA")
-					if after := contents(t, folder); !maps.Equal(after, before) {
+					after := contents(t, folder)
+					delete(before, "claviger.db-shm") // the index of the log: no data, and SQLite makes it again
+					delete(after, "claviger.db-shm")
+					if !maps.Equal(after, before) {
 						t.Errorf("the folder had %v and has %v, or their content changed", names(before), names(after))
 					}
 				})
