@@ -59,13 +59,15 @@ func TestTheFirstAccountIsTheAdminAndClosesSignUp(t *testing.T) {
 		if !first.IsAdmin || first.Email != "first@example.com" {
 			t.Errorf("the first account is %+v", first)
 		}
-		if _, err := store.SignUp(t.Context(), models.SignupDefault, "second@example.com", password, "192.0.2.1"); !hasCode(err, models.CodeForbidden) {
+		_, err = store.SignUp(t.Context(), models.SignupDefault, "second@example.com", password, "192.0.2.1")
+		if !hasCode(err, models.CodeForbidden) {
 			t.Errorf("a second stranger was let in: %v", err)
 		}
 		if second := signUp(t, store, "second@example.com"); second.IsAdmin {
 			t.Error("the second account is an admin as well")
 		}
-		if _, err := store.SignUp(t.Context(), models.SignupOpen, "FIRST@example.com", password, "192.0.2.1"); fieldsOf(t, err)["email"] == "" {
+		_, err = store.SignUp(t.Context(), models.SignupOpen, "FIRST@example.com", password, "192.0.2.1")
+		if fieldsOf(t, err)["email"] == "" {
 			t.Errorf("one address got two accounts: %v", err)
 		}
 	})
@@ -78,7 +80,9 @@ func TestOfManyFirstSignUpsAtOnceOneWins(t *testing.T) {
 		var group sync.WaitGroup
 		for i := range 8 {
 			group.Go(func() {
-				_, err := store.SignUp(t.Context(), models.SignupDefault, "user"+strconv.Itoa(i)+"@example.com", password, "192.0.2.1")
+				_, err := store.SignUp(
+					t.Context(), models.SignupDefault, "user"+strconv.Itoa(i)+"@example.com", password, "192.0.2.1",
+				)
 				mu.Lock()
 				defer mu.Unlock()
 				switch {
@@ -107,7 +111,11 @@ func TestSignInGivesOneAnswerForUnknownAddressAndWrongPassword(t *testing.T) {
 		_, wrong := store.SignIn(t.Context(), "ada@example.com", password+"x")
 		_, unknown := store.SignIn(t.Context(), "bob@example.com", password)
 		_, empty := store.SignIn(t.Context(), "bob@example.com", "")
-		if wrong == nil || unknown == nil || empty == nil || wrong.Error() != unknown.Error() || wrong.Error() != empty.Error() {
+		if wrong == nil ||
+			unknown == nil ||
+			empty == nil ||
+			wrong.Error() != unknown.Error() ||
+			wrong.Error() != empty.Error() {
 			t.Errorf("%v, %v, %v", wrong, unknown, empty)
 		}
 	})
@@ -129,7 +137,8 @@ func TestChangingThePasswordEndsEveryOtherSession(t *testing.T) {
 		if _, err := store.FindSession(t.Context(), other); err != nil {
 			t.Errorf("a change that failed ended a session: %v", err)
 		}
-		if err := store.ChangePassword(t.Context(), user.Actor("192.0.2.1"), password, "another good one", keep); err != nil {
+		err = store.ChangePassword(t.Context(), user.Actor("192.0.2.1"), password, "another good one", keep)
+		if err != nil {
 			t.Fatal(err)
 		}
 		if _, err := store.FindSession(t.Context(), keep); err != nil {
@@ -189,7 +198,9 @@ func TestSessionsEndWhenIdleAndAfterTheirLifetime(t *testing.T) {
 func TestASessionIsOnlyEndedByItsOwnAccount(t *testing.T) {
 	eachStore(t, func(t *testing.T, store *models.Store, _ *testkit.Clock) {
 		ada, bob := signUp(t, store, "ada@example.com"), signUp(t, store, "bob@example.com")
-		session, err := store.CreateSession(t.Context(), models.HashSession([]byte("a")), ada.ID, nil, "192.0.2.1", "Firefox")
+		session, err := store.CreateSession(
+			t.Context(), models.HashSession([]byte("a")), ada.ID, nil, "192.0.2.1", "Firefox",
+		)
 		if err != nil {
 			t.Fatal(err)
 		}

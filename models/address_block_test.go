@@ -11,17 +11,21 @@ import (
 	"github.com/claviger/claviger/models"
 )
 
-func blockAddress(t *testing.T, store *models.Store, project *models.Project, address string, at time.Time) *models.AddressBlock {
+func blockAddress(
+	t *testing.T, store *models.Store, project *models.Project, address string, at time.Time,
+) *models.AddressBlock {
 	t.Helper()
-	b, err := store.BlockAddress(t.Context(), models.AddressBlock{ProjectID: project.ID, Address: address, Strikes: 1, BlockedAt: at})
+	b, err := store.BlockAddress(
+		t.Context(), models.AddressBlock{ProjectID: project.ID, Address: address, Strikes: 1, BlockedAt: at},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return b
 }
 
-// countActions is how many rows of the project's audit log have the action.
-func countActions(t *testing.T, store *models.Store, project *models.Project, action string) int {
+// countAuditRows returns the number of the project's audit rows with the action.
+func countAuditRows(t *testing.T, store *models.Store, project *models.Project, action string) int {
 	t.Helper()
 	rows, _, err := store.AuditRows(t.Context(), project.ID, models.AuditFilter{Action: action, Limit: 100})
 	if err != nil {
@@ -41,7 +45,7 @@ func TestABlockLastsTwiceAsLongWithEachStrikeUpToADay(t *testing.T) {
 	}
 }
 
-func TestStrikesCountUntilADayAfterTheEnd(t *testing.T) {
+func TestAStrikeCountsUntilADayAfterTheEndOfItsBlock(t *testing.T) {
 	eachStore(t, func(t *testing.T, store *models.Store, clock *testkit.Clock) {
 		project, _, _ := newProject(t, store, signUp(t, store, "ada@example.com"), "shop")
 		const address = "203.0.113.7"
@@ -59,21 +63,22 @@ func TestStrikesCountUntilADayAfterTheEnd(t *testing.T) {
 }
 
 // Several processes may see the same address misbehave, and a write whose answer was lost is repeated.
-func TestTwoWritesOfOneBlockAreOneBlock(t *testing.T) {
+func TestWritingABlockTwiceStoresOneBlock(t *testing.T) {
 	eachStore(t, func(t *testing.T, store *models.Store, clock *testkit.Clock) {
 		project, _, _ := newProject(t, store, signUp(t, store, "ada@example.com"), "shop")
 		at := clock.Now()
 		var group sync.WaitGroup
 		for i := range 4 {
 			group.Go(func() {
-				if b := blockAddress(t, store, project, "203.0.113.7", at.Add(time.Duration(i)*time.Second)); b.Strikes != 1 {
+				b := blockAddress(t, store, project, "203.0.113.7", at.Add(time.Duration(i)*time.Second))
+				if b.Strikes != 1 {
 					t.Errorf("%+v", b)
 				}
 			})
 		}
 		group.Wait()
-		if n := countActions(t, store, project, "address_block.create"); n != 1 {
-			t.Errorf("the audit log has %d rows of it", n)
+		if n := countAuditRows(t, store, project, "address_block.create"); n != 1 {
+			t.Errorf("the audit log has %d such rows, want 1", n)
 		}
 	})
 }
@@ -85,7 +90,8 @@ func TestALiftedBlockIsOverAndItsStrikeStillCounts(t *testing.T) {
 		other, _, _ := newProject(t, store, user, "other")
 		b := blockAddress(t, store, project, "203.0.113.7", clock.Now())
 		clock.Advance(time.Minute)
-		if _, err := store.LiftAddressBlock(t.Context(), other.ID, b.ID, testkit.Actor(user.ID)); !models.IsNotFound(err) {
+		_, err := store.LiftAddressBlock(t.Context(), other.ID, b.ID, testkit.Actor(user.ID))
+		if !models.IsNotFound(err) {
 			t.Errorf("lifted through another project: %v", err)
 		}
 		lifted, err := store.LiftAddressBlock(t.Context(), project.ID, b.ID, testkit.Actor(user.ID))
@@ -93,17 +99,19 @@ func TestALiftedBlockIsOverAndItsStrikeStillCounts(t *testing.T) {
 			t.Fatalf("%+v %v", lifted, err)
 		}
 		var conflict *models.Error
-		if _, err := store.LiftAddressBlock(t.Context(), project.ID, b.ID, testkit.Actor(user.ID)); !errors.As(err, &conflict) || conflict.Code != models.CodeConflict {
+		_, err = store.LiftAddressBlock(t.Context(), project.ID, b.ID, testkit.Actor(user.ID))
+		if !errors.As(err, &conflict) || conflict.Code != models.CodeConflict {
 			t.Errorf("lifted twice: %v", err)
 		}
-		if n := countActions(t, store, project, "address_block.lift"); n != 1 {
-			t.Errorf("the audit log has %d rows of it", n)
+		if n := countAuditRows(t, store, project, "address_block.lift"); n != 1 {
+			t.Errorf("the audit log has %d such rows, want 1", n)
 		}
 		// A process that decided before the lift and writes after it does not undo it.
 		if late := blockAddress(t, store, project, "203.0.113.7", b.BlockedAt.Add(time.Second)); late.LiftedAt == nil {
 			t.Errorf("a late write brought the block back: %+v", late)
 		}
-		if next := blockAddress(t, store, project, "203.0.113.7", clock.Now()); next.Strikes != 2 || !next.InForce(clock.Now()) {
+		next := blockAddress(t, store, project, "203.0.113.7", clock.Now())
+		if next.Strikes != 2 || !next.InForce(clock.Now()) {
 			t.Errorf("the next block is %+v", next)
 		}
 	})
@@ -152,16 +160,25 @@ func TestRowsOfBlocksAreBounded(t *testing.T) {
 	testkit.EachDatabase(t, func(t *testing.T, url string) {
 		app := testkit.NewApp(t, url)
 		project, _, _ := newProject(t, app.Store, signUp(t, app.Store, "ada@example.com"), "shop")
-		series := "WITH RECURSIVE series (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM series WHERE n < 10000) "
+		values := "?, 'n' || n, 1, ?, ?"
 		if models.IsPostgresURL(url) {
-			app.Exec(series+`INSERT INTO address_blocks (project_id, address, strikes, blocked_at, ends_at)
-				SELECT ?::bigint, 'n' || n, 1, ?::timestamptz, ?::timestamptz FROM series`, project.ID, app.Clock.Now(), app.Clock.Now().Add(time.Hour))
-		} else {
-			app.Exec(series+`INSERT INTO address_blocks (project_id, address, strikes, blocked_at, ends_at)
-				SELECT ?, 'n' || n, 1, ?, ? FROM series`, project.ID, app.Clock.Now(), app.Clock.Now().Add(time.Hour))
+			values = "?::bigint, 'n' || n, 1, ?::timestamptz, ?::timestamptz"
 		}
+		app.Exec(`
+			WITH RECURSIVE series (n) AS (
+				SELECT 1
+				UNION ALL
+				SELECT n + 1 FROM series WHERE n < 10000
+			)
+			INSERT INTO address_blocks (project_id, address, strikes, blocked_at, ends_at)
+			SELECT `+values+`
+			FROM series
+		`, project.ID, app.Clock.Now(), app.Clock.Now().Add(time.Hour))
 		block := func(address string) error {
-			_, err := app.Store.BlockAddress(t.Context(), models.AddressBlock{ProjectID: project.ID, Address: address, Strikes: 1, BlockedAt: app.Clock.Now()})
+			_, err := app.Store.BlockAddress(
+				t.Context(),
+				models.AddressBlock{ProjectID: project.ID, Address: address, Strikes: 1, BlockedAt: app.Clock.Now()},
+			)
 			return err
 		}
 		var full *models.Error
@@ -176,8 +193,12 @@ func TestRowsOfBlocksAreBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 		// No row may have 0 strikes, so this fails unless the count is right.
-		err := app.TryExec(`INSERT INTO address_blocks (project_id, address, strikes, blocked_at, ends_at)
-			SELECT project_id, 'x', 0, blocked_at, ends_at FROM address_blocks WHERE (SELECT COUNT(*) FROM address_blocks) <> 9901`)
+		err := app.TryExec(`
+			INSERT INTO address_blocks (project_id, address, strikes, blocked_at, ends_at)
+			SELECT project_id, 'x', 0, blocked_at, ends_at
+			FROM address_blocks
+			WHERE (SELECT COUNT(*) FROM address_blocks) <> 9901
+		`)
 		if err != nil {
 			t.Error("a new block did not remove 100 old ones")
 		}

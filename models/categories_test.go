@@ -39,13 +39,15 @@ func TestALabelIsUniqueInItsProject(t *testing.T) {
 			t.Fatalf("%+v %v", partner, err)
 		}
 		for _, name := range []string{"", "  ", "partner", "production", "a\x00b", "a\nb", strings.Repeat("ä", 41)} {
-			if _, err := store.CreateCategory(t.Context(), project.ID, tester, name); err == nil || fieldsOf(t, err)["name"] == "" {
+			_, err := store.CreateCategory(t.Context(), project.ID, tester, name)
+			if err == nil || fieldsOf(t, err)["name"] == "" {
 				t.Errorf("%q: %v", name, err)
 			}
 			if name == "partner" {
 				continue // its own
 			}
-			if _, err := store.RenameCategory(t.Context(), project.ID, partner.ID, tester, name); err == nil || fieldsOf(t, err)["name"] == "" {
+			_, err = store.RenameCategory(t.Context(), project.ID, partner.ID, tester, name)
+			if err == nil || fieldsOf(t, err)["name"] == "" {
 				t.Errorf("renamed to %q: %v", name, err)
 			}
 		}
@@ -96,11 +98,13 @@ func TestMergingMovesTheKeysAndDeletesTheLabel(t *testing.T) {
 		if partner.KeyCount != 2 || all["production"].KeyCount != 1 || all["staging"].KeyCount != 0 {
 			t.Errorf("counts %+v", all)
 		}
-		if _, err := store.DeleteCategory(t.Context(), project.ID, partner.ID, tester); !hasCode(err, models.CodeConflict) {
+		_, err := store.DeleteCategory(t.Context(), project.ID, partner.ID, tester)
+		if !hasCode(err, models.CodeConflict) {
 			t.Errorf("a label that keys have was deleted: %v", err)
 		}
 		for _, into := range []int64{partner.ID, foreign.ID, 0, 999} {
-			if _, _, err := store.MergeCategory(t.Context(), project.ID, partner.ID, into, tester); err == nil || fieldsOf(t, err)["into"] == "" {
+			_, _, err := store.MergeCategory(t.Context(), project.ID, partner.ID, into, tester)
+			if err == nil || fieldsOf(t, err)["into"] == "" {
 				t.Errorf("merged into %d: %v", into, err)
 			}
 		}
@@ -144,7 +148,7 @@ func TestALabelIsOutOfReachFromAnotherProject(t *testing.T) {
 	})
 }
 
-func TestEachChangeOfALabelIsInTheActionLog(t *testing.T) {
+func TestEachChangeOfALabelIsInTheAuditLog(t *testing.T) {
 	eachStore(t, func(t *testing.T, store *models.Store, _ *testkit.Clock) {
 		user := signUp(t, store, "ada@example.com")
 		project, _, _ := newProject(t, store, user, "shop")
@@ -156,10 +160,12 @@ func TestEachChangeOfALabelIsInTheActionLog(t *testing.T) {
 		if _, err := store.RenameCategory(ctx, id, partner.ID, tester, "partners"); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := store.RenameCategory(ctx, id, partner.ID, tester, "partners"); err != nil { // which changes nothing
+		_, err = store.RenameCategory(ctx, id, partner.ID, tester, "partners")
+		if err != nil { // which changes nothing
 			t.Fatal(err)
 		}
-		if _, _, err := store.MergeCategory(ctx, id, partner.ID, labels(t, store, id)["staging"].ID, tester); err != nil {
+		_, _, err = store.MergeCategory(ctx, id, partner.ID, labels(t, store, id)["staging"].ID, tester)
+		if err != nil {
 			t.Fatal(err)
 		}
 		again, err := store.CreateCategory(ctx, id, tester, "partner")
@@ -178,9 +184,11 @@ func TestEachChangeOfALabelIsInTheActionLog(t *testing.T) {
 			got = append(got, row.Action+" "+row.ObjectName+" "+row.Before+row.After)
 		}
 		want := []string{
-			`category.delete partner {"name":"partner"}{}`, `category.create partner {}{"name":"partner"}`,
+			`category.delete partner {"name":"partner"}{}`,
+			`category.create partner {}{"name":"partner"}`,
 			`category.merge partners {"name":"partners"}{"keys_moved":0,"merged_into":"staging"}`,
-			`category.rename partners {"name":"partner"}{"name":"partners"}`, `category.create partner {}{"name":"partner"}`,
+			`category.rename partners {"name":"partner"}{"name":"partners"}`,
+			`category.create partner {}{"name":"partner"}`,
 		}
 		if strings.Join(got, "\n") != strings.Join(want, "\n") {
 			t.Errorf("%s", strings.Join(got, "\n"))
@@ -201,7 +209,10 @@ func TestALabelIsMergedWhileKeysAreMadeUnderIt(t *testing.T) {
 		var group sync.WaitGroup
 		for i := range 10 {
 			group.Go(func() {
-				if _, _, err := store.CreateKey(t.Context(), project.ID, tester, keyWith("key_"+string(rune('a'+i)), "partner")); err != nil {
+				_, _, err := store.CreateKey(
+					t.Context(), project.ID, tester, keyWith("key_"+string(rune('a'+i)), "partner"),
+				)
+				if err != nil {
 					t.Error(err)
 				}
 			})

@@ -11,7 +11,7 @@ import (
 	"github.com/claviger/claviger/models"
 )
 
-// The log line of a 500 must tell which call failed, whichever it is.
+// The log line of a 500 must say which call failed.
 func TestEveryErrorOfTheStoreSaysWhatWasBeingDone(t *testing.T) {
 	store := testkit.Store(t, t.TempDir()+"/claviger.db", testkit.NewClock(), nil)
 	store.Close()

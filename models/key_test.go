@@ -15,15 +15,15 @@ func at(d time.Duration) *time.Time {
 	return &t
 }
 
-// The dashboard's status and the gate's refusal must come from one rule; this holds both against the table by hand.
-func TestStatusAndRefusalAgree(t *testing.T) {
+// Compares the status that the dashboard shows and the code with which the gate rejects with a table made by hand.
+func TestStatusAndDenialCodeAgree(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		state   KeyState
 		expires *time.Time
 		ends    *time.Time
 		status  KeyStatus
-		refusal requestlog.Code
+		denial  requestlog.Code
 	}{
 		{"active", StateActive, nil, nil, StatusActive, requestlog.CodeValid},
 		{"expires later", StateActive, at(time.Millisecond), nil, StatusActive, requestlog.CodeValid},
@@ -48,8 +48,8 @@ func TestStatusAndRefusalAgree(t *testing.T) {
 			if c.ends != nil {
 				key.VersionEndsAt = *c.ends
 			}
-			if got := key.DenialCode(noon, ClientApp{}); got != c.refusal {
-				t.Errorf("refusal %s, want %s", got, c.refusal)
+			if got := key.DenialCode(noon, ClientApp{}); got != c.denial {
+				t.Errorf("denial code %s, want %s", got, c.denial)
 			}
 		})
 	}
@@ -71,7 +71,9 @@ func TestBlockedReasonsOfEachStateAndAction(t *testing.T) {
 		{"default", Key{State: StateActive, IsDefault: true}, "edit rotate"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			for _, action := range []KeyAction{ActionActivate, ActionDeactivate, ActionRevoke, ActionDelete, ActionEdit, ActionRotate} {
+			for _, action := range []KeyAction{
+				ActionActivate, ActionDeactivate, ActionRevoke, ActionDelete, ActionEdit, ActionRotate,
+			} {
 				why := c.key.BlockedReason(action)
 				if want := strings.Contains(" "+c.allowed+" ", " "+string(action)+" "); want != (why == "") {
 					t.Errorf("%s: %q, possible should be %v", action, why, want)
@@ -95,7 +97,11 @@ func TestKeyFieldsAreChecked(t *testing.T) {
 		{"64 characters", func(in *KeyInput) { in.Name = strings.Repeat("a", 64) }, ""},
 		{"65 characters", func(in *KeyInput) { in.Name = strings.Repeat("a", 65) }, "name"},
 		{"500 characters of description", func(in *KeyInput) { in.Description = strings.Repeat("ä", 500) }, ""},
-		{"501 characters of description", func(in *KeyInput) { in.Description = strings.Repeat("ä", 501) }, "description"},
+		{
+			"501 characters of description",
+			func(in *KeyInput) { in.Description = strings.Repeat("ä", 501) },
+			"description",
+		},
 		{"description with NUL", func(in *KeyInput) { in.Description = "a\x00b" }, "description"},
 		{"no type", func(in *KeyInput) { in.Type = "" }, "type"},
 		{"another type", func(in *KeyInput) { in.Type = "live" }, "type"},
@@ -105,7 +111,11 @@ func TestKeyFieldsAreChecked(t *testing.T) {
 		{"category of 41 characters", func(in *KeyInput) { in.Category = strings.Repeat("ö", 41) }, "category"},
 		{"expires later", func(in *KeyInput) { in.ExpiresAt = at(time.Second) }, ""},
 		{"expires now", func(in *KeyInput) { in.ExpiresAt = at(0) }, "expires_at"},
-		{"expires in a year that no form can show", func(in *KeyInput) { far := time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC); in.ExpiresAt = &far }, "expires_at"},
+		{
+			"expires in a year that no form can show",
+			func(in *KeyInput) { far := time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC); in.ExpiresAt = &far },
+			"expires_at",
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			in := good
@@ -140,22 +150,40 @@ func TestAnExpiryThatHasPassedMayStayWhenOtherFieldsAreEdited(t *testing.T) {
 func TestTheDefaultKeyGetsNoExpiry(t *testing.T) {
 	in := KeyInput{Name: "a", Category: "production", ExpiresAt: at(time.Hour)}
 	if err := in.normalize(&Key{IsDefault: true}, noon); err == nil {
-		t.Error("the default key would stop working")
+		t.Error("the default key was given an expiry")
 	}
 }
 
-func TestSlugs(t *testing.T) {
+func TestSlugsAreMadeFromNamesAndChecked(t *testing.T) {
 	for name, want := range map[string]string{
-		"Acme Inc.": "acme-inc", "  A  --  B  ": "a-b", "6666": "", "42 Towels": "towels", "Ünïcode": "n-code", "x": "", "new": "", "日本": "",
+		"Acme Inc.":               "acme-inc",
+		"  A  --  B  ":            "a-b",
+		"6666":                    "",
+		"42 Towels":               "towels",
+		"Ünïcode":                 "n-code",
+		"x":                       "",
+		"new":                     "",
+		"日本":                      "",
 		strings.Repeat("ab ", 30): strings.TrimRight(strings.Repeat("ab-", 13), "-") + "-a",
 	} {
 		if got := Slugify(name); got != want {
-			t.Errorf("%q gives %q, want %q", name, got, want)
+			t.Errorf("%q: got %q, want %q", name, got, want)
 		}
 	}
 	for slug, ok := range map[string]bool{
-		"ab": true, "a-b-1": true, "a": false, "1a": false, "a--b": false, "-ab": false, "ab-": false, "Ab": false, "new": false,
-		strings.Repeat("a", 40): true, strings.Repeat("a", 41): false, "a/b": false, "a b": false,
+		"ab":                    true,
+		"a-b-1":                 true,
+		"a":                     false,
+		"1a":                    false,
+		"a--b":                  false,
+		"-ab":                   false,
+		"ab-":                   false,
+		"Ab":                    false,
+		"new":                   false,
+		strings.Repeat("a", 40): true,
+		strings.Repeat("a", 41): false,
+		"a/b":                   false,
+		"a b":                   false,
 	} {
 		if (slugProblem(slug) == "") != ok {
 			t.Errorf("%q: %q", slug, slugProblem(slug))
@@ -163,9 +191,11 @@ func TestSlugs(t *testing.T) {
 	}
 }
 
-func TestRolesAndPermissions(t *testing.T) {
+func TestEachRoleHasItsPermissions(t *testing.T) {
 	for role, may := range map[Role][]Permission{
-		RoleViewer: {PermitRead}, RoleDeveloper: {PermitRead, PermitWriteKeys}, RoleAdmin: {PermitRead, PermitWriteKeys, PermitAdminister},
+		RoleViewer: {PermitRead}, RoleDeveloper: {PermitRead, PermitWriteKeys}, RoleAdmin: {
+			PermitRead, PermitWriteKeys, PermitAdminister,
+		},
 		RoleOwner: {PermitRead, PermitWriteKeys, PermitAdminister}, "": {}, "stranger": {},
 	} {
 		for _, p := range []Permission{PermitRead, PermitWriteKeys, PermitAdminister} {
@@ -179,23 +209,26 @@ func TestRolesAndPermissions(t *testing.T) {
 		}
 	}
 	if RoleOwner.May("fly") {
-		t.Error("a permission that nobody defined was given")
+		t.Error("an unknown permission was given")
 	}
 }
 
-func TestLogTextIsWhatEveryDatabaseTakes(t *testing.T) {
+func TestLogTextIsSafeToStore(t *testing.T) {
 	for in, want := range map[string]string{
-		"/a/b": "/a/b", "/a\x00b\r\nc": "/abc", "/\xff\xfe": "/�", "/äöü": "/äöü", "/a\u202eb": "/ab", strings.Repeat("ä", 10): "ääää",
+		"/a/b": "/a/b", "/a\x00b\r\nc": "/abc", "/\xff\xfe": "/�", "/äöü": "/äöü", "/a\u202eb": "/ab",
+		strings.Repeat("ä", 10): "ääää",
 	} {
 		if got := LogText(in, 9); got != want {
-			t.Errorf("%q gives %q, want %q", in, got, want)
+			t.Errorf("%q: got %q, want %q", in, got, want)
 		}
 	}
 }
 
-func TestNewPasswords(t *testing.T) {
+func TestNewPasswordsAreChecked(t *testing.T) {
 	for password, ok := range map[string]bool{
-		"correct horse": true, "short": false, "": false, strings.Repeat("x", 20): false, strings.Repeat("ab", 129): false,
+		"correct horse": true, "short": false, "": false, strings.Repeat("x", 20): false, strings.Repeat(
+			"ab", 129,
+		): false,
 		"you@example.com": false, "ÄÖÜäöüß123": true,
 	} {
 		if (passwordProblem(password, "you@example.com") == "") != ok {
@@ -204,10 +237,12 @@ func TestNewPasswords(t *testing.T) {
 	}
 }
 
-func TestEmailAddresses(t *testing.T) {
+func TestEmailAddressesAreNormalizedAndChecked(t *testing.T) {
 	for in, want := range map[string]string{
 		" Ada@Example.COM ": "ada@example.com", "a@b.co": "a@b.co", "root@localhost": "root@localhost",
-		"a": "", "a@b": "", "Ada <a@b.co>": "", "a@b.co, c@d.co": "", "": "", strings.Repeat("a", 250) + "@b.co": "", "a@b.co\nBcc: x": "",
+		"a": "", "a@b": "", "Ada <a@b.co>": "", "a@b.co, c@d.co": "", "": "", strings.Repeat(
+			"a", 250,
+		) + "@b.co": "", "a@b.co\nBcc: x": "",
 	} {
 		got, ok := NormalizeEmail(in)
 		if ok != (want != "") || ok && got != want {

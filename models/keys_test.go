@@ -12,9 +12,13 @@ import (
 	"github.com/claviger/claviger/models"
 )
 
-func newProject(t *testing.T, store *models.Store, user *models.User, slug string) (*models.Project, *models.Key, models.Secret) {
+func newProject(
+	t *testing.T, store *models.Store, user *models.User, slug string,
+) (*models.Project, *models.Key, models.Secret) {
 	t.Helper()
-	project, key, secret, err := store.CreateProject(t.Context(), user.Actor("192.0.2.1"), models.ProjectInput{Name: slug, Slug: slug})
+	project, key, secret, err := store.CreateProject(
+		t.Context(), user.Actor("192.0.2.1"), models.ProjectInput{Name: slug, Slug: slug},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -25,7 +29,9 @@ func keyInput(name string) models.KeyInput {
 	return models.KeyInput{Name: name, Type: models.TypeProduction, Category: "production"}
 }
 
-func newKey(t *testing.T, store *models.Store, project *models.Project, in models.KeyInput) (*models.Key, models.Secret) {
+func newKey(
+	t *testing.T, store *models.Store, project *models.Project, in models.KeyInput,
+) (*models.Key, models.Secret) {
 	t.Helper()
 	key, secret, err := store.CreateKey(t.Context(), project.ID, testkit.Actor(*project.CreatedBy), in)
 	if err != nil {
@@ -37,7 +43,9 @@ func newKey(t *testing.T, store *models.Store, project *models.Project, in model
 func TestANewProjectHasADefaultKeyAndTheBuiltInCategories(t *testing.T) {
 	eachStore(t, func(t *testing.T, store *models.Store, _ *testkit.Clock) {
 		user := signUp(t, store, "ada@example.com")
-		project, key, secret, err := store.CreateProject(t.Context(), user.Actor("192.0.2.1"), models.ProjectInput{Name: "Acme Inc.", KeyPrefix: "acme"})
+		project, key, secret, err := store.CreateProject(
+			t.Context(), user.Actor("192.0.2.1"), models.ProjectInput{Name: "Acme Inc.", KeyPrefix: "acme"},
+		)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -47,11 +55,18 @@ func TestANewProjectHasADefaultKeyAndTheBuiltInCategories(t *testing.T) {
 		if want := regexp.MustCompile(fmt.Sprintf(`^%d_default_\d{6}$`, project.ID)); !want.MatchString(key.Name) {
 			t.Errorf("the default key is called %q", key.Name)
 		}
-		if !key.IsDefault || key.State != models.StateActive || key.Type != models.TypeProduction || secret.Prefix != "acme" {
+		if !key.IsDefault ||
+			key.State != models.StateActive ||
+			key.Type != models.TypeProduction ||
+			secret.Prefix != "acme" {
 			t.Errorf("%+v with %s", key, secret)
 		}
 		found, err := store.FindKey(t.Context(), testkit.Pepper(t).Digest(secret))
-		if err != nil || found == nil || found.KeyID != key.ID || found.ProjectID != project.ID || found.Category != "production" {
+		if err != nil ||
+			found == nil ||
+			found.KeyID != key.ID ||
+			found.ProjectID != project.ID ||
+			found.Category != "production" {
 			t.Errorf("%+v %v", found, err)
 		}
 		categories, err := store.Categories(t.Context(), project.ID)
@@ -63,7 +78,8 @@ func TestANewProjectHasADefaultKeyAndTheBuiltInCategories(t *testing.T) {
 			t.Errorf("%v %v", names, err)
 		}
 		for _, action := range []models.KeyAction{models.ActionDeactivate, models.ActionRevoke} {
-			if _, err := store.ChangeKeyState(t.Context(), project.ID, key.ID, tester, action); !hasCode(err, models.CodeConflict) {
+			_, err := store.ChangeKeyState(t.Context(), project.ID, key.ID, tester, action)
+			if !hasCode(err, models.CodeConflict) {
 				t.Errorf("%s the default key: %v", action, err)
 			}
 		}
@@ -155,11 +171,18 @@ func TestEditingAKeyKeepsItsSecretTypeAndHistory(t *testing.T) {
 	eachStore(t, func(t *testing.T, store *models.Store, clock *testkit.Clock) {
 		user := signUp(t, store, "ada@example.com")
 		project, _, _ := newProject(t, store, user, "shop")
-		key, secret := newKey(t, store, project, models.KeyInput{Name: "one", Type: models.TypeTest, Category: "staging"})
+		key, secret := newKey(
+			t, store, project, models.KeyInput{Name: "one", Type: models.TypeTest, Category: "staging"},
+		)
 		expires := clock.Now().Add(time.Hour)
 		clock.Advance(time.Minute)
 		in := models.KeyInput{
-			Name: "renamed", Type: models.TypeProduction, Description: "for Acme", Category: "partner-acme", ExpiresAt: &expires, SelfRotation: true,
+			Name:         "renamed",
+			Type:         models.TypeProduction,
+			Description:  "for Acme",
+			Category:     "partner-acme",
+			ExpiresAt:    &expires,
+			SelfRotation: true,
 		}
 		if _, err := store.UpdateKey(t.Context(), project.ID, key.ID, tester, in); err != nil {
 			t.Fatal(err)
@@ -168,9 +191,17 @@ func TestEditingAKeyKeepsItsSecretTypeAndHistory(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got.Name != "renamed" || got.Type != models.TypeTest || got.Description != "for Acme" || got.Category != "partner-acme" ||
-			!got.SelfRotation || got.ExpiresAt == nil || !got.ExpiresAt.Equal(expires) || !got.CreatedAt.Equal(key.CreatedAt) ||
-			!got.UpdatedAt.Equal(clock.Now()) || got.Last4 != secret.Last4() || got.Creator != "ada@example.com" {
+		if got.Name != "renamed" ||
+			got.Type != models.TypeTest ||
+			got.Description != "for Acme" ||
+			got.Category != "partner-acme" ||
+			!got.SelfRotation ||
+			got.ExpiresAt == nil ||
+			!got.ExpiresAt.Equal(expires) ||
+			!got.CreatedAt.Equal(key.CreatedAt) ||
+			!got.UpdatedAt.Equal(clock.Now()) ||
+			got.Last4 != secret.Last4() ||
+			got.Creator != "ada@example.com" {
 			t.Errorf("%+v", got)
 		}
 		found, err := store.FindKey(t.Context(), testkit.Pepper(t).Digest(secret))
@@ -181,7 +212,9 @@ func TestEditingAKeyKeepsItsSecretTypeAndHistory(t *testing.T) {
 		if _, err := store.UpdateKey(t.Context(), project.ID, key.ID, tester, in); err != nil {
 			t.Fatal(err)
 		}
-		if got, err = store.Key(t.Context(), project.ID, key.ID); err != nil || got.ExpiresAt != nil || got.SelfRotation {
+		if got, err = store.Key(t.Context(), project.ID, key.ID); err != nil ||
+			got.ExpiresAt != nil ||
+			got.SelfRotation {
 			t.Errorf("the expiry cannot be taken away: %+v %v", got, err)
 		}
 	})
@@ -212,7 +245,8 @@ func TestEveryQueryOfKeysIsHeldToItsProject(t *testing.T) {
 			if _, err := store.Membership(t.Context(), bob.ID, ref); !models.IsNotFound(err) {
 				t.Errorf("bob found %s: %v", ref, err)
 			}
-			if m, err := store.Membership(t.Context(), ada.ID, ref); err != nil || m.Role != models.RoleOwner || m.ID != hers.ID {
+			m, err := store.Membership(t.Context(), ada.ID, ref)
+			if err != nil || m.Role != models.RoleOwner || m.ID != hers.ID {
 				t.Errorf("ada did not find %s: %+v %v", ref, m, err)
 			}
 		}
@@ -224,12 +258,26 @@ func TestTheListOfKeysIsFilteredAndPaged(t *testing.T) {
 		user := signUp(t, store, "ada@example.com")
 		project, defaultKey, _ := newProject(t, store, user, "shop")
 		soon := clock.Now().Add(time.Minute)
-		newKey(t, store, project, models.KeyInput{Name: "server_prod", Type: models.TypeProduction, Category: "production", Description: "100% Checkout"})
+		newKey(
+			t, store, project,
+			models.KeyInput{
+				Name:        "server_prod",
+				Type:        models.TypeProduction,
+				Category:    "production",
+				Description: "100% Checkout",
+			},
+		)
 		newKey(t, store, project, models.KeyInput{Name: "server_test", Type: models.TypeTest, Category: "staging"})
 		inactive, _ := newKey(t, store, project, keyInput("switched_off"))
-		newKey(t, store, project, models.KeyInput{Name: "ended", Type: models.TypeProduction, Category: "partner", ExpiresAt: &soon})
+		newKey(
+			t, store, project,
+			models.KeyInput{Name: "ended", Type: models.TypeProduction, Category: "partner", ExpiresAt: &soon},
+		)
 		revoked, secret := newKey(t, store, project, keyInput("gone"))
-		for id, action := range map[int64]models.KeyAction{inactive.ID: models.ActionDeactivate, revoked.ID: models.ActionRevoke} {
+		for id, action := range map[int64]models.KeyAction{
+			inactive.ID: models.ActionDeactivate,
+			revoked.ID:  models.ActionRevoke,
+		} {
 			if _, err := store.ChangeKeyState(t.Context(), project.ID, id, tester, action); err != nil {
 				t.Fatal(err)
 			}
@@ -241,7 +289,11 @@ func TestTheListOfKeysIsFilteredAndPaged(t *testing.T) {
 			filter models.KeyFilter
 			want   []string
 		}{
-			{"all, newest first", models.KeyFilter{}, []string{"gone", "ended", "switched_off", "server_test", "server_prod", d}},
+			{
+				"all, newest first",
+				models.KeyFilter{},
+				[]string{"gone", "ended", "switched_off", "server_test", "server_prod", d},
+			},
 			{"name", models.KeyFilter{Search: "SERVER_"}, []string{"server_test", "server_prod"}},
 			{"an underscore is no wildcard", models.KeyFilter{Search: "r_t"}, []string{"server_test"}},
 			{"a percent sign is no wildcard", models.KeyFilter{Search: "0% ch"}, []string{"server_prod"}},
@@ -295,11 +347,13 @@ func TestARevokedKeyStaysAsItWas(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, action := range []models.KeyAction{models.ActionActivate, models.ActionDeactivate, models.ActionRevoke} {
-			if _, err := store.ChangeKeyState(t.Context(), project.ID, key.ID, tester, action); !hasCode(err, models.CodeConflict) {
+			_, err := store.ChangeKeyState(t.Context(), project.ID, key.ID, tester, action)
+			if !hasCode(err, models.CodeConflict) {
 				t.Errorf("%s: %v", action, err)
 			}
 		}
-		if _, err := store.UpdateKey(t.Context(), project.ID, key.ID, tester, keyInput("two")); !hasCode(err, models.CodeConflict) {
+		_, err := store.UpdateKey(t.Context(), project.ID, key.ID, tester, keyInput("two"))
+		if !hasCode(err, models.CodeConflict) {
 			t.Errorf("edit: %v", err)
 		}
 	})
@@ -316,7 +370,8 @@ func TestAProjectHasABoundedNumberOfCategories(t *testing.T) {
 		}
 		in := keyInput("one_more")
 		in.Category = "label 200"
-		if _, _, err := store.CreateKey(t.Context(), project.ID, user.Actor("192.0.2.1"), in); fieldsOf(t, err)["category"] == "" {
+		_, _, err := store.CreateKey(t.Context(), project.ID, user.Actor("192.0.2.1"), in)
+		if fieldsOf(t, err)["category"] == "" {
 			t.Errorf("%v", err)
 		}
 		in.Category = "label 7"

@@ -57,7 +57,9 @@ func contents(t *testing.T, folder string) map[string]string {
 // refusesOld opens a database that must be refused in a message that has all of words.
 func refusesOld(t *testing.T, url string, words ...string) {
 	t.Helper()
-	store, err := app.ConnectStore(t.Context(), app.StoreOptions{URL: url, Options: models.Options{Pepper: testkit.Pepper(t)}})
+	store, err := app.ConnectStore(
+		t.Context(), app.StoreOptions{URL: url, Options: models.Options{Pepper: testkit.Pepper(t)}},
+	)
 	if err == nil {
 		store.Close()
 		t.Fatal("the database was opened")
@@ -86,7 +88,8 @@ func TestASQLiteFileFromBeforeTheFirstReleaseIsRefusedAndNotTouched(t *testing.T
 					if left == noWAL {
 						db.Close()
 					}
-					// The copy is what a process leaves that was killed: with a log, nothing of this is in the file itself.
+					// The copy is what a process leaves that was killed: with a log, nothing of this is in the file
+					// itself.
 					for name, content := range contents(t, made) {
 						if strings.HasSuffix(name, "-shm") && left == walAlone {
 							continue
@@ -139,7 +142,9 @@ func TestAPostgresFromBeforeTheFirstReleaseIsRefusedAndNotTouched(t *testing.T) 
 			return text
 		}
 		before := state()
-		refusesOld(t, url, "(schema "+testkit.Schema(t, url)+")", fmt.Sprintf("number %d,", version), "CLAVIGER_DATABASE_URL")
+		refusesOld(
+			t, url, "(schema "+testkit.Schema(t, url)+")", fmt.Sprintf("number %d,", version), "CLAVIGER_DATABASE_URL",
+		)
 		if after := state(); after != before {
 			t.Errorf("schema %d: the database had\n%s\nand has\n%s", version, before, after)
 		}
@@ -163,7 +168,9 @@ func TestAMessageAboutAnOldPostgresNamesHostAndDatabaseButNoPassword(t *testing.
 
 func TestANewDatabaseHasTheFirstSchemaOfARelease(t *testing.T) {
 	testkit.EachDatabase(t, func(t *testing.T, url string) {
-		store, err := app.ConnectStore(t.Context(), app.StoreOptions{URL: url, Options: models.Options{Pepper: testkit.Pepper(t)}})
+		store, err := app.ConnectStore(
+			t.Context(), app.StoreOptions{URL: url, Options: models.Options{Pepper: testkit.Pepper(t)}},
+		)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -11,8 +11,8 @@ import (
 	"github.com/claviger/claviger/models"
 )
 
-// putOn gives the project a plan and figures of its own.
-func putOn(t *testing.T, store *models.Store, project *models.Project, plan string, overrides models.Overrides) {
+// setPlan gives the project a plan and overrides.
+func setPlan(t *testing.T, store *models.Store, project *models.Project, plan string, overrides models.Overrides) {
 	t.Helper()
 	all, _, err := store.Plans(t.Context())
 	if err != nil {
@@ -20,7 +20,8 @@ func putOn(t *testing.T, store *models.Store, project *models.Project, plan stri
 	}
 	for _, p := range all {
 		if p.Name == plan {
-			if _, err := store.ChangeProjectPlan(t.Context(), testkit.Actor(1), project.ID, p.ID, overrides); err != nil {
+			_, err := store.ChangeProjectPlan(t.Context(), testkit.Actor(1), project.ID, p.ID, overrides)
+			if err != nil {
 				t.Fatal(err)
 			}
 			return
@@ -29,7 +30,7 @@ func putOn(t *testing.T, store *models.Store, project *models.Project, plan stri
 	t.Fatalf("there is no plan %s", plan)
 }
 
-func TestPlansHaveTheFiguresOfTheProductAsInstalled(t *testing.T) {
+func TestANewInstanceHasThePlansOfTheProduct(t *testing.T) {
 	eachStore(t, func(t *testing.T, store *models.Store, _ *testkit.Clock) {
 		all, def, err := store.Plans(t.Context())
 		if err != nil {
@@ -52,8 +53,11 @@ func TestPlansHaveTheFiguresOfTheProductAsInstalled(t *testing.T) {
 		}
 		// product.md, section 4: active keys, project /s, project /min, key /min, ip /min, session /min, logs kept.
 		want := []string{
-			"Free false 1 10 300 300 60 60 7", "Starter true 3 50 2000 1000 300 120 30", "Growth true 5 200 10000 5000 1000 300 90",
-			"Pro true 10 1000 50000 20000 3000 600 180", "Enterprise true none none none none none none 365",
+			"Free false 1 10 300 300 60 60 7",
+			"Starter true 3 50 2000 1000 300 120 30",
+			"Growth true 5 200 10000 5000 1000 300 90",
+			"Pro true 10 1000 50000 20000 3000 600 180",
+			"Enterprise true none none none none none none 365",
 		}
 		if strings.Join(got, "\n") != strings.Join(want, "\n") {
 			t.Errorf("\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
@@ -61,10 +65,12 @@ func TestPlansHaveTheFiguresOfTheProductAsInstalled(t *testing.T) {
 	})
 }
 
-func TestOfManyKeysAtOnceAsManyAreMadeAsThePlanHasRoomFor(t *testing.T) {
+func TestConcurrentRequestsMakeNoMoreKeysThanThePlanAllows(t *testing.T) {
 	eachStore(t, func(t *testing.T, store *models.Store, _ *testkit.Clock) {
 		project, _, _ := newProject(t, store, signUp(t, store, "ada@example.com"), "shop")
-		putOn(t, store, project, "Free", models.Overrides{models.LimitActiveKeys: ptr(int64(4))}) // the default key has one of them
+		setPlan(
+			t, store, project, "Free", models.Overrides{models.LimitActiveKeys: ptr(int64(4))},
+		) // the default key has one of them
 		var (
 			wait  sync.WaitGroup
 			mu    sync.Mutex
@@ -74,7 +80,9 @@ func TestOfManyKeysAtOnceAsManyAreMadeAsThePlanHasRoomFor(t *testing.T) {
 		for i := range 50 {
 			wait.Go(func() {
 				<-start
-				_, _, err := store.CreateKey(t.Context(), project.ID, testkit.Actor(1), keyInput(fmt.Sprintf("key_%d", i)))
+				_, _, err := store.CreateKey(
+					t.Context(), project.ID, testkit.Actor(1), keyInput(fmt.Sprintf("key_%d", i)),
+				)
 				mu.Lock()
 				defer mu.Unlock()
 				if err == nil {
@@ -97,7 +105,7 @@ func TestThePlanBoundsTheActiveKeys(t *testing.T) {
 	eachStore(t, func(t *testing.T, store *models.Store, clock *testkit.Clock) {
 		ctx, actor := t.Context(), testkit.Actor(1)
 		project, _, _ := newProject(t, store, signUp(t, store, "ada@example.com"), "shop")
-		putOn(t, store, project, "Starter", nil)
+		setPlan(t, store, project, "Starter", nil)
 		one, _ := newKey(t, store, project, keyInput("one"))
 		short := keyInput("short")
 		end := clock.Now().Add(time.Hour)
@@ -150,14 +158,18 @@ func TestThePlanBoundsTheActiveKeys(t *testing.T) {
 		allowed("a later end with room", err)
 
 		// A downgrade takes nothing away and lets nothing be added.
-		putOn(t, store, project, "Free", nil)
+		setPlan(t, store, project, "Free", nil)
 		if active, err := store.CountActiveKeys(ctx, project.ID); active != 3 || err != nil {
 			t.Errorf("%d active keys after the downgrade, %v", active, err)
 		}
-		refused("a key after the downgrade", "The Free plan allows 1 active key. The Growth plan allows more", create("five"))
-		putOn(t, store, project, "Free", models.Overrides{models.LimitActiveKeys: ptr(int64(2))})
-		refused("a key over the project's own figure", "This project may have 2 active keys.", create("five"))
-		putOn(t, store, project, "Free", models.Overrides{models.LimitActiveKeys: nil})
+		refused(
+			"a key after the downgrade",
+			"The Free plan allows 1 active key. The Growth plan allows more",
+			create("five"),
+		)
+		setPlan(t, store, project, "Free", models.Overrides{models.LimitActiveKeys: ptr(int64(2))})
+		refused("a key over the project's own limit", "This project may have 2 active keys.", create("five"))
+		setPlan(t, store, project, "Free", models.Overrides{models.LimitActiveKeys: nil})
 		allowed("a key without a maximum", create("five"))
 	})
 }
@@ -168,7 +180,7 @@ func TestRotationNeedsAPlanThatAllowsIt(t *testing.T) {
 		user := signUp(t, store, "ada@example.com") // the admin of the instance
 		project, defaultKey, _ := newProject(t, store, user, "shop")
 		key, _ := newKey(t, store, project, keyInput("one"))
-		putOn(t, store, project, "Free", nil)
+		setPlan(t, store, project, "Free", nil)
 		member, admin := testkit.Actor(user.ID), user.Actor("192.0.2.1")
 		for _, c := range []struct {
 			what  string
@@ -180,7 +192,8 @@ func TestRotationNeedsAPlanThatAllowsIt(t *testing.T) {
 			{"the admin and a key", key, admin, false}, {"the admin and the default key", defaultKey, admin, true},
 		} {
 			_, _, err := store.RotateKey(ctx, project.ID, c.key.ID, c.actor, 0, time.Hour)
-			if refused := hasCode(err, models.CodePlanLimit) && strings.Contains(err.Error(), "The Starter plan allows it"); refused == c.may {
+			refused := hasCode(err, models.CodePlanLimit) && strings.Contains(err.Error(), "The Starter plan allows it")
+			if refused == c.may {
 				t.Errorf("%s: %v", c.what, err)
 			}
 		}
@@ -188,11 +201,11 @@ func TestRotationNeedsAPlanThatAllowsIt(t *testing.T) {
 		if _, err := store.EndVersion(ctx, project.ID, defaultKey.ID, member, 1, 0); err != nil {
 			t.Error(err)
 		}
-		putOn(t, store, project, "Free", models.Overrides{models.LimitRotation: ptr(int64(1))})
+		setPlan(t, store, project, "Free", models.Overrides{models.LimitRotation: ptr(int64(1))})
 		if _, _, err := store.RotateKey(ctx, project.ID, key.ID, member, 0, 0); err != nil {
 			t.Error(err)
 		}
-		putOn(t, store, project, "Enterprise", models.Overrides{models.LimitRotation: ptr(int64(0))})
+		setPlan(t, store, project, "Enterprise", models.Overrides{models.LimitRotation: ptr(int64(0))})
 		if _, _, err := store.RotateKey(ctx, project.ID, key.ID, member, 0, 0); !hasCode(err, models.CodePlanLimit) {
 			t.Error(err)
 		}
@@ -213,28 +226,34 @@ func TestNewProjectsGetTheDefaultPlan(t *testing.T) {
 	})
 }
 
-func TestFiguresOfPlansAreChecked(t *testing.T) {
+func TestPlanLimitsAreChecked(t *testing.T) {
 	eachStore(t, func(t *testing.T, store *models.Store, _ *testkit.Clock) {
 		user := signUp(t, store, "ada@example.com")
 		project, _, _ := newProject(t, store, user, "shop")
 		for _, n := range []int64{0, -1, 1_000_000_001} {
 			for _, name := range models.NumberLimits {
-				var figures models.PlanLimits
-				figures.SetNumber(name, &n)
-				if _, err := store.UpdatePlan(t.Context(), user.Actor(""), 1, figures); fieldsOf(t, err)[string(name)] == "" {
+				var limits models.PlanLimits
+				limits.SetNumber(name, &n)
+				_, err := store.UpdatePlan(t.Context(), user.Actor(""), 1, limits)
+				if fieldsOf(t, err)[string(name)] == "" {
 					t.Errorf("%s %d: %v", name, n, err)
 				}
-				_, err := store.ChangeProjectPlan(t.Context(), user.Actor(""), project.ID, 1, models.Overrides{name: &n})
+				overrides := models.Overrides{name: &n}
+				_, err = store.ChangeProjectPlan(t.Context(), user.Actor(""), project.ID, 1, overrides)
 				if fieldsOf(t, err)[string(name)] == "" {
 					t.Errorf("override %s %d: %v", name, n, err)
 				}
 			}
 		}
-		if _, err := store.ChangeProjectPlan(t.Context(), user.Actor(""), project.ID, 6, nil); fieldsOf(t, err)["plan"] == "" {
+		_, err := store.ChangeProjectPlan(t.Context(), user.Actor(""), project.ID, 6, nil)
+		if fieldsOf(t, err)["plan"] == "" {
 			t.Error(err)
 		}
-		for _, bad := range []models.Overrides{{"speed": ptr(int64(1))}, {models.LimitRotation: nil}, {models.LimitRotation: ptr(int64(2))}} {
-			if _, err := store.ChangeProjectPlan(t.Context(), user.Actor(""), project.ID, 1, bad); len(fieldsOf(t, err)) != 1 {
+		for _, bad := range []models.Overrides{
+			{"speed": ptr(int64(1))}, {models.LimitRotation: nil}, {models.LimitRotation: ptr(int64(2))},
+		} {
+			_, err := store.ChangeProjectPlan(t.Context(), user.Actor(""), project.ID, 1, bad)
+			if len(fieldsOf(t, err)) != 1 {
 				t.Errorf("%v: %v", bad, err)
 			}
 		}
@@ -247,7 +266,9 @@ func TestAProjectIsRenamedAndGetsAnotherSlugAndPrefix(t *testing.T) {
 		user := signUp(t, store, "ada@example.com")
 		project, _, old := newProject(t, store, user, "shop")
 		newProject(t, store, user, "other")
-		changed, err := store.UpdateProject(ctx, project.ID, user.Actor(""), models.ProjectInput{Name: " Acme ", KeyPrefix: "acme"})
+		changed, err := store.UpdateProject(
+			ctx, project.ID, user.Actor(""), models.ProjectInput{Name: " Acme ", KeyPrefix: "acme"},
+		)
 		if err != nil || changed.Name != "Acme" || changed.KeyPrefix != "acme" || changed.Slug != "shop" {
 			t.Fatalf("%+v %v", changed, err)
 		}
@@ -255,7 +276,8 @@ func TestAProjectIsRenamedAndGetsAnotherSlugAndPrefix(t *testing.T) {
 		if secret.Prefix != "acme" {
 			t.Errorf("a new key has the prefix %s", secret.Prefix)
 		}
-		if found, err := store.FindKey(ctx, testkit.Pepper(t).Digest(old)); err != nil || found == nil || old.Prefix != "clv" {
+		found, err := store.FindKey(ctx, testkit.Pepper(t).Digest(old))
+		if err != nil || found == nil || old.Prefix != "clv" {
 			t.Errorf("the old secret: %+v %v", found, err)
 		}
 		_, err = store.UpdateProject(ctx, project.ID, user.Actor(""), models.ProjectInput{Name: "", KeyPrefix: "A"})

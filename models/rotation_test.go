@@ -49,8 +49,13 @@ func TestAfterARotationTheOldSecretLivesForItsGrace(t *testing.T) {
 					t.Errorf("the new secret is %s", got)
 				}
 				versions, err := store.Versions(t.Context(), project.ID, key.ID)
-				if err != nil || len(versions) != 2 || versions[0].Number != 2 || versions[0].CreatedByName != tester.Name || versions[0].EndsAt != nil ||
-					versions[1].Last4 != old.Last4() || versions[1].EndsAt == nil {
+				if err != nil ||
+					len(versions) != 2 ||
+					versions[0].Number != 2 ||
+					versions[0].CreatedByName != tester.Name ||
+					versions[0].EndsAt != nil ||
+					versions[1].Last4 != old.Last4() ||
+					versions[1].EndsAt == nil {
 					t.Errorf("%+v %v", versions, err)
 				}
 			})
@@ -64,7 +69,7 @@ func TestOfTwoRotationsAtOnceOneWins(t *testing.T) {
 		project, _, _ := newProject(t, store, user, "shop")
 		key, _ := newKey(t, store, project, keyInput("one"))
 		var mu sync.Mutex
-		won, told := 0, 0
+		won, rejected := 0, 0
 		var group sync.WaitGroup
 		for range 8 {
 			group.Go(func() {
@@ -75,15 +80,15 @@ func TestOfTwoRotationsAtOnceOneWins(t *testing.T) {
 				case err == nil:
 					won++
 				case hasCode(err, models.CodeConflict):
-					told++
+					rejected++
 				default:
 					t.Error(err)
 				}
 			})
 		}
 		group.Wait()
-		if won != 1 || told != 7 {
-			t.Errorf("%d won, %d were told", won, told)
+		if won != 1 || rejected != 7 {
+			t.Errorf("%d rotations succeeded and %d were conflicts, want 1 and 7", won, rejected)
 		}
 		if versions, err := store.Versions(t.Context(), project.ID, key.ID); err != nil || len(versions) != 2 {
 			t.Errorf("%d versions, %v", len(versions), err)
@@ -91,9 +96,8 @@ func TestOfTwoRotationsAtOnceOneWins(t *testing.T) {
 	})
 }
 
-// After any sequence of rotations, graces, ends and switches under a moving clock, exactly the secrets that should be
-// valid are: held against a plain model of each secret's end.
-func TestExactlyTheRightSecretsAreValid(t *testing.T) {
+// Compares the verdicts of all secrets with a simple model after random rotations, graces, ends and changes of state.
+func TestSecretsAreValidAsTheModelSaysAfterRandomChanges(t *testing.T) {
 	type version struct {
 		secret models.Secret
 		ends   time.Time // zero: open
@@ -164,7 +168,7 @@ func TestExactlyTheRightSecretsAreValid(t *testing.T) {
 	})
 }
 
-func TestANewVersionHasTheProjectsPrefixOfToday(t *testing.T) {
+func TestANewVersionHasTheProjectsCurrentPrefix(t *testing.T) {
 	testkit.EachDatabase(t, func(t *testing.T, url string) {
 		app := testkit.NewApp(t, url)
 		user, _ := app.SignUp("ada@example.com")
@@ -213,18 +217,23 @@ func TestAKeyIsDueForRotationAfter90Days(t *testing.T) {
 	})
 }
 
-func TestDatabasesRefuseWhatTheRulesForbid(t *testing.T) {
+func TestDatabasesEnforceTheRulesWithConstraints(t *testing.T) {
 	testkit.EachDatabase(t, func(t *testing.T, url string) {
 		app := testkit.NewApp(t, url)
 		user, _ := app.SignUp("ada@example.com")
 		project, _, _ := app.Project(user, "shop")
 		key, _ := app.Key(project, models.KeyInput{Name: "one"})
 		for _, change := range []string{
-			"quota_daily = 0", "quota_total = -1", "self_rotation = TRUE, platform_ios = TRUE", "state = 'expired'", "type = 'live'", "version = 0",
+			"quota_daily = 0",
+			"quota_total = -1",
+			"self_rotation = TRUE, platform_ios = TRUE",
+			"state = 'expired'",
+			"type = 'live'",
+			"version = 0",
 			"is_default = TRUE, state = 'inactive'",
 		} {
 			if err := app.TryExec("UPDATE keys SET "+change+" WHERE id = ?", key.ID); err == nil {
-				t.Errorf("the database took %s", change)
+				t.Errorf("the database accepted %s", change)
 			}
 		}
 	})

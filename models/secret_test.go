@@ -141,7 +141,9 @@ func FuzzParseSecret(f *testing.F) {
 		if checksum(body) != plain[len(plain)-6:] {
 			t.Error("the checksum is wrong and was accepted")
 		}
-		if !strings.HasPrefix(plain, parsed.Prefix+"_"+string(parsed.Kind)+"_") || parsed.Plain() != plain || len(plain) > maxSecretLength {
+		if !strings.HasPrefix(plain, parsed.Prefix+"_"+string(parsed.Kind)+"_") ||
+			parsed.Plain() != plain ||
+			len(plain) > maxSecretLength {
 			t.Errorf("%q was read as %q %q", plain, parsed.Prefix, parsed.Kind)
 		}
 	})

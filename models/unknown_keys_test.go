@@ -32,15 +32,33 @@ func TestUnknownKeysAreCountedByProjectAndAddress(t *testing.T) {
 		now := clock.Now().UnixMilli()
 		today := models.UnknownKeyDay(clock.Now())
 		of := func(project, day int64, address string, requests, at int64) models.UnknownKeyCount {
-			return models.UnknownKeyCount{ProjectID: project, Day: day, Address: address, Requests: requests, LastAt: at}
+			return models.UnknownKeyCount{
+				ProjectID: project,
+				Day:       day,
+				Address:   address,
+				Requests:  requests,
+				LastAt:    at,
+			}
 		}
-		countUnknown(t, store, 1, of(1, today, "203.0.113.7", 3, now), of(1, today, "2001:db8::/64", 9, now-5), of(2, today, "203.0.113.7", 100, now))
-		countUnknown(t, store, 2, of(1, today, "203.0.113.7", 4, now-1), of(1, today-6, "203.0.113.7", 10, now-9), of(1, today-7, "203.0.113.7", 1000, now-10))
-		countUnknown(t, store, 3, of(1, today, "2001:db8::/64", 1, now+1), of(1, today, "", 2, now), of(1, today, "", 1, now-1)) // one place twice
+		countUnknown(
+			t, store, 1, of(1, today, "203.0.113.7", 3, now), of(1, today, "2001:db8::/64", 9, now-5),
+			of(2, today, "203.0.113.7", 100, now),
+		)
+		countUnknown(
+			t, store, 2, of(1, today, "203.0.113.7", 4, now-1), of(1, today-6, "203.0.113.7", 10, now-9),
+			of(1, today-7, "203.0.113.7", 1000, now-10),
+		)
+		countUnknown(
+			t, store, 3, of(1, today, "2001:db8::/64", 1, now+1), of(1, today, "", 2, now), of(1, today, "", 1, now-1),
+		) // one place twice
 
 		got := unknownKeys(t, store, 1, "", 10)
 		want := models.UnknownKeyPage{Total: 3, Addresses: []models.UnknownKeyAddress{
-			{Address: "203.0.113.7", Requests: 17, LastAt: now}, {Address: "2001:db8::/64", Requests: 10, LastAt: now + 1}, {Address: "", Requests: 3, LastAt: now},
+			{Address: "203.0.113.7", Requests: 17, LastAt: now}, {
+				Address:  "2001:db8::/64",
+				Requests: 10,
+				LastAt:   now + 1,
+			}, {Address: "", Requests: 3, LastAt: now},
 		}}
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("%v, want %v", got, want)
@@ -57,13 +75,19 @@ func TestUnknownKeysAreCountedByProjectAndAddress(t *testing.T) {
 	})
 }
 
-// The answer to a commit can get lost.
+// A batch is repeated if the reply to its commit was lost.
 func TestABatchOfUnknownKeysIsCountedOnce(t *testing.T) {
 	eachStore(t, func(t *testing.T, store *models.Store, clock *testkit.Clock) {
 		now := clock.Now()
 		var batch []models.UnknownKeyCount
 		for i := range 1200 { // more than have room
-			batch = append(batch, models.UnknownKeyCount{ProjectID: 1, Day: models.UnknownKeyDay(now), Address: fmt.Sprintf("10.0.%d.%d", i/256, i%256), Requests: 2, LastAt: now.UnixMilli()})
+			batch = append(batch, models.UnknownKeyCount{
+				ProjectID: 1,
+				Day:       models.UnknownKeyDay(now),
+				Address:   fmt.Sprintf("10.0.%d.%d", i/256, i%256),
+				Requests:  2,
+				LastAt:    now.UnixMilli(),
+			})
 		}
 		countUnknown(t, store, 7, batch...)
 		before := unknownKeys(t, store, 1, "", 2000)
@@ -74,7 +98,7 @@ func TestABatchOfUnknownKeysIsCountedOnce(t *testing.T) {
 	})
 }
 
-// Of many addresses each request is counted, and the table stays small.
+// Requests of addresses beyond the limit are counted together.
 func TestTheAddressesOfADayAreBounded(t *testing.T) {
 	eachStore(t, func(t *testing.T, store *models.Store, clock *testkit.Clock) {
 		now, random, sent := clock.Now(), rand.New(rand.NewPCG(1, 2)), int64(0)
@@ -82,7 +106,13 @@ func TestTheAddressesOfADayAreBounded(t *testing.T) {
 			var counts []models.UnknownKeyCount
 			for range 500 {
 				address := fmt.Sprintf("10.0.%d.%d", random.IntN(10), random.IntN(256))
-				counts = append(counts, models.UnknownKeyCount{ProjectID: 1, Day: models.UnknownKeyDay(now), Address: address, Requests: 1, LastAt: now.UnixMilli()})
+				counts = append(counts, models.UnknownKeyCount{
+					ProjectID: 1,
+					Day:       models.UnknownKeyDay(now),
+					Address:   address,
+					Requests:  1,
+					LastAt:    now.UnixMilli(),
+				})
 				sent++
 			}
 			countUnknown(t, store, batch+1, counts...)
@@ -112,7 +142,12 @@ func TestUnknownKeysAreKeptAsLongAsTheLog(t *testing.T) {
 		now, counts := clock.Now(), []models.UnknownKeyCount(nil)
 		for _, project := range []int64{short.ID, long.ID, 999} { // the last one is gone
 			for i := range int64(1100) {
-				counts = append(counts, models.UnknownKeyCount{ProjectID: project, Day: models.UnknownKeyDay(now) - i%10, Address: fmt.Sprint(i), Requests: 1})
+				counts = append(counts, models.UnknownKeyCount{
+					ProjectID: project,
+					Day:       models.UnknownKeyDay(now) - i%10,
+					Address:   fmt.Sprint(i),
+					Requests:  1,
+				})
 			}
 		}
 		countUnknown(t, store, 1, counts...)
