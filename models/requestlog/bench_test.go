@@ -27,7 +27,8 @@ func benchProject(b *testing.B, keys int) (*models.Store, string) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	if _, _, _, err := store.CreateProject(b.Context(), user.Actor(""), models.ProjectInput{Name: "Bench", Slug: "bench"}); err != nil {
+	_, _, _, err = store.CreateProject(b.Context(), user.Actor(""), models.ProjectInput{Name: "Bench", Slug: "bench"})
+	if err != nil {
 		b.Fatal(err)
 	}
 	db, err := sql.Open("sqlite", "file:"+file+"?_pragma=busy_timeout(5000)")
@@ -55,7 +56,8 @@ func (w *traffic) batch(n int) []requestlog.Row {
 	rows := make([]requestlog.Row, n)
 	for i := range rows {
 		rows[i] = requestlog.Row{
-			ID: w.ids.Next(), ProjectID: 1, KeyID: 1 + w.random.Int64N(w.keys), Version: 1, Category: "production", Method: "GET",
+			ID: w.ids.Next(), ProjectID: 1, KeyID: 1 + w.random.Int64N(w.keys), Version: 1,
+			Category: "production", Method: "GET",
 			Path: "/v1/projects/bench/validate", Status: 200, DurationUs: 20 + w.random.Int64N(200),
 			IP: fmt.Sprintf("10.0.%d.%d", w.random.IntN(2), w.random.IntN(250)), Credits: 1, Code: requestlog.CodeValid,
 		}
@@ -148,7 +150,9 @@ func BenchmarkRequestLogsBesideMany(b *testing.B) {
 						return err
 					},
 					"page_of_code_that_never_was": func() error {
-						_, err := store.RequestLogs(b.Context(), 1, models.LogFilter{Code: requestlog.CodeKeyRevoked, Limit: 50})
+						_, err := store.RequestLogs(
+							b.Context(), 1, models.LogFilter{Code: requestlog.CodeKeyRevoked, Limit: 50},
+						)
 						return err
 					},
 					"usage_of_key": func() error {
@@ -180,7 +184,10 @@ func BenchmarkRequestLogsBesideMany(b *testing.B) {
 				})
 				b.Run("start_after_kill", func(b *testing.B) {
 					for b.Loop() {
-						again, err := app.ConnectStore(b.Context(), app.StoreOptions{URL: file, Options: models.Options{Pepper: testkit.Pepper(b)}})
+						again, err := app.ConnectStore(
+							b.Context(),
+							app.StoreOptions{URL: file, Options: models.Options{Pepper: testkit.Pepper(b)}},
+						)
 						if err != nil {
 							b.Fatal(err)
 						}

@@ -16,9 +16,18 @@ func randomRows(random *rand.Rand, n int) []Row {
 	for i := range rows {
 		r := &rows[i]
 		*r = Row{
-			ID: ID(random.Int64()), ProjectID: random.Int64N(3), KeyID: random.Int64N(1 << 40), Version: random.IntN(3), Status: random.IntN(600),
-			DurationUs: random.Int64N(1 << 30), Credits: random.Int64() - random.Int64(), Code: Code(fmt.Sprint("code", random.IntN(20))),
-			Category: fmt.Sprint("label", random.IntN(4)), Method: fmt.Sprint(random.IntN(12)), Path: fmt.Sprint("/päth/", random.IntN(500)), IP: fmt.Sprint(random.IntN(300)),
+			ID:         ID(random.Int64()),
+			ProjectID:  random.Int64N(3),
+			KeyID:      random.Int64N(1 << 40),
+			Version:    random.IntN(3),
+			Status:     random.IntN(600),
+			DurationUs: random.Int64N(1 << 30),
+			Credits:    random.Int64() - random.Int64(),
+			Code:       Code(fmt.Sprint("code", random.IntN(20))),
+			Category:   fmt.Sprint("label", random.IntN(4)),
+			Method:     fmt.Sprint(random.IntN(12)),
+			Path:       fmt.Sprint("/päth/", random.IntN(500)),
+			IP:         fmt.Sprint(random.IntN(300)),
 		}
 		if random.IntN(3) == 0 {
 			r.SessionHash = fmt.Append(nil, "session", random.IntN(50))
@@ -136,8 +145,18 @@ func typicalRows(n, keys int) []Row {
 			at = at.Add(time.Millisecond)
 		}
 		rows[i] = Row{
-			ID: ids.Next(), ProjectID: 1, KeyID: 1 + random.Int64N(int64(keys)), Version: 1, Category: "production", Method: "GET", Path: "/v1/projects/bench/validate",
-			Status: 200, DurationUs: 20 + random.Int64N(200), IP: fmt.Sprintf("10.0.%d.%d", random.IntN(4), random.IntN(250)), Credits: 1, Code: CodeValid,
+			ID:         ids.Next(),
+			ProjectID:  1,
+			KeyID:      1 + random.Int64N(int64(keys)),
+			Version:    1,
+			Category:   "production",
+			Method:     "GET",
+			Path:       "/v1/projects/bench/validate",
+			Status:     200,
+			DurationUs: 20 + random.Int64N(200),
+			IP:         fmt.Sprintf("10.0.%d.%d", random.IntN(4), random.IntN(250)),
+			Credits:    1,
+			Code:       CodeValid,
 		}
 		if random.IntN(50) == 0 {
 			rows[i].Code, rows[i].Status, rows[i].Credits = CodeKeyExpired, 401, 0

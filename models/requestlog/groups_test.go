@@ -27,11 +27,27 @@ func TestAValueThatNoRowHasIsNotLookedForInTheRows(t *testing.T) {
 	w := groupedWorld(t, 11)
 	db := openPast(t, w.url)
 	defer db.Close()
-	if _, err := db.Exec("UPDATE request_chunks SET data = x'' WHERE first_id < (SELECT MAX(end_id) FROM request_groups WHERE project_id = request_chunks.project_id)"); err != nil {
+	_, err := db.Exec(
+		`UPDATE request_chunks
+		SET data = x''
+		WHERE first_id < (
+			SELECT MAX(end_id)
+			FROM request_groups
+			WHERE project_id = request_chunks.project_id
+		)`,
+	)
+	if err != nil {
 		t.Fatal(err)
 	}
 	project, key := w.projects[0].ID, w.keys[0].ID
-	for _, f := range []models.LogFilter{{IP: "203.0.113.99"}, {Path: "/never"}, {StatusClass: 3}, {Category: "never"}, {Code: "never"}, {Path: "/orders/1", IP: "203.0.113.99"}} {
+	for _, f := range []models.LogFilter{
+		{IP: "203.0.113.99"},
+		{Path: "/never"},
+		{StatusClass: 3},
+		{Category: "never"},
+		{Code: "never"},
+		{Path: "/orders/1", IP: "203.0.113.99"},
+	} {
 		for _, f.KeyID = range []int64{0, key} {
 			f.Limit = 10
 			page, err := w.store.RequestLogs(t.Context(), project, f)
@@ -50,7 +66,15 @@ func TestRowsOutsideOfGroupsAreFound(t *testing.T) {
 	w := groupedWorld(t, 12)
 	db := openPast(t, w.url)
 	defer db.Close()
-	if _, err := db.Exec("DELETE FROM request_groups WHERE end_id < (SELECT MAX(end_id) FROM request_groups g WHERE g.project_id = request_groups.project_id)"); err != nil {
+	_, err := db.Exec(
+		`DELETE FROM request_groups
+		WHERE end_id < (
+			SELECT MAX(end_id)
+			FROM request_groups g
+			WHERE g.project_id = request_groups.project_id
+		)`,
+	)
+	if err != nil {
 		t.Fatal(err)
 	}
 	for range 5 {
@@ -65,7 +89,10 @@ func TestGroupsOfAProjectThatIsGoneGo(t *testing.T) {
 	defer db.Close()
 	count := func() (groups, filters int) {
 		t.Helper()
-		if err := db.QueryRow("SELECT (SELECT COUNT(*) FROM request_groups), (SELECT COUNT(*) FROM request_filters)").Scan(&groups, &filters); err != nil {
+		err := db.QueryRow(
+			"SELECT (SELECT COUNT(*) FROM request_groups), (SELECT COUNT(*) FROM request_filters)",
+		).Scan(&groups, &filters)
+		if err != nil {
 			t.Fatal(err)
 		}
 		return groups, filters
@@ -84,7 +111,10 @@ func TestGroupsOfAProjectThatIsGoneGo(t *testing.T) {
 func TestABusyProjectKeepsItsGroupsWhileOldRowsGo(t *testing.T) {
 	w := groupedWorld(t, 15)
 	project := w.projects[0]
-	if _, err := w.store.ChangeProjectPlan(t.Context(), tester, project.ID, 1, models.Overrides{models.LimitLogDays: new(int64(1))}); err != nil {
+	_, err := w.store.ChangeProjectPlan(
+		t.Context(), tester, project.ID, 1, models.Overrides{models.LimitLogDays: new(int64(1))},
+	)
+	if err != nil {
 		t.Fatal(err)
 	}
 	for range 120 {
@@ -101,8 +131,17 @@ func TestABusyProjectKeepsItsGroupsWhileOldRowsGo(t *testing.T) {
 	db := openPast(t, w.url)
 	defer db.Close()
 	var groups, chunks int
-	err := db.QueryRow("SELECT (SELECT COUNT(*) FROM request_groups WHERE project_id = ?1), (SELECT COUNT(*) FROM request_chunks WHERE project_id = ?1 AND "+
-		"first_id >= (SELECT MAX(end_id) FROM request_groups WHERE project_id = ?1))", project.ID).Scan(&groups, &chunks)
+	err = db.QueryRow(`
+		SELECT
+			(SELECT COUNT(*) FROM request_groups WHERE project_id = ?1),
+			(
+				SELECT COUNT(*)
+				FROM request_chunks
+				WHERE
+					project_id = ?1
+					AND first_id >= (SELECT MAX(end_id) FROM request_groups WHERE project_id = ?1)
+			)
+	`, project.ID).Scan(&groups, &chunks)
 	if err != nil || groups < 5 || chunks > 15 {
 		t.Errorf("there are %d groups, and %d chunks in none (%v)", groups, chunks, err)
 	}

@@ -28,9 +28,13 @@ func signUp(t *testing.T, store *models.Store, email string) *models.User {
 	return user
 }
 
-func newProject(t *testing.T, store *models.Store, user *models.User, slug string) (*models.Project, *models.Key, models.Secret) {
+func newProject(
+	t *testing.T, store *models.Store, user *models.User, slug string,
+) (*models.Project, *models.Key, models.Secret) {
 	t.Helper()
-	project, key, secret, err := store.CreateProject(t.Context(), user.Actor("192.0.2.1"), models.ProjectInput{Name: slug, Slug: slug})
+	project, key, secret, err := store.CreateProject(
+		t.Context(), user.Actor("192.0.2.1"), models.ProjectInput{Name: slug, Slug: slug},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +45,9 @@ func keyInput(name string) models.KeyInput {
 	return models.KeyInput{Name: name, Type: models.TypeProduction, Category: "production"}
 }
 
-func newKey(t *testing.T, store *models.Store, project *models.Project, in models.KeyInput) (*models.Key, models.Secret) {
+func newKey(
+	t *testing.T, store *models.Store, project *models.Project, in models.KeyInput,
+) (*models.Key, models.Secret) {
 	t.Helper()
 	key, secret, err := store.CreateKey(t.Context(), project.ID, testkit.Actor(*project.CreatedBy), in)
 	if err != nil {
@@ -61,7 +67,8 @@ func requestIDs(t *testing.T, store *models.Store) *requestlog.IDs {
 
 func logRow(id requestlog.ID, key *models.Key, code requestlog.Code) requestlog.Row {
 	row := requestlog.Row{
-		ID: id, ProjectID: key.ProjectID, KeyID: key.ID, Version: 1, Type: string(key.Type), Category: "production", Method: "GET", Path: "/orders",
+		ID: id, ProjectID: key.ProjectID, KeyID: key.ID, Version: 1, Type: string(key.Type),
+		Category: "production", Method: "GET", Path: "/orders",
 		Status: code.Status(), DurationUs: 42, IP: "192.0.2.7", Code: code,
 	}
 	if code == requestlog.CodeValid {

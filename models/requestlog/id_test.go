@@ -75,8 +75,16 @@ func TestIDTextIsReadBack(t *testing.T) {
 			t.Errorf("%d is written %s and read %d, %v", id, id, got, ok)
 		}
 	}
-	for _, text := range []string{"", "req_", "req_0000000000000x", "req_000000000000", "req_000000000000u", "REQ_0000000000000",
-		"req_zzzzzzzzzzzzz", "xreq_000000000000"} {
+	for _, text := range []string{
+		"",
+		"req_",
+		"req_0000000000000x",
+		"req_000000000000",
+		"req_000000000000u",
+		"REQ_0000000000000",
+		"req_zzzzzzzzzzzzz",
+		"xreq_000000000000",
+	} {
 		if id, ok := ParseID(text); ok {
 			t.Errorf("%q was read as %d", text, id)
 		}

@@ -17,7 +17,9 @@ func TestWritingTheSameRowsAgainChangesNothing(t *testing.T) {
 		project, key, _ := newProject(t, store, user, "shop")
 		ids := requestIDs(t, store)
 		rows := []requestlog.Row{
-			logRow(ids.Next(), key, requestlog.CodeValid), logRow(ids.Next(), key, requestlog.CodeValid), logRow(ids.Next(), key, requestlog.CodeKeyExpired),
+			logRow(ids.Next(), key, requestlog.CodeValid),
+			logRow(ids.Next(), key, requestlog.CodeValid),
+			logRow(ids.Next(), key, requestlog.CodeKeyExpired),
 		}
 		for range 3 {
 			if err := store.Log().Write(t.Context(), rows); err != nil {
@@ -32,7 +34,8 @@ func TestWritingTheSameRowsAgainChangesNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if last := usage[59]; last.Admitted != 2 || last.Rejected != 1 || !last.Start.Equal(clock.Now().Truncate(time.Minute)) {
+		last := usage[59]
+		if last.Admitted != 2 || last.Rejected != 1 || !last.Start.Equal(clock.Now().Truncate(time.Minute)) {
 			t.Errorf("%+v", last)
 		}
 		got, err := store.RequestLog(t.Context(), project.ID, rows[0].ID)
@@ -50,7 +53,10 @@ func TestUsageGoesToTheMinuteOfTheRequest(t *testing.T) {
 		ids := requestIDs(t, store)
 		var rows []requestlog.Row
 		for range 61 { // 09:26 to 10:26, one each minute, of which the first is too old at the end
-			rows = append(rows, logRow(ids.Next(), key, requestlog.CodeValid), logRow(ids.Next(), otherKey, requestlog.CodeValid))
+			rows = append(rows,
+				logRow(ids.Next(), key, requestlog.CodeValid),
+				logRow(ids.Next(), otherKey, requestlog.CodeValid),
+			)
 			clock.Advance(time.Minute)
 		}
 		clock.Advance(-time.Minute)
@@ -62,7 +68,8 @@ func TestUsageGoesToTheMinuteOfTheRequest(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i, m := range usage {
-			if want := clock.Now().Truncate(time.Minute).Add(time.Duration(i-59) * time.Minute); m.Admitted != 1 || !m.Start.Equal(want) {
+			want := clock.Now().Truncate(time.Minute).Add(time.Duration(i-59) * time.Minute)
+			if m.Admitted != 1 || !m.Start.Equal(want) {
 				t.Errorf("minute %d is %+v, want 1 at %v", i, m, want)
 			}
 		}
@@ -76,7 +83,8 @@ func TestTheFirstLoggedRequestMarksTheKeyAsUsed(t *testing.T) {
 		used, _ := newKey(t, store, project, keyInput("used"))
 		unused, _ := newKey(t, store, project, keyInput("unused"))
 		ids := requestIDs(t, store)
-		if err := store.Log().Write(t.Context(), []requestlog.Row{logRow(ids.Next(), used, requestlog.CodeKeyInactive)}); err != nil {
+		err := store.Log().Write(t.Context(), []requestlog.Row{logRow(ids.Next(), used, requestlog.CodeKeyInactive)})
+		if err != nil {
 			t.Fatal(err)
 		}
 		got, err := store.Key(t.Context(), project.ID, used.ID)
@@ -90,7 +98,8 @@ func TestTheFirstLoggedRequestMarksTheKeyAsUsed(t *testing.T) {
 			t.Error(err)
 		}
 		clock.Advance(time.Hour)
-		if err := store.Log().Write(t.Context(), []requestlog.Row{logRow(ids.Next(), used, requestlog.CodeValid)}); err != nil {
+		err = store.Log().Write(t.Context(), []requestlog.Row{logRow(ids.Next(), used, requestlog.CodeValid)})
+		if err != nil {
 			t.Fatal(err)
 		}
 		if got, err = store.Key(t.Context(), project.ID, used.ID); err != nil || !got.LastUsedAt.Equal(clock.Now()) {
@@ -119,21 +128,35 @@ func TestTheLogIsFilteredAndPaged(t *testing.T) {
 		}
 		from, to := start.Add(40*time.Minute), start.Add(100*time.Minute)
 		for name, f := range map[string]models.LogFilter{
-			"all": {}, "key": {KeyID: second.ID}, "code": {Code: requestlog.CodeKeyExpired}, "from": {From: from}, "to": {To: to},
-			"everything": {KeyID: key.ID, Code: requestlog.CodeValid, From: from, To: to}, "a key of another project": {KeyID: strangers.ID},
+			"all":  {},
+			"key":  {KeyID: second.ID},
+			"code": {Code: requestlog.CodeKeyExpired},
+			"from": {From: from},
+			"to":   {To: to},
+			"everything": {
+				KeyID: key.ID,
+				Code:  requestlog.CodeValid,
+				From:  from,
+				To:    to,
+			},
+			"a key of another project": {KeyID: strangers.ID},
 		} {
 			t.Run(name, func(t *testing.T) {
 				var want []requestlog.ID
 				for _, r := range slices.Backward(all) {
 					at := r.ID.Time()
-					if r.ProjectID == project.ID && (f.KeyID == 0 || r.KeyID == f.KeyID) && (f.Code == "" || r.Code == f.Code) &&
-						(f.From.IsZero() || !at.Before(f.From)) && (f.To.IsZero() || at.Before(f.To)) {
+					if r.ProjectID == project.ID &&
+						(f.KeyID == 0 || r.KeyID == f.KeyID) &&
+						(f.Code == "" || r.Code == f.Code) &&
+						(f.From.IsZero() || !at.Before(f.From)) &&
+						(f.To.IsZero() || at.Before(f.To)) {
 						want = append(want, r.ID)
 					}
 				}
 				f.Limit = 7
 				var got, firsts []requestlog.ID
-				for page, err := store.RequestLogs(t.Context(), project.ID, f); ; page, err = store.RequestLogs(t.Context(), project.ID, f) {
+				for {
+					page, err := store.RequestLogs(t.Context(), project.ID, f)
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -155,7 +178,11 @@ func TestTheLogIsFilteredAndPaged(t *testing.T) {
 				// Back from the second page to the first.
 				f.Before, f.After = 0, firsts[1]
 				page, err := store.RequestLogs(t.Context(), project.ID, f)
-				if err != nil || len(page.Entries) != 7 || page.Entries[0].ID != firsts[0] || page.HasNewer || !page.HasOlder {
+				if err != nil ||
+					len(page.Entries) != 7 ||
+					page.Entries[0].ID != firsts[0] ||
+					page.HasNewer ||
+					!page.HasOlder {
 					t.Errorf("back to the newest: %d rows, %+v", len(page.Entries), err)
 				}
 			})
@@ -168,7 +195,8 @@ func TestARequestIDIsNotGivenAgainAfterARestartWithTheClockSetBack(t *testing.T)
 		user := signUp(t, store, "ada@example.com")
 		_, key, _ := newProject(t, store, user, "shop")
 		before := requestIDs(t, store).Next()
-		if err := store.Log().Write(t.Context(), []requestlog.Row{logRow(before, key, requestlog.CodeValid)}); err != nil {
+		err := store.Log().Write(t.Context(), []requestlog.Row{logRow(before, key, requestlog.CodeValid)})
+		if err != nil {
 			t.Fatal(err)
 		}
 		clock.Advance(-time.Hour)

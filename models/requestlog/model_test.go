@@ -31,9 +31,17 @@ func (m *logModel) list(projectID int64, f models.LogFilter) []requestlog.ID {
 	var ids []requestlog.ID
 	for _, r := range slices.Backward(m.rows) {
 		at := r.ID.Time()
-		if r.ProjectID == projectID && (f.KeyID == 0 || r.KeyID == f.KeyID) && (f.Code == "" || r.Code == f.Code) &&
-			(f.Category == "" || r.Category == f.Category) && (f.Type == "" || r.Type == string(f.Type)) && (f.StatusClass == 0 || r.Status/100 == f.StatusClass) &&
-			(f.Method == "" || r.Method == f.Method) && (f.Path == "" || r.Path == f.Path) && (f.IP == "" || r.IP == f.IP) && (f.From.IsZero() || !at.Before(f.From)) && (f.To.IsZero() || at.Before(f.To)) {
+		if r.ProjectID == projectID &&
+			(f.KeyID == 0 || r.KeyID == f.KeyID) &&
+			(f.Code == "" || r.Code == f.Code) &&
+			(f.Category == "" || r.Category == f.Category) &&
+			(f.Type == "" || r.Type == string(f.Type)) &&
+			(f.StatusClass == 0 || r.Status/100 == f.StatusClass) &&
+			(f.Method == "" || r.Method == f.Method) &&
+			(f.Path == "" || r.Path == f.Path) &&
+			(f.IP == "" || r.IP == f.IP) &&
+			(f.From.IsZero() || !at.Before(f.From)) &&
+			(f.To.IsZero() || at.Before(f.To)) {
 			ids = append(ids, r.ID)
 		}
 	}
@@ -75,7 +83,13 @@ type storageWorld struct {
 }
 
 func newStorageWorld(t *testing.T, url string, seed uint64, options app.StoreOptions) *storageWorld {
-	w := &storageWorld{t: t, url: url, options: options, clock: testkit.NewClock(), random: rand.New(rand.NewPCG(seed, 1))}
+	w := &storageWorld{
+		t:       t,
+		url:     url,
+		options: options,
+		clock:   testkit.NewClock(),
+		random:  rand.New(rand.NewPCG(seed, 1)),
+	}
 	w.model.removed = map[int64]int64{}
 	w.store = testkit.OpenStore(t, url, w.clock, nil, w.options)
 	user := signUp(t, w.store, "ada@example.com")
@@ -109,7 +123,8 @@ func (w *storageWorld) row() requestlog.Row {
 	row.Path, row.IP = fmt.Sprint("/orders/", w.random.IntN(100)), fmt.Sprint("192.0.2.", w.random.IntN(50))
 	row.Method = []string{"GET", "POST"}[w.random.IntN(2)]
 	if w.random.IntN(200) == 0 { // values that few rows have
-		row.Path, row.IP, row.Status, row.Category = fmt.Sprint("/rare/", w.random.IntN(3)), fmt.Sprint("198.51.100.", w.random.IntN(3)), 503, models.BuiltInCategories[2]
+		row.Path, row.IP = fmt.Sprint("/rare/", w.random.IntN(3)), fmt.Sprint("198.51.100.", w.random.IntN(3))
+		row.Status, row.Category = 503, models.BuiltInCategories[2]
 	}
 	if w.random.IntN(3) == 0 {
 		row.SessionHash = []byte{byte(w.random.IntN(9)), 1}
@@ -149,7 +164,8 @@ func (w *storageWorld) write(most int) {
 // complete reports some requests, newest ones mostly, and some that have no row.
 func (w *storageWorld) complete() {
 	w.t.Helper()
-	project, reports, seen := w.projects[w.random.IntN(len(w.projects))].ID, []requestlog.Report(nil), map[requestlog.ID]bool{}
+	project := w.projects[w.random.IntN(len(w.projects))].ID
+	reports, seen := []requestlog.Report(nil), map[requestlog.ID]bool{}
 	var unknown []requestlog.ID
 	for range 1 + w.random.IntN(40) {
 		i := len(w.model.rows) - 1 - w.random.IntN(min(len(w.model.rows), 300))
@@ -253,7 +269,8 @@ func (w *storageWorld) comparePages(what string) {
 		f := models.LogFilter{Limit: 1 + w.random.IntN(60)}
 		if w.random.IntN(2) == 0 {
 			f.KeyID = w.keys[w.random.IntN(len(w.keys))].ID
-			for w.random.IntN(10) > 0 && !slices.ContainsFunc(w.keys, func(k *models.Key) bool { return k.ID == f.KeyID && k.ProjectID == project.ID }) {
+			ofProject := func(k *models.Key) bool { return k.ID == f.KeyID && k.ProjectID == project.ID }
+			for w.random.IntN(10) > 0 && !slices.ContainsFunc(w.keys, ofProject) {
 				f.KeyID = w.keys[w.random.IntN(len(w.keys))].ID // of another project but now and then
 			}
 		}
@@ -304,7 +321,8 @@ func (w *storageWorld) comparePages(what string) {
 			got = append(got, e.ID)
 		}
 		if !slices.Equal(got, want) || page.HasOlder != older || page.HasNewer != newer {
-			w.t.Fatalf("%s: %+v gives %d rows, older %v, newer %v; want %d, %v, %v", what, f, len(got), page.HasOlder, page.HasNewer, len(want), older, newer)
+			w.t.Fatalf("%s: %+v gives %d rows, older %v, newer %v; want %d, %v, %v",
+				what, f, len(got), page.HasOlder, page.HasNewer, len(want), older, newer)
 		}
 		if len(page.Entries) > 0 {
 			w.compareRow(what, page.Entries[0])
@@ -314,7 +332,9 @@ func (w *storageWorld) comparePages(what string) {
 
 func (w *storageWorld) compareRow(what string, e models.LogEntry) {
 	w.t.Helper()
-	i, _ := slices.BinarySearchFunc(w.model.rows, e.ID, func(r requestlog.Row, id requestlog.ID) int { return cmp.Compare(r.ID, id) })
+	i, _ := slices.BinarySearchFunc(
+		w.model.rows, e.ID, func(r requestlog.Row, id requestlog.ID) int { return cmp.Compare(r.ID, id) },
+	)
 	want := fmt.Sprintf("%+v", w.model.rows[i])
 	one, err := w.store.RequestLog(w.t.Context(), e.ProjectID, e.ID)
 	if err != nil || fmt.Sprintf("%+v", one.Row) != want || fmt.Sprintf("%+v", e.Row) != want {

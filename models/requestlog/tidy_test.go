@@ -29,8 +29,14 @@ func rowsAreRemoved(t *testing.T, url string, third *int64) {
 	const free, days = 1, 24 * time.Hour
 	t.Parallel()
 	w := newStorageWorld(t, url, 5, testkit.SmallLog)
-	keep := map[int64]time.Duration{w.projects[0].ID: 7 * days, w.projects[1].ID: 20 * days, w.projects[2].ID: 9999 * days}
-	for i, overrides := range []models.Overrides{{}, {models.LimitLogDays: new(int64(20))}, {models.LimitLogDays: third}} {
+	keep := map[int64]time.Duration{
+		w.projects[0].ID: 7 * days,
+		w.projects[1].ID: 20 * days,
+		w.projects[2].ID: 9999 * days,
+	}
+	for i, overrides := range []models.Overrides{
+		{}, {models.LimitLogDays: new(int64(20))}, {models.LimitLogDays: third},
+	} {
 		if _, err := w.store.ChangeProjectPlan(t.Context(), tester, w.projects[i].ID, free, overrides); err != nil {
 			t.Fatal(err)
 		}
@@ -109,7 +115,10 @@ func TestLateRowsAreKeptWhereOlderOnesWereRemoved(t *testing.T) {
 		t.Parallel()
 		w := newStorageWorld(t, url, 9, testkit.SmallLog)
 		key := w.keys[0]
-		if _, err := w.store.ChangeProjectPlan(t.Context(), tester, key.ProjectID, 1, models.Overrides{models.LimitLogDays: new(int64(20))}); err != nil {
+		_, err := w.store.ChangeProjectPlan(
+			t.Context(), tester, key.ProjectID, 1, models.Overrides{models.LimitLogDays: new(int64(20))},
+		)
+		if err != nil {
 			t.Fatal(err)
 		}
 		rows := func(n int) (batch []requestlog.Row) {
@@ -141,7 +150,9 @@ func TestLateRowsAreKeptWhereOlderOnesWereRemoved(t *testing.T) {
 				t.Errorf("a row of %v: %v", r.ID.Time(), err)
 			}
 		}
-		page, err := w.store.RequestLogs(t.Context(), key.ProjectID, models.LogFilter{From: old[59].ID.Time(), Limit: 1000})
+		page, err := w.store.RequestLogs(
+			t.Context(), key.ProjectID, models.LogFilter{From: old[59].ID.Time(), Limit: 1000},
+		)
 		if err != nil || len(page.Entries) != len(want) {
 			t.Errorf("%d rows, want %d (%v)", len(page.Entries), len(want), err)
 		}
@@ -162,7 +173,11 @@ func TestReadersSeeEachRequestOnceWhileRunsAreWrittenAndMerged(t *testing.T) {
 			for i := range 150 {
 				var batch []requestlog.Row
 				for range 50 {
-					batch = append(batch, logRow(w.ids.Next(), key, requestlog.CodeValid), logRow(w.ids.Next(), other, requestlog.CodeKeyExpired))
+					batch = append(
+						batch,
+						logRow(w.ids.Next(), key, requestlog.CodeValid),
+						logRow(w.ids.Next(), other, requestlog.CodeKeyExpired),
+					)
 				}
 				mu.Lock()
 				begun += 50
@@ -191,7 +206,9 @@ func TestReadersSeeEachRequestOnceWhileRunsAreWrittenAndMerged(t *testing.T) {
 					least := stored
 					mu.Unlock()
 					usage, err := w.store.Log().KeyUsage(t.Context(), key.ID)
-					page, err2 := w.store.RequestLogs(t.Context(), key.ProjectID, models.LogFilter{KeyID: key.ID, Limit: 1000})
+					page, err2 := w.store.RequestLogs(
+						t.Context(), key.ProjectID, models.LogFilter{KeyID: key.ID, Limit: 1000},
+					)
 					mu.Lock()
 					most := begun
 					mu.Unlock()
@@ -240,7 +257,10 @@ func TestABatchThatCouldNotBeWrittenIsWrittenLaterOnce(t *testing.T) {
 			batch = append(batch, w.row())
 		}
 		batch[0].Version = 9 // and what is new with the batch is new again
-		for _, table := range map[string][]string{"sqlite": {"usage_minutes", "key_journal"}, "postgres": {"usage_minutes", "key_totals"}}[string(w.store.Dialect())] {
+		for _, table := range map[string][]string{
+			"sqlite":   {"usage_minutes", "key_journal"},
+			"postgres": {"usage_minutes", "key_totals"},
+		}[string(w.store.Dialect())] {
 			rename(table, "elsewhere")
 			if err := w.store.Log().Write(t.Context(), batch); err == nil {
 				t.Fatalf("a batch was stored without %s", table)

@@ -22,17 +22,29 @@ func TestAKeysUsageCountsAdmittedRequestsByTime(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		write(logRow(ids.Next(), key, requestlog.CodeValid), logRow(ids.Next(), key, requestlog.CodeValid)) // too old for the points at the end
+		write(
+			logRow(ids.Next(), key, requestlog.CodeValid), logRow(ids.Next(), key, requestlog.CodeValid),
+		) // too old for the points at the end
 		clock.Advance(31 * 24 * time.Hour)
 		first := clock.Now().Unix() / 60
-		write(logRow(ids.Next(), key, requestlog.CodeValid), logRow(ids.Next(), other, requestlog.CodeValid), logRow(ids.Next(), key, requestlog.CodeKeyExpired))
+		write(
+			logRow(ids.Next(), key, requestlog.CodeValid),
+			logRow(ids.Next(), other, requestlog.CodeValid),
+			logRow(ids.Next(), key, requestlog.CodeKeyExpired),
+		)
 		clock.Advance(time.Minute)
-		write(logRow(ids.Next(), key, requestlog.CodeValid), logRow(ids.Next(), key, requestlog.CodeValid), logRow(ids.Next(), key, requestlog.CodeValid))
+		write(
+			logRow(ids.Next(), key, requestlog.CodeValid),
+			logRow(ids.Next(), key, requestlog.CodeValid),
+			logRow(ids.Next(), key, requestlog.CodeValid),
+		)
 		got, err := store.Log().KeyUsage(t.Context(), key.ID)
-		if want := []requestlog.UsagePoint{{Minute: first, Requests: 1}, {Minute: first + 1, Requests: 3}}; err != nil || got.Total != 6 || !slices.Equal(got.Points, want) {
+		want := []requestlog.UsagePoint{{Minute: first, Requests: 1}, {Minute: first + 1, Requests: 3}}
+		if err != nil || got.Total != 6 || !slices.Equal(got.Points, want) {
 			t.Errorf("%+v %v, want 6 in total and %v", got, err, want)
 		}
-		if got, err := store.Log().KeyUsage(t.Context(), key.ID+100); err != nil || got.Total != 0 || len(got.Points) != 0 {
+		got, err = store.Log().KeyUsage(t.Context(), key.ID+100)
+		if err != nil || got.Total != 0 || len(got.Points) != 0 {
 			t.Errorf("a key without requests has %+v %v", got, err)
 		}
 	})
