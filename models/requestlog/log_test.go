@@ -108,7 +108,7 @@ func TestTheFirstLoggedRequestMarksTheKeyAsUsed(t *testing.T) {
 	})
 }
 
-// The log's filters and cursors, held against a plain list.
+// Compares the log's filters and cursors with a filtered list in memory.
 func TestTheLogIsFilteredAndPaged(t *testing.T) {
 	eachStore(t, func(t *testing.T, store *models.Store, clock *testkit.Clock) {
 		user := signUp(t, store, "ada@example.com")
