@@ -65,6 +65,7 @@ func Postgres(t testing.TB) string {
 	}
 	query := u.Query()
 	query.Set("search_path", schema)
+	query.Set("synchronous_commit", "off") // no test takes the power from Postgres
 	u.RawQuery = query.Encode()
 	return u.String()
 }
