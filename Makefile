@@ -25,6 +25,9 @@ test:
 # The long form of tests that depend on chance.
 soak:
 	SOAK=1 go test -count=1 -timeout 30m -run 'TestKilling|TestAKey' ./e2e/process
+	SOAK=1 go test -count=1 -timeout 60m -run 'TestQuotasAndLimitsAgreeWithAModel|TestExactlyTheQuota' ./handlers/api
+	SOAK=1 go test -count=1 -timeout 60m -run 'TestTheLogIsWhat|TestRowsAreRemoved|TestReaders' ./models/requestlog
+	SOAK=1 go test -count=1 -timeout 60m -run 'TestQuotasAreNever' ./gate
 
 fuzz:
 	go test -run '^$$' -fuzz FuzzParseSecret -fuzztime 30s ./models

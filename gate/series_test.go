@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/claviger/claviger/internal/testkit/soak"
 	"github.com/claviger/claviger/models"
 	"github.com/claviger/claviger/models/requestlog"
 )
@@ -77,7 +78,7 @@ func (c counter) copy() counter {
 // requests come and whenever the process restarts.
 func TestQuotasAreNeverExceededAndBecomeFreeInTime(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(15) {
+	for seed := range uint64(soak.Times(3, 60)) {
 		random := rand.New(rand.NewPCG(seed, 1))
 		caps := models.Caps{
 			models.QuotaDaily:   1 + random.Int64N(40),

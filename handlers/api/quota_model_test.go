@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/claviger/claviger/internal/testkit"
+	"github.com/claviger/claviger/internal/testkit/soak"
 	"github.com/claviger/claviger/models"
 )
 
@@ -36,7 +37,7 @@ type rule struct {
 // days, with keys that share limits; the log is tidied and the process starts anew in between.
 func TestQuotasAndLimitsAgreeWithAModel(t *testing.T) {
 	codes := map[string]int{}
-	for seed := range uint64(4) {
+	for seed := range uint64(soak.Times(2, 20)) {
 		t.Run("seed "+strconv.FormatUint(seed, 10), func(t *testing.T) {
 			testkit.EachDatabase(t, func(t *testing.T,
 				url string) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/claviger/claviger/internal/app"
 	"github.com/claviger/claviger/internal/testkit"
+	"github.com/claviger/claviger/internal/testkit/soak"
 	"github.com/claviger/claviger/models"
 	"github.com/claviger/claviger/models/requestlog"
 )
@@ -453,11 +454,11 @@ func (w *storageWorld) compareMinutes(what string) {
 // Batches in any order and size, written twice, with kills, merges and flushes in between: pages, counts and last
 // uses are always those of a plain list.
 func TestTheLogIsWhatAPlainListWouldBe(t *testing.T) {
-	for seed := range uint64(4) {
+	for seed := range uint64(soak.Times(2, 12)) {
 		testkit.EachDatabase(t, func(t *testing.T, url string) {
 			t.Parallel()
 			w := newStorageWorld(t, url, seed, testkit.SmallLog)
-			for step := range 60 {
+			for step := range soak.Times(40, 60) {
 				w.write([]int{3, 40, 40, 1500}[w.random.IntN(4)])
 				if w.random.IntN(3) == 0 {
 					w.complete()

@@ -10,6 +10,7 @@ import (
 
 	"github.com/claviger/claviger/internal/app"
 	"github.com/claviger/claviger/internal/testkit"
+	"github.com/claviger/claviger/internal/testkit/soak"
 	"github.com/claviger/claviger/models"
 	"github.com/claviger/claviger/models/requestlog"
 )
@@ -45,7 +46,8 @@ func rowsAreRemoved(t *testing.T, url string, third *int64) {
 		keep[w.projects[2].ID] = time.Duration(*third) * days
 	}
 	w.clock.Advance(500 * days) // beyond the week in which the tables were made: Postgres has no partition for it yet
-	for range 150 {
+	// Some 47 days, which is longer than anything is kept but for good.
+	for range soak.Times(75, 150) {
 		w.write(60)
 		w.clock.Advance(time.Duration(w.random.Int64N(int64(30 * time.Hour))))
 		if w.random.IntN(10) == 0 {
@@ -170,7 +172,7 @@ func TestReadersSeeEachRequestOnceWhileRunsAreWrittenAndMerged(t *testing.T) {
 		var group sync.WaitGroup
 		group.Go(func() {
 			defer close(done)
-			for i := range 150 {
+			for i := range soak.Times(60, 150) {
 				var batch []requestlog.Row
 				for range 50 {
 					batch = append(
