@@ -121,7 +121,8 @@ func openTab(t *testing.T, app *testkit.App) *Tab {
 	browser, err := startBrowser()
 	needs(t, "Chromium", err)
 	w := &window{}
-	w.ctx, w.close = chromedp.NewContext(browser, chromedp.WithNewBrowserContext(), chromedp.WithListener(w.events.listen))
+	w.ctx, w.close = chromedp.NewContext(browser, chromedp.WithNewBrowserContext(),
+		chromedp.WithListener(w.events.listen))
 	if err := chromedp.Do(w.ctx); err != nil {
 		w.close()
 		t.Fatal(err)

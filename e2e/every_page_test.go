@@ -11,8 +11,8 @@ import (
 	"github.com/chromedp/cdproto/page"
 )
 
-// TestEveryPage looks at each page in each state: with a screen reader's eyes, in both colour schemes, on a screen and on
-// a phone; and at what it does behind.
+// TestEveryPage looks at each page in each state: with a screen reader's eyes, in both colour schemes, on a screen
+// and on a phone; and at what it does behind.
 func TestEveryPage(t *testing.T) {
 	axe, err := axeSource()
 	needs(t, "axe-core (npm ci)", err)
@@ -42,7 +42,8 @@ func TestEveryPage(t *testing.T) {
 	}
 }
 
-// TestTheLongestValuesFitOnEveryPage fills the pages with the longest that is taken: none scrolls sideways, and nothing lies on something else.
+// TestTheLongestValuesFitOnEveryPage fills the pages with the longest that is taken: none scrolls sideways, and
+// nothing lies on something else.
 func TestTheLongestValuesFitOnEveryPage(t *testing.T) {
 	for _, shown := range newWorld(t, extreme).pages() {
 		t.Run(shown.name, func(t *testing.T) {
@@ -72,7 +73,8 @@ func (p *shown) show(t *testing.T) *Tab {
 	return tab
 }
 
-// axeSource is the script that looks for violations. The content security policy does not hold for what the DevTools run.
+// axeSource is the script that looks for violations. The content security policy does not hold for what the DevTools
+// run.
 var axeSource = sync.OnceValues(func() (string, error) {
 	source, err := os.ReadFile(filepath.Join("..", "node_modules", "axe-core", "axe.min.js"))
 	return string(source) + "\n;0", err
@@ -87,9 +89,11 @@ type violation struct {
 // runAxe looks for violations, of every rule where the page differs from what was looked at before at this width, and
 // of the rules about colours where its content and every box are the same.
 const runAxe = `(width) => {
-	const seen = (window.claviger_seen ??= {}), page = document.documentElement.outerHTML + [...document.querySelectorAll("*")].map((e) => {
+	const seen = (window.claviger_seen ??= {}), page = document.documentElement.outerHTML +
+		[...document.querySelectorAll("*")].map((e) => {
 		const box = e.getBoundingClientRect();
-		return [box.x, box.y, box.width, box.height, e.checkVisibility({opacityProperty: true, visibilityProperty: true})];
+		return [box.x, box.y, box.width, box.height,
+			e.checkVisibility({opacityProperty: true, visibilityProperty: true})];
 	}).join("\n");
 	const options = {resultTypes: ["violations"]};
 	if (seen[width] === page) options.runOnly = {type: "rule", values: ["color-contrast", "link-in-text-block"]};
@@ -102,27 +106,33 @@ const runAxe = `(width) => {
 // crowded tells what makes the page, or a dialog, wider than it is, and which controls lie on one another.
 const crowded = `(() => {
 	const defects = [], name = (e) => e.cloneNode(false).outerHTML.slice(0, 160);
-	const page = document.documentElement, overlay = document.querySelector(":popover-open, details[data-menu][open], .tip-anchor:focus-within");
+	const page = document.documentElement;
+	const overlay = document.querySelector(":popover-open, details[data-menu][open], .tip-anchor:focus-within");
 	for (const box of [page, ...document.querySelectorAll(":popover-open, .menu-list")]) {
 		if (!box.checkVisibility() || box.scrollWidth <= box.clientWidth) continue;
 		const edge = box === page ? box.clientWidth : box.getBoundingClientRect().right;
-		const far = [...box.querySelectorAll("*")].filter((e) => e.checkVisibility() && e.getBoundingClientRect().right > edge + 0.5);
-		defects.push("it is " + box.scrollWidth + " wide and has room for " + box.clientWidth + ": " + far.slice(0, 3).map(name).join(" "));
+		const far = [...box.querySelectorAll("*")].filter((e) =>
+			e.checkVisibility() && e.getBoundingClientRect().right > edge + 0.5);
+		defects.push("it is " + box.scrollWidth + " wide and has room for " + box.clientWidth + ": " +
+			far.slice(0, 3).map(name).join(" "));
 	}
-	const controls = overlay ? [] : [...document.querySelectorAll("a, button, input, select, textarea, summary")].filter((e) => e.checkVisibility());
+	const controls = overlay ? [] :
+		[...document.querySelectorAll("a, button, input, select, textarea, summary")].
+			filter((e) => e.checkVisibility());
 	const boxes = controls.map((e) => e.getBoundingClientRect());
 	boxes.forEach((a, i) => {
 		for (let j = i + 1; j < boxes.length; j++) {
 			const b = boxes[j], one = controls[i], other = controls[j];
-			const x = Math.min(a.right, b.right) - Math.max(a.left, b.left), y = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
+			const x = Math.min(a.right, b.right) - Math.max(a.left, b.left),
+				y = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
 			if (x > 1 && y > 1 && !one.contains(other)) defects.push(name(one) + " lies on " + name(other));
 		}
 	});
 	return defects;
 })()`
 
-// picture leaves a picture of the whole page where E2E_SCREENSHOTS names a folder. The window is made as high as the page
-// for it: what Chromium takes beyond the window may be drawn with styles of another width.
+// picture leaves a picture of the whole page where E2E_SCREENSHOTS names a folder. The window is made as high as the
+// page for it: what Chromium takes beyond the window may be drawn with styles of another width.
 func (tab *Tab) picture(name string, width int64) {
 	tab.Helper()
 	folder := os.Getenv("E2E_SCREENSHOTS")

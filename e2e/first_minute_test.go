@@ -99,7 +99,8 @@ func watchTheFirstRequest(tab *Tab, secret string) {
 	tab.Mark()
 	tab.appears("the first request", func() testkit.Reply { return paste(tab, command) })
 	tab.See("Last hour")
-	tab.Until("a chart with a bar", `document.querySelectorAll("#last-hour .chart-bar rect:not(.chart-slot)").length === 1`)
+	tab.Until("a chart with a bar",
+		`document.querySelectorAll("#last-hour .chart-bar rect:not(.chart-slot)").length === 1`)
 	tab.SeeNot("Waiting for the first request")
 	tab.Marked()
 	if n := evaluate[int](tab, `document.querySelectorAll("table[role=table] tbody tr").length`); n != 1 {
@@ -135,11 +136,13 @@ func signOut(tab *Tab) {
 func paste(tab *Tab, command string) testkit.Reply {
 	tab.Helper()
 	if _, err := exec.LookPath("curl"); err != nil {
-		match := regexp.MustCompile(`^(?:export API_KEY="(.*)"\n)?curl -H "X-API-Key: (\S+)" http://[^/]+(\S+)$`).FindStringSubmatch(command)
+		form := regexp.MustCompile(`^(?:export API_KEY="(.*)"\n)?curl -H "X-API-Key: (\S+)" http://[^/]+(\S+)$`)
+		match := form.FindStringSubmatch(command)
 		if match == nil {
 			tab.Fatalf("this is no curl command: %s", command)
 		}
-		return tab.App.Call(http.MethodGet, match[3], "", "X-API-Key", strings.Replace(match[2], "$API_KEY", match[1], 1))
+		return tab.App.Call(http.MethodGet, match[3], "", "X-API-Key",
+			strings.Replace(match[2], "$API_KEY", match[1], 1))
 	}
 	output, err := exec.CommandContext(tab.Context(), "sh", "-c", command).Output()
 	if err != nil {

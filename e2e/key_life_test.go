@@ -30,7 +30,8 @@ func liveWithAKey(tab *Tab) (path string) {
 	tab.See("Self-rotation")
 	path = tab.Path()
 	tab.SeeNot(secret)
-	for _, fact := range []string{"Acme reads our stock.", "partners", "shop_test_", "Active", "No request was made with this key yet"} {
+	for _, fact := range []string{"Acme reads our stock.", "partners", "shop_test_", "Active",
+		"No request was made with this key yet"} {
 		tab.See(fact)
 	}
 	// Typed in New York's time, kept in UTC, told in New York's time.
@@ -78,7 +79,8 @@ func findItInTheList(tab *Tab) {
 	tab.At("/projects/first-shop/keys")
 	tab.See("_default_")
 	tab.Fill("Type", "Test") // applies at once
-	tab.Until("the filter in the address", `new URLSearchParams(location.search).get("type") === "test" && document.readyState === "complete"`)
+	tab.Until("the filter in the address",
+		`new URLSearchParams(location.search).get("type") === "test" && document.readyState === "complete"`)
 	tab.See("partner_acme")
 	tab.SeeNot("_default_")
 	tab.Reload()
@@ -100,8 +102,10 @@ func deleteWhatWasNeverUsed(tab *Tab, used string) {
 	tab.Press("partner_acme")
 	tab.At(used)
 	tab.Press("Delete")
-	tab.Until("the reason beside the button", `[...document.querySelectorAll(".tip")].some((e) => e.innerText.startsWith("`+reason+`") && e.checkVisibility())`)
-	tab.Until("the reason for screen readers", `[...document.querySelectorAll("button[aria-disabled=true]")].some((e) => e.ariaDescription?.startsWith("`+reason+`"))`)
+	tab.Until("the reason beside the button", `[...document.querySelectorAll(".tip")].some((e) =>
+		e.innerText.startsWith("`+reason+`") && e.checkVisibility())`)
+	tab.Until("the reason for screen readers", `[...document.querySelectorAll("button[aria-disabled=true]")].some((e) =>
+		e.ariaDescription?.startsWith("`+reason+`"))`)
 	tab.At(used)
 
 	tab.Open("/projects/first-shop/keys/new")

@@ -15,7 +15,8 @@ func TestEverythingCanBeDoneWithTheKeyboard(t *testing.T) {
 	tab, _, _ := newShop(t)
 	tab.Open("/projects/first-shop/keys")
 	tab.keys(kb.Tab)
-	tab.Until("the skip link in sight", `document.activeElement.matches(".skip-link") && document.activeElement.getBoundingClientRect().top >= 0`)
+	tab.Until("the skip link in sight",
+		`document.activeElement.matches(".skip-link") && document.activeElement.getBoundingClientRect().top >= 0`)
 	tab.keys(kb.Enter)
 	tab.Until("the content having the focus", `document.activeElement.id === "main"`)
 	tab.tabTo(`e.innerText.trim() === "New key"`)
@@ -88,7 +89,8 @@ func TestAMenuClosesWithEscape(t *testing.T) {
 	tab.keys(kb.Tab)
 	tab.keys(kb.Escape)
 	tab.Until("the menu closing, and the focus going back to its button",
-		`!document.querySelector("details[data-menu][open]") && document.activeElement.matches("details.menu-end summary")`)
+		`!document.querySelector("details[data-menu][open]") &&
+			document.activeElement.matches("details.menu-end summary")`)
 }
 
 // tabTo presses Tab until the focused element e meets the condition. At each stop on the way one must see where one is.
@@ -97,7 +99,8 @@ func (tab *Tab) tabTo(condition string) {
 	const most = 40
 	for range most {
 		tab.keys(kb.Tab)
-		unseen := evaluate[string](tab, `((e) => e === document.body || [undefined, "::after"].some((part) => getComputedStyle(e, part).outlineStyle !== "none")
+		unseen := evaluate[string](tab, `((e) => e === document.body ||
+			[undefined, "::after"].some((part) => getComputedStyle(e, part).outlineStyle !== "none")
 			? "" : e.cloneNode(false).outerHTML)(document.activeElement)`)
 		if unseen != "" {
 			tab.Errorf("the focus cannot be seen on %s", unseen)

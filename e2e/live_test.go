@@ -83,10 +83,12 @@ func TestALivePageSurvivesAServiceThatIsAwayForAMoment(t *testing.T) {
 			t.Parallel()
 			tab, _, secret := newShop(t)
 			tab.Open(path)
-			first := tab.appears("a request before", func() testkit.Reply { return tab.App.Validate("first-shop", secret) })
+			first := tab.appears("a request before",
+				func() testkit.Reply { return tab.App.Validate("first-shop", secret) })
 			for _, away := range []func(){tab.refuseOnce, tab.disconnectOnce} {
 				away()
-				tab.appears("a request afterwards", func() testkit.Reply { return tab.App.Validate("first-shop", secret) })
+				tab.appears("a request afterwards",
+					func() testkit.Reply { return tab.App.Validate("first-shop", secret) })
 				tab.Until("what was there before", `document.getElementById("`+first+`")`)
 			}
 		})
@@ -122,7 +124,8 @@ func TestNewsDoNotDisturbWhoReads(t *testing.T) {
 		if !evaluate[bool](tab, `document.activeElement.matches("[data-chart-plot]")`) {
 			t.Error("the chart lost the focus")
 		}
-		if evaluate[bool](tab, `((e) => e.textContent === e.dataset.total)(document.querySelector("[data-chart-when]"))`) {
+		if evaluate[bool](tab,
+			`((e) => e.textContent === e.dataset.total)(document.querySelector("[data-chart-when]"))`) {
 			t.Error("the legend tells the totals again")
 		}
 	})
@@ -153,7 +156,8 @@ func (tab *Tab) refuseOnce() {
 // disconnectOnce lets that question fail on the way.
 func (tab *Tab) disconnectOnce() {
 	tab.interceptOnce(func(request fetch.RequestID) {
-		command(tab, fetch.FailRequest, fetch.FailRequestParams{RequestID: request, ErrorReason: network.ErrorReasonConnectionRefused})
+		command(tab, fetch.FailRequest,
+			fetch.FailRequestParams{RequestID: request, ErrorReason: network.ErrorReasonConnectionRefused})
 	})
 }
 

@@ -83,7 +83,8 @@ func (v *world) pages() []shown {
 		tab.Fill("Category", "New label")
 		tab.Fill("Expires", "2001-02-03T04:05")
 		tab.Press("Create key")
-		tab.Until("the refusal", `document.querySelector("#f-name-error") && document.querySelector("#f-new_category-error")`)
+		tab.Until("the refusal",
+			`document.querySelector("#f-name-error") && document.querySelector("#f-new_category-error")`)
 	})
 	add(v.maker, "key created", func(tab *Tab) {
 		tab.Open(v.workshop + "/keys/new")
@@ -167,9 +168,11 @@ func (v *world) pages() []shown {
 
 	add(v.owner, "no requests", at(v.waiting+"/logs"))
 	add(v.owner, "logs", at(v.project+"/logs"))
-	add(v.owner, "logs of a stretch of time", at(v.project+"/logs?key=old_importer&range=custom&from=2026-01-02T03:04&to=&time_zone=Europe%2FBerlin"))
+	add(v.owner, "logs of a stretch of time",
+		at(v.project+"/logs?key=old_importer&range=custom&from=2026-01-02T03:04&to=&time_zone=Europe%2FBerlin"))
 	add(v.owner, "logs filtered", at(v.project+"/logs?"+url.Values{
-		"type": {"production"}, "status": {"5xx"}, "endpoint": {"POST " + v.words.path}, "ip": {v.words.ip}, "category": {v.words.category},
+		"type": {"production"}, "status": {"5xx"}, "endpoint": {"POST " + v.words.path}, "ip": {v.words.ip},
+		"category": {v.words.category},
 	}.Encode()))
 	add(v.owner, "no request matches", at(v.project+"/logs?key=no_such_key"))
 	add(v.owner, "admitted request", at(v.admitted))

@@ -19,13 +19,16 @@ func TestAKeyIsRotatedWithAGraceAndRevoked(t *testing.T) {
 
 		tab.Open("/projects/shop/keys/new")
 		for label, text := range map[string]string{
-			"Name": "mobile-app", "Description": "The app.", "24 hours": "many", "Total": "1000", "Android package name": "com.example.app",
+			"Name": "mobile-app", "Description": "The app.", "24 hours": "many", "Total": "1000",
+			"Android package name": "com.example.app",
 		} {
 			tab.Fill(label, text)
 		}
 		tab.Press("Create key")
-		tab.Until("messages at the fields", `document.querySelector("#f-name-error") && document.querySelector("#f-quota_daily-error")`)
-		for label, text := range map[string]string{"Name": "mobile-app", "24 hours": "many", "Total": "1000", "Android package name": "com.example.app"} {
+		tab.Until("messages at the fields",
+			`document.querySelector("#f-name-error") && document.querySelector("#f-quota_daily-error")`)
+		for label, text := range map[string]string{"Name": "mobile-app", "24 hours": "many", "Total": "1000",
+			"Android package name": "com.example.app"} {
 			if got := tab.Value(label); got != text {
 				t.Errorf("%s came back as %q", label, got)
 			}

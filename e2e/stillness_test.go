@@ -22,7 +22,8 @@ func TestNothingMovesWhenAPageLoads(t *testing.T) {
 				tab.Open(path)
 				tab.Until("the whole page", `document.readyState === "complete" && document.fonts.status === "loaded"`)
 				if evaluate[bool](tab, `!!document.querySelector("[hx-get]")`) {
-					tab.Until("a question for news", `performance.getEntriesByType("resource").some((e) => e.name.includes("seen="))`)
+					tab.Until("a question for news",
+						`performance.getEntriesByType("resource").some((e) => e.name.includes("seen="))`)
 				}
 				moved := evaluate[movement](tab, shifts)
 				// The words of a time may change while the page loads, as at the turn of a minute.

@@ -31,7 +31,8 @@ func (tab *Tab) Reload() {
 // pressable finds the visible link or button that says text, for people or for screen readers.
 func pressable(text string) chromedp.JSPath {
 	return chromedp.JSPath(fmt.Sprintf(`[...document.querySelectorAll("a, button, summary")].find((e) =>
-		[e.innerText.trim(), e.getAttribute("aria-label")].includes(%s) && e.checkVisibility({visibilityProperty: true}))`, strconv.Quote(text)))
+		[e.innerText.trim(), e.getAttribute("aria-label")].includes(%s) &&
+		e.checkVisibility({visibilityProperty: true}))`, strconv.Quote(text)))
 }
 
 // Press clicks the link or button that says text, with the mouse.
@@ -61,11 +62,12 @@ func (tab *Tab) keys(keys string) {
 // labelled finds the field with a label.
 func labelled(label string) chromedp.JSPath {
 	return chromedp.JSPath(fmt.Sprintf(`[...document.querySelectorAll("label")].find((l) =>
-		l.innerText.replace("(optional)", "").trim().split("\n")[0] === %s && l.checkVisibility())?.control`, strconv.Quote(label)))
+		l.innerText.replace("(optional)", "").trim().split("\n")[0] === %s &&
+		l.checkVisibility())?.control`, strconv.Quote(label)))
 }
 
-// Fill types text into the field with that label, in place of what it holds. Of a list it chooses the entry; a moment is
-// given as the field's value.
+// Fill types text into the field with that label, in place of what it holds. Of a list it chooses the entry; a moment
+// is given as the field's value.
 func (tab *Tab) Fill(label, text string) {
 	tab.Helper()
 	field := labelled(label)
@@ -136,7 +138,8 @@ func (tab *Tab) SeeNot(text string) {
 // At waits until a page at that path, with its query, is there in full.
 func (tab *Tab) At(path string) {
 	tab.Helper()
-	tab.Until("arriving at "+path, `location.pathname + location.search === `+strconv.Quote(path)+` && document.readyState === "complete"`)
+	tab.Until("arriving at "+path,
+		`location.pathname + location.search === `+strconv.Quote(path)+` && document.readyState === "complete"`)
 }
 
 // Path is where the tab is, with its query.

@@ -80,13 +80,17 @@ func newWorld(t *testing.T, w words) *world {
 	})
 	v.usedName = key.Name
 	v.used, v.defaultKey = testkit.KeyPath(shop, key), testkit.KeyPath(shop, first)
-	inactive, inactiveSecret := v.app.Key(shop, models.KeyInput{Name: "old_importer", Type: models.TypeTest, Category: "staging"})
+	inactive, inactiveSecret := v.app.Key(shop,
+		models.KeyInput{Name: "old_importer", Type: models.TypeTest, Category: "staging"})
 	gone, _ := v.app.Key(shop, models.KeyInput{Name: "leaked_in_a_repo", Description: "Ended on the day it leaked."})
 	briefly := v.app.Clock.Now().Add(time.Minute)
 	v.app.Key(shop, models.KeyInput{Name: "trade_fair", Category: "development", ExpiresAt: &briefly})
-	unused, _ := v.app.Key(shop, models.KeyInput{Name: "ci_smoke_tests", Type: models.TypeTest, Category: "development", SelfRotation: true})
-	v.unused, v.inactive, v.revoked = testkit.KeyPath(shop, unused), testkit.KeyPath(shop, inactive), testkit.KeyPath(shop, gone)
-	for id, action := range map[int64]models.KeyAction{inactive.ID: models.ActionDeactivate, gone.ID: models.ActionRevoke} {
+	unused, _ := v.app.Key(shop,
+		models.KeyInput{Name: "ci_smoke_tests", Type: models.TypeTest, Category: "development", SelfRotation: true})
+	v.unused, v.inactive, v.revoked = testkit.KeyPath(shop, unused), testkit.KeyPath(shop,
+		inactive), testkit.KeyPath(shop, gone)
+	for id, action := range map[int64]models.KeyAction{inactive.ID: models.ActionDeactivate,
+		gone.ID: models.ActionRevoke} {
 		if _, err := v.app.Store.ChangeKeyState(t.Context(), shop.ID, id, testkit.Actor(user.ID), action); err != nil {
 			t.Fatal(err)
 		}
@@ -121,13 +125,15 @@ func newWorld(t *testing.T, w words) *world {
 	if missing, err := v.app.Store.Log().Complete(t.Context(), shop.ID, reports); err != nil || len(missing) > 0 {
 		t.Fatal(missing, err)
 	}
-	v.owner, v.newcomer, v.maker = v.signIn(browser, w.email), v.signIn(newcomer, "grace@example.com"), v.signIn(workshop, "alan@example.com")
+	v.owner, v.newcomer, v.maker = v.signIn(browser, w.email), v.signIn(newcomer,
+		"grace@example.com"), v.signIn(workshop, "alan@example.com")
 	return v
 }
 
 // reportOf is what the app says of the request with that number.
 func reportOf(id string, number int) requestlog.Report {
-	r := requestlog.Report{Status: []int{200, 200, 201, 200, 404, 200, 500}[number%7], TTFBUs: sql.NullInt64{Int64: int64(9000 + number*1234), Valid: number%5 != 3}}
+	r := requestlog.Report{Status: []int{200, 200, 201, 200, 404, 200, 500}[number%7],
+		TTFBUs: sql.NullInt64{Int64: int64(9000 + number*1234), Valid: number%5 != 3}}
 	r.ID, _ = requestlog.ParseID(id)
 	return r
 }
@@ -142,10 +148,12 @@ func (v *world) blocks(shop *models.Project) {
 		ago     time.Duration
 		lift    bool
 	}{
-		{"198.51.100.23", 1, 50 * time.Minute, false}, {"203.0.113.40", 2, 20 * time.Minute, true}, {"203.0.113.77", 7, 9 * time.Minute, false},
+		{"198.51.100.23", 1, 50 * time.Minute, false}, {"203.0.113.40", 2, 20 * time.Minute, true}, {"203.0.113.77",
+			7, 9 * time.Minute, false},
 		{"2001:1db8:85a3:18d3::/64", 1, 2 * time.Minute, false},
 	} {
-		ctx, block := v.app.T.Context(), models.AddressBlock{ProjectID: shop.ID, Address: b.address, Strikes: b.strikes, BlockedAt: now.Add(-b.ago)}
+		ctx, block := v.app.T.Context(), models.AddressBlock{ProjectID: shop.ID, Address: b.address,
+			Strikes: b.strikes, BlockedAt: now.Add(-b.ago)}
 		made, err := v.app.Store.BlockAddress(ctx, block)
 		if err == nil && b.lift {
 			_, err = v.app.Store.LiftAddressBlock(ctx, shop.ID, made.ID, testkit.Actor(1))

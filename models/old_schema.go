@@ -30,8 +30,8 @@ func RefuseOldFile(ctx context.Context, path string) error {
 
 // peekSchema reads the schema version of a SQLite file without changing it.
 func peekSchema(ctx context.Context, path string) (version int64, err error) {
-	// A connection that only reads still makes the files of a write-ahead log. So a database without one is read as a file
-	// that nobody changes. One with a log is read under SQLite's locks, as a server may be using it.
+	// A connection that only reads still makes the files of a write-ahead log. So a database without one is read as a
+	// file that nobody changes. One with a log is read under SQLite's locks, as a server may be using it.
 	query := "mode=ro"
 	if _, err := os.Stat(path + "-wal"); errors.Is(err, fs.ErrNotExist) {
 		query += "&immutable=1"

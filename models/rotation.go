@@ -25,7 +25,8 @@ func (s *Store) RotateKey(
 			}
 		}
 		if seen != 0 && seen != key.Version {
-			return Conflict("The key was rotated at the same moment by somebody else. Look at the newest version first.")
+			return Conflict("The key was rotated at the same moment by somebody else. " +
+				"Look at the newest version first.")
 		}
 		project, err := a.project()
 		if err != nil {

@@ -74,7 +74,8 @@ func (p *pair) metric(name string) string {
 func (p *pair) waitForSync(receives bool) {
 	p.t.Helper()
 	want := map[bool]string{true: "1", false: "0"}[receives]
-	eventually(p.t, "claviger_change_feed_connected "+want, func() bool { return p.metric("claviger_change_feed_connected") == want })
+	eventually(p.t, "claviger_change_feed_connected "+want,
+		func() bool { return p.metric("claviger_change_feed_connected") == want })
 }
 
 // wantLogged waits until there has logged text, and fails the test if that was more than once.

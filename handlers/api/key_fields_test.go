@@ -15,7 +15,8 @@ func TestAPatchOfOneFieldKeepsAllOthers(t *testing.T) {
 		for _, in := range testkit.FullKeyInputs(t, app.Clock) {
 			key, _ := app.Key(result.Project, in)
 			path := fmt.Sprintf("/v1/projects/shop/keys/%d", key.ID)
-			reply := app.Call("PATCH", path, `{"description":"Another"}`, "Authorization", "Bearer "+result.ServiceToken.Plain())
+			reply := app.Call("PATCH", path, `{"description":"Another"}`, "Authorization",
+				"Bearer "+result.ServiceToken.Plain())
 			if reply.Status != 200 {
 				t.Fatal(reply.Status, reply.Body)
 			}

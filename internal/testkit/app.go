@@ -60,7 +60,8 @@ func NewApp(t testing.TB, url string, options ...Option) *App {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.NewTextHandler(testLog{t}, nil))
-	if app.Gate, err = gate.New(app.Store, app.Store.Log(), Pepper(t), gate.Options{Now: app.Clock.Now, Log: log}); err != nil {
+	if app.Gate, err = gate.New(app.Store, app.Store.Log(), Pepper(t),
+		gate.Options{Now: app.Clock.Now, Log: log}); err != nil {
 		t.Fatal(err)
 	}
 

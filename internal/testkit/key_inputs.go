@@ -14,15 +14,18 @@ func FullKeyInputs(t testing.TB, clock *Clock) [2]models.KeyInput {
 	expires := clock.Now().AddDate(1, 0, 0).Truncate(time.Minute) // as exact as the form
 	inputs := [2]models.KeyInput{
 		{
-			Name: "rotating", Description: "Rotates itself", Type: models.TypeTest, Category: "staging", SelfRotation: true,
-			ExpiresAt: &expires,
+			Name: "rotating", Description: "Rotates itself", Type: models.TypeTest, Category: "staging",
+			SelfRotation: true,
+			ExpiresAt:    &expires,
 		},
 		{
 			Name: "mobile", Description: "Ships in the app", Type: models.TypeTest, Category: "partner",
 			Restrictions: models.Restrictions{
-				PlatformIOS: true, PlatformAndroid: true, IOSBundleID: "com.example.ios", AndroidPackage: "com.example.android",
+				PlatformIOS: true, PlatformAndroid: true, IOSBundleID: "com.example.ios",
+				AndroidPackage: "com.example.android",
 			},
-			Quotas: models.Quotas{Total: new(int64(9000)), Daily: new(int64(10)), Weekly: new(int64(70)), Monthly: new(int64(300))},
+			Quotas: models.Quotas{Total: new(int64(9000)), Daily: new(int64(10)), Weekly: new(int64(70)),
+				Monthly: new(int64(300))},
 		},
 	}
 	requireSet(t, "KeyInput", reflect.ValueOf(inputs[0]), reflect.ValueOf(inputs[1]))

@@ -139,8 +139,8 @@ func Store(t testing.TB, url string, clock *Clock, onQuery func()) *models.Store
 	return OpenStore(t, url, clock, onQuery, app.StoreOptions{})
 }
 
-// SmallLog makes the pieces in which the log of requests is stored so small that a test of some thousand rows reaches all
-// of its limits.
+// SmallLog makes the pieces in which the log of requests is stored so small that a test of some thousand rows reaches
+// all of its limits.
 var SmallLog = app.StoreOptions{
 	SQLite: sqlite.Options{
 		ChunkRows: 40, GroupChunks: 3, HeadChunks: 4, MemtableEntries: 700, MemtableBatches: 9, BlockBytes: 200,

@@ -65,7 +65,8 @@ func TestTheMemtableHasFewParts(t *testing.T) {
 		}
 		slices.SortFunc(all, compareEntries)
 		if frozen := table.freeze(); !slices.Equal(frozen.entries, all) || frozen.lastSeq != int64(batches) {
-			t.Errorf("batches of %d: the frozen part has %d entries up to batch %d, want %d up to %d", size, len(frozen.entries), frozen.lastSeq, len(all), batches)
+			t.Errorf("batches of %d: the frozen part has %d entries up to batch %d, want %d up to %d", size,
+				len(frozen.entries), frozen.lastSeq, len(all), batches)
 		}
 	}
 }
