@@ -125,7 +125,7 @@ func (p *Proxy) WaitHeld() {
 	}
 }
 
-// open waits while the connection is held, and tells whether bytes may pass then.
+// open waits while the connection is held, and reports whether bytes may pass then.
 func (p *Proxy) open(c *proxied) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
