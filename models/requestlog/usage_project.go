@@ -2,6 +2,7 @@ package requestlog
 
 import (
 	"cmp"
+	"database/sql"
 	"slices"
 	"time"
 )
@@ -82,4 +83,17 @@ func Minutes(counts []ProjectMinute, first, last int64) []MinuteUsage {
 		}
 	}
 	return usage
+}
+
+// ScanMinutes reads rows of minute, code and requests of one project, and closes them.
+func ScanMinutes(rows *sql.Rows) (counts []ProjectMinute, err error) {
+	defer rows.Close()
+	for rows.Next() {
+		var c ProjectMinute
+		if err := rows.Scan(&c.Minute, &c.Code, &c.Requests); err != nil {
+			return nil, err
+		}
+		counts = append(counts, c)
+	}
+	return counts, rows.Err()
 }

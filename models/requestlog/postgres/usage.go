@@ -21,22 +21,14 @@ func (l *Log) UsageByMinute(ctx context.Context, projectID, first, last int64) (
 
 func (l *Log) projectMinutes(
 	ctx context.Context, projectID, first, last int64,
-) (counts []requestlog.ProjectMinute, err error) {
+) ([]requestlog.ProjectMinute, error) {
 	rows, err := l.pool.QueryContext(ctx, `
 		SELECT minute, code, requests FROM usage_minutes
 		WHERE project_id = $1 AND minute BETWEEN $2 AND $3`, projectID, first, last)
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var c requestlog.ProjectMinute
-		if err := rows.Scan(&c.Minute, &c.Code, &c.Requests); err != nil {
-			return nil, err
-		}
-		counts = append(counts, c)
-	}
-	return counts, rows.Err()
+	return requestlog.ScanMinutes(rows)
 }
 
 // KeyUsage reads the counts of the key in one snapshot of the database.

@@ -20,22 +20,14 @@ func (l *Log) UsageByMinute(ctx context.Context, projectID, first, last int64) (
 
 func (l *Log) projectMinutes(
 	ctx context.Context, projectID, first, last int64,
-) (counts []requestlog.ProjectMinute, err error) {
+) ([]requestlog.ProjectMinute, error) {
 	rows, err := l.read.QueryContext(ctx, `
 		SELECT minute, code, requests FROM usage_minutes
 		WHERE project_id = ? AND minute BETWEEN ? AND ?`, projectID, first, last)
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var c requestlog.ProjectMinute
-		if err := rows.Scan(&c.Minute, &c.Code, &c.Requests); err != nil {
-			return nil, err
-		}
-		counts = append(counts, c)
-	}
-	return counts, rows.Err()
+	return requestlog.ScanMinutes(rows)
 }
 
 // KeyUsage sums the counts of the key in the sorted runs and in the memtable.
