@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/claviger/claviger/internal/testkit"
+	"github.com/claviger/claviger/internal/testkit/soak"
 )
 
 // mayBeLost is how long before it is killed a process with the durability batch may give answers that have no row
@@ -17,7 +18,7 @@ const mayBeLost = 100 * time.Millisecond
 // This test measures a time, so it does not run in parallel with others of the package.
 func TestKillingTheServerUnderLoadLosesNoMoreThanTheDurabilityAllows(t *testing.T) {
 	// At least two, because the second process starts with the files that the first one left.
-	rounds := soak(2, 20)
+	rounds := soak.Times(2, 20)
 	testkit.EachDatabase(t, func(t *testing.T, url string) {
 		both := newInstance(t, url)
 		for _, durability := range []string{"sync", "batch"} {

@@ -71,14 +71,6 @@ func raced() bool {
 	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 }
 
-// soak returns long if SOAK=1 is set, otherwise short.
-func soak(short, long int) int {
-	if os.Getenv("SOAK") == "1" {
-		return long
-	}
-	return short
-}
-
 // instance is an installation of the program: settings that its processes share.
 type instance struct {
 	t        *testing.T

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/claviger/claviger/internal/testkit"
+	"github.com/claviger/claviger/internal/testkit/soak"
 	"github.com/claviger/claviger/models"
 )
 
@@ -146,7 +147,7 @@ func (p *pair) deactivateAll(before func()) {
 }
 
 func TestAKeyDeactivatedInOneProcessIsRejectedByTheOtherWithinASecond(t *testing.T) {
-	p := newPair(t, soak(40, 100))
+	p := newPair(t, soak.Times(40, 100))
 	p.deactivateAll(func() {})
 	// If the machine is so busy that the connection answers late, keys are read again instead.
 	n, err := strconv.Atoi(p.metric(`claviger_change_propagation_seconds_count{origin="remote"}`))
@@ -160,7 +161,7 @@ func TestAKeyIsRejectedWithinASecondWhenTheListeningConnectionIsDown(t *testing.
 	for name, link := range map[string]testkit.Link{"cut": testkit.Cut, "silent": testkit.Held} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := newPair(t, soak(24, 100))
+			p := newPair(t, soak.Times(24, 100))
 			p.proxy.Listening(link) // the first keys are deactivated at once, before there can know of the failure
 			p.deactivateAll(func() {})
 			p.waitForSync(false)
@@ -177,7 +178,7 @@ func TestAKeyIsRejectedWithinASecondWhenTheListeningConnectionIsDown(t *testing.
 
 // A notification may be sent between two connections.
 func TestAKeyIsRejectedWithinASecondWhileTheListeningConnectionIsLostRepeatedly(t *testing.T) {
-	p := newPair(t, soak(40, 100))
+	p := newPair(t, soak.Times(40, 100))
 	p.deactivateAll(func() {
 		_, err := p.database.Exec(`
 			SELECT pg_terminate_backend(pid)
