@@ -132,7 +132,7 @@ func serve(w http.ResponseWriter, r *http.Request, a asset) {
 	if r.Method == http.MethodHead {
 		return
 	}
-	// A write fails only if the client has gone, so there is nobody to report it to.
+	// A write fails only if the client has gone, so the error is ignored.
 	_, _ = w.Write(body)
 }
 
